@@ -1,0 +1,112 @@
+"""The only door to storage: a Store reads and writes whole objects under one root.
+
+Paths inside a Store are relative, with ``/`` between parts. An object becomes visible whole or
+not at all. A Store is small, picklable and holds no open handles or clients until it is used, so
+it may travel to tasks.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Protocol, runtime_checkable
+
+from artrec.errors import ConfigError, UsageError
+
+__all__ = ["Entry", "Store", "open_store", "split_url"]
+
+_SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+)://")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a Store knows of one object without reading it."""
+
+    path: str
+    bytes: int
+    etag: str
+    modified: datetime
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Whole objects under one root.
+
+    Every method raises ``NotFound`` for a missing object, ``CredentialsError`` when access is
+    denied, ``StoreFull`` and ``StoreUnavailable`` when the run should stop and be resumed.
+    """
+
+    @property
+    def url(self) -> str:
+        """The root, as it would be written in the settings; never with a secret in it."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """Objects whose path starts with the folder ``prefix``, in order of their paths."""
+        ...
+
+    def stat(self, path: str) -> Entry: ...
+
+    def read(
+        self, path: str, offset: int = 0, length: int | None = None, etag: str | None = None
+    ) -> bytes:
+        """``length`` bytes from ``offset`` (fewer only at the end of the object).
+
+        With ``etag`` the object must still be that one, else ``ConditionFailed``.
+        """
+        ...
+
+    def create(self, path: str) -> AbstractContextManager[IO[bytes]]:
+        """A stream into a new object, visible whole when the block ends without an error.
+
+        Existing objects are never replaced: ``ConditionFailed``.
+        """
+        ...
+
+    def write(self, path: str, data: bytes, if_etag: str | None = None) -> Entry:
+        """Create ``path``, or with ``if_etag`` swap the object that has this etag.
+
+        ``ConditionFailed`` when the object exists, or is another one than ``if_etag`` names.
+        """
+        ...
+
+    def upload(self, local: Path, path: str) -> Entry:
+        """Create ``path`` from a local file."""
+        ...
+
+    def download(self, path: str, local: Path) -> None: ...
+
+    def delete(self, path: str) -> None: ...
+
+    def path_url(self, path: str) -> str:
+        """How other programs (DuckDB, pandas, Spark) name the object."""
+        ...
+
+
+def open_store(url: str) -> Store:
+    """The Store for a URL or a local path; nothing is opened or created yet."""
+    scheme = _SCHEME.match(url)
+    if scheme is None or scheme[1] == "file":
+        from artrec.storage.local import LocalStore
+
+        return LocalStore(os.path.abspath(url.removeprefix("file://")))
+    raise ConfigError(f"{url}: no store for {scheme[1]}://; use a local path or file://")
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """(root of a Store, path in it) for the URL of one object or folder.
+
+    >>> split_url("data/wikiart.zip")
+    ('data', 'wikiart.zip')
+    """
+    stripped = url.rstrip("/")
+    if not stripped:
+        raise UsageError("an empty URL names no object")
+    root, path = posixpath.split(stripped)
+    return root or ("/" if stripped.startswith("/") else "."), path
