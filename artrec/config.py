@@ -1,0 +1,307 @@
+"""The settings: defaults < file < environment < ``--set``.
+
+Every key is declared here with its default and one sentence; ``conf/README.md`` is made from
+these. An unknown key or a value of the wrong type is an error that names the key and its origin.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+
+from artrec.digests import name_of
+from artrec.errors import ConfigError
+
+__all__ = ["Key", "Origins", "Settings", "documented", "flat", "load"]
+
+PREFIX = "ARTREC_"
+NOT_SETTINGS = ("ARTREC_FAILPOINT", "ARTREC_VENV")  # read elsewhere, under the same prefix
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+
+
+def _key(default: Any, text: str, *, result: bool = True, **limits: Any) -> Any:
+    """A field; ``result`` says whether its value can change what a stage writes."""
+    return Field(default, description=text, json_schema_extra={"result": result}, **limits)
+
+
+class Source(_Section):
+    """One archive or folder of pictures, under a name that never changes."""
+
+    url: str = _key(
+        "", "Where it is: a local path or file://. A file is a zip, else a folder.", result=False
+    )
+    id_prefix: str = _key(
+        "", "Put before each member's path to make its image_id; frozen once used."
+    )
+    template: str = _key(
+        "{style}/{artist}_{title}",
+        "Labels from the end of a member's path; split at the first of each separator.",
+    )
+
+
+class StoreSettings(_Section):
+    """Where everything is written."""
+
+    root: str = _key(
+        "./artrec-out", "Root of the store, for runs, drafts and releases.", result=False
+    )
+
+
+class IngestSettings(_Section):
+    """Reading members and checking that they are pictures."""
+
+    max_side: int = _key(
+        0, "Longest side of a stored picture in pixels; 0 keeps the original bytes.", ge=0
+    )
+    formats: tuple[str, ...] = _key(
+        ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF"), "Picture formats that are accepted."
+    )
+    max_bytes: PositiveInt = _key(256 << 20, "Largest member, in bytes.")
+    max_pixels: PositiveInt = _key(200_000_000, "Largest picture, in pixels (width x height).")
+    max_picture_side: PositiveInt = _key(65_000, "Largest width or height, in pixels.")
+    background: tuple[int, int, int] = _key(
+        (255, 255, 255), "Colour behind transparent pixels, RGB."
+    )
+    decode_seconds: PositiveInt = _key(30, "A picture that takes longer to decode is rejected.")
+    decode_memory: PositiveInt = _key(
+        4 << 30, "Memory of the child process that decodes at a second attempt, in bytes."
+    )
+    slice_bytes: PositiveInt = _key(
+        64 << 20,
+        "Bytes of an archive that one task reads; smaller when cores would be idle.",
+        result=False,
+    )
+    segment_bytes: PositiveInt = _key(
+        8 << 30,
+        "Bytes of an archive between two points from which a killed job goes on.",
+        result=False,
+    )
+
+
+class EncoderSettings(_Section):
+    """Which encoder makes the vectors."""
+
+    id: str = _key("handmade", "A built-in encoder's name, or the id of one in the store.")
+
+
+class EmbedSettings(_Section):
+    """Running the encoder."""
+
+    batch: PositiveInt = _key(32, "Pictures in one call of the encoder.", result=False)
+    slice_bytes: PositiveInt = _key(
+        128 << 20,
+        "Picture bytes that one task encodes; smaller when cores would be idle.",
+        result=False,
+    )
+    segment_bytes: PositiveInt = _key(
+        8 << 30, "Picture bytes between two points from which a killed job goes on.", result=False
+    )
+
+
+class NeighborsSettings(_Section):
+    """The neighbor table."""
+
+    k: PositiveInt = _key(50, "Neighbors listed for each image.", le=1000)
+    slack: int = _key(14, "Entries kept in the pool beyond k, used up by deletions.", ge=0)
+    block_rows: PositiveInt = _key(
+        16_384, "Vectors that one task of the join answers.", result=False
+    )
+
+
+class CatalogSettings(_Section):
+    """The catalog and what is published with it."""
+
+    embeddings: bool = _key(True, "Write the embeddings table (large catalogs may drop it).")
+
+
+class Settings(BaseSettings):
+    """All settings of a run, resolved and frozen."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__"
+    )
+
+    sources: dict[str, Source] = Field(
+        default_factory=dict,
+        description="Archives and folders by name; the name is part of each key.",
+    )
+    store: StoreSettings = StoreSettings()
+    ingest: IngestSettings = IngestSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    embed: EmbedSettings = EmbedSettings()
+    catalog: CatalogSettings = CatalogSettings()
+    neighbors: NeighborsSettings = NeighborsSettings()
+
+    @field_validator("sources")
+    @classmethod
+    def _names(cls, sources: dict[str, Source]) -> dict[str, Source]:
+        for name in sources:
+            if not name.isidentifier():
+                raise ValueError(f"{name!r} is not a name: use letters, digits and underscores")
+        return sources
+
+    @classmethod
+    def settings_customise_sources(cls, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        return (
+            kwargs["init_settings"],
+        )  # the layers are merged in load(), which knows their origins
+
+    def results(self) -> dict[str, Any]:
+        """Only what can change the rows of a release."""
+        return {key: value for key, value, field in _walk(self) if _is_result(field)}
+
+    def results_digest(self) -> str:
+        return name_of(self.results())
+
+
+Origins = dict[str, str]
+"""Dotted key -> where its value comes from."""
+
+Key = tuple[str, str, Any, str]
+"""(dotted key, type, default, sentence)."""
+
+
+def load(
+    file: str | None = None,
+    assignments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> tuple[Settings, Origins]:
+    """Resolved settings and the origin of each value.
+
+    Raises ConfigError naming the key, the value's origin and what was expected.
+    """
+    layers = [("default", {}), *_file_layer(file), ("environment", _environment(environment))]
+    layers += [(f"--set {text}", _assignment(text)) for text in assignments]
+    nothing: dict[str, Any] = {}
+    merged = reduce(_merge, (values for _, values in layers), nothing)
+    origins = {key: name for name, values in layers for key in flat(values)}
+    try:
+        settings = Settings(**merged)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, origins)) from None
+    return settings, {key: origins.get(key, "default") for key, _, _ in _walk(settings)}
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted keys."""
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            result |= flat(value, f"{prefix}{name}.")
+        else:
+            result[f"{prefix}{name}"] = value
+    return result
+
+
+def documented() -> dict[str, list[Key]]:
+    """Every section with its keys, in order, for the generated reference."""
+    sections: dict[str, list[Key]] = {"sources.NAME": _keys("sources.NAME", Source)}
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, _Section):
+            sections[name] = _keys(name, field.annotation)
+    return sections
+
+
+def _keys(section: str, model: type[_Section]) -> list[Key]:
+    return [
+        (f"{section}.{name}", _type_name(field), field.default, field.description or "")
+        for name, field in model.model_fields.items()
+    ]
+
+
+def _type_name(field: FieldInfo) -> str:
+    kind = field.annotation
+    if getattr(kind, "__name__", "") == "tuple":
+        return "list of " + " ".join(
+            dict.fromkeys(a.__name__ for a in get_args(kind) if a is not ...)
+        )
+    return getattr(kind, "__name__", str(kind))
+
+
+def _walk(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, FieldInfo]]:
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from _walk(value, f"{prefix}{name}.")
+        elif isinstance(value, dict):
+            for entry, child in value.items():
+                yield from _walk(child, f"{prefix}{name}.{entry}.")
+        else:
+            yield f"{prefix}{name}", value, field
+
+
+def _is_result(field: FieldInfo) -> bool:
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("result"))
+
+
+def _file_layer(file: str | None) -> list[tuple[str, dict[str, Any]]]:
+    if file is None:
+        return []
+    try:
+        values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot read the settings file: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: not a YAML file: {error}") from None
+    if not isinstance(values or {}, dict):
+        raise ConfigError(f"{file}: expected sections of settings, found {type(values).__name__}")
+    return [(file, values or {})]
+
+
+def _environment(environment: Mapping[str, str] | None) -> dict[str, Any]:
+    found = {
+        key: value
+        for key, value in (os.environ if environment is None else environment).items()
+        if key.upper().startswith(PREFIX) and key.upper() not in NOT_SETTINGS
+    }
+    source = EnvSettingsSource(Settings)
+    source.env_vars = {key.lower(): value for key, value in found.items()}
+    for key in found:
+        section = key[len(PREFIX) :].lower().split("__")[0]
+        if section not in Settings.model_fields:
+            raise ConfigError(f"{key}: the environment names an unknown section {section!r}")
+    return {name: value for name, value in source().items() if value is not None}
+
+
+def _assignment(text: str) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {text}: write it as key=value, for example neighbors.k=20")
+    try:
+        parsed = yaml.safe_load(value) if value else ""
+    except yaml.YAMLError:
+        parsed = value
+    if isinstance(parsed, dict) and not value.startswith("{"):
+        parsed = value  # a path with YAML's special characters is still a path
+    value_of: Any = reduce(lambda inner, part: {part: inner}, reversed(key.split(".")), parsed)
+    return dict(value_of)
+
+
+def _merge(low: Any, high: Any) -> Any:
+    if isinstance(low, Mapping) and isinstance(high, Mapping):
+        return dict(low) | {key: _merge(low.get(key), value) for key, value in high.items()}
+    return high
+
+
+def _explain(error: ValidationError, origins: Origins) -> str:
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        origin = next(
+            (o for k, o in origins.items() if k == key or k.startswith(f"{key}.")), "default"
+        )
+        what = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"]
+        lines.append(f"{key} ({origin}): {what}, found {problem['input']!r}")
+    return "; ".join(lines) + ". All keys: artrec config show, or conf/README.md"

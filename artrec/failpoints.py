@@ -1,0 +1,53 @@
+"""Named points at which a test may kill the process, to prove that the next run goes on.
+
+``ARTREC_FAILPOINT=name`` ends the process with SIGKILL when it reaches that point; ``name#3`` at
+the third time. Without the variable a point costs one look-up.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+
+__all__ = ["POINTS", "reached"]
+
+POINTS = (
+    "inventory.listed",
+    "inventory.uploaded",
+    "inventory.run",
+    "draft.held",
+    "ingest.pending",
+    "ingest.tasks",
+    "ingest.segment",
+    "ingest.recorded",
+    "embed.pending",
+    "embed.tasks",
+    "embed.segment",
+    "embed.recorded",
+    "catalog.tables",
+    "catalog.run",
+    "neighbors.vectors",
+    "neighbors.pool",
+    "neighbors.run",
+    "publish.gates",
+    "publish.release",
+    "publish.views",
+    "publish.current",
+)
+"""In the order of a night; ``*.tasks`` and ``*.segment`` are reached once for each segment."""
+
+_seen: Counter[str] = Counter()
+
+
+def reached(point: str) -> None:
+    """Mark a point of the protocol; see the module's docstring."""
+    wanted = os.environ.get("ARTREC_FAILPOINT")
+    if not wanted:
+        return
+    if point not in POINTS:
+        raise ValueError(f"{point} is not in POINTS")
+    _seen[point] += 1
+    name, _, time = wanted.partition("#")
+    if name == point and _seen[point] == int(time or 1):
+        os.kill(os.getpid(), signal.SIGKILL)

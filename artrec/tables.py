@@ -1,0 +1,331 @@
+"""Parquet files through the Store: written once, hashed while written, described by receipts."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import IO, Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
+
+from artrec.digests import Digest, add, digest_rows
+from artrec.errors import StoreFormatError
+from artrec.schemas import TABLES, Table
+from artrec.storage import Store
+
+__all__ = ["Receipt", "TableWriter", "open_file", "read_range", "read_table"]
+
+FILE_BYTES = 128 << 20
+GROUP_BYTES = 32 << 20
+GROUP_ROWS = 1 << 17
+
+
+class Receipt(BaseModel):
+    """One file of a table as its writer saw it; ``path`` is relative to the root of the Store.
+
+    ``first`` and ``last`` are the sort columns of the first and last row, of a sorted table.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    table: str
+    path: str
+    bytes: int
+    rows: int
+    row_groups: int
+    sha256: str
+    digest: Digest
+    first: tuple[str | int, ...] = ()
+    last: tuple[str | int, ...] = ()
+
+
+class TableWriter:
+    """Writes batches of one table as files of bounded size; ``receipts`` is whole after closing.
+
+    Names are ``folder/<table>/<stem>-<n>.parquet``; ``stem`` must be unique to the task's attempt.
+    Leaving the block with an error leaves no visible file that was still open. Without rows there
+    is no file, unless ``even_empty``: readers that name files want at least one.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        folder: str,
+        table: Table,
+        stem: str,
+        metadata: Mapping[str, str] | None = None,
+        file_bytes: int = FILE_BYTES,
+        group_bytes: int = GROUP_BYTES,
+        even_empty: bool = False,
+    ) -> None:
+        self.receipts: list[Receipt] = []
+        self._even_empty = even_empty
+        self._store, self._folder, self._table, self._stem = store, folder, table, stem
+        self._schema = table.columns.with_metadata(_metadata(table, metadata or {}))
+        self._file_bytes, self._group_bytes = file_bytes, group_bytes
+        self._waiting: list[pa.RecordBatch] = []
+        self._waiting_bytes = self._waiting_rows = 0
+        self._file: _OpenFile | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self._write_group()
+            if self._even_empty and not self.receipts:
+                self._open()
+            self._close_file()
+        elif self._file is not None:
+            self._file.abandon(kind, error, trace)
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add rows, with exactly the table's columns in any order; types are cast safely."""
+        batch = self._cast(batch)
+        rows = max(1, min(GROUP_ROWS, self._rows_of_group(batch)))
+        for start in range(0, batch.num_rows, rows):
+            piece = batch.slice(start, rows)
+            size = piece.nbytes
+            if self._waiting and (
+                self._waiting_bytes + size > self._group_bytes
+                or self._waiting_rows + piece.num_rows > GROUP_ROWS
+            ):
+                self._write_group()
+            self._waiting.append(piece)
+            self._waiting_bytes += size
+            self._waiting_rows += piece.num_rows
+
+    def _rows_of_group(self, batch: pa.RecordBatch) -> int:
+        return int(batch.num_rows * self._group_bytes // max(1, batch.nbytes))
+
+    def _cast(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        where = f"{self._folder}/{self._table.name}"
+        self._table.check(batch.schema, where)
+        arrays = []
+        for column in self._schema:
+            array = batch.column(column.name)
+            if not column.nullable and array.null_count:
+                raise StoreFormatError(f"{where}: {array.null_count} nulls in {column.name}")
+            arrays.append(array if array.type == column.type else array.cast(column.type))
+        return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+
+    def _write_group(self) -> None:
+        if not self._waiting:
+            return
+        rows = pa.Table.from_batches(self._waiting, self._schema)
+        self._waiting, self._waiting_bytes, self._waiting_rows = [], 0, 0
+        file = self._open()
+        file.write(rows)
+        if file.bytes >= self._file_bytes:
+            self._close_file()
+
+    def _open(self) -> _OpenFile:
+        if self._file is None:
+            name = f"{self._stem}-{len(self.receipts):03d}.parquet"
+            path = f"{self._folder}/{self._table.name}/{name}"
+            self._file = _OpenFile(self._store, path, self._table, self._schema)
+        return self._file
+
+    def _close_file(self) -> None:
+        if self._file is not None:
+            self.receipts.append(self._file.close())
+            self._file = None
+
+
+class _OpenFile:
+    """One Parquet file on its way into the Store."""
+
+    def __init__(self, store: Store, path: str, table: Table, schema: pa.Schema) -> None:
+        self._path, self._table = path, table
+        self._stack = ExitStack()
+        self._sink = _HashingSink(self._stack.enter_context(store.create(path)))
+        plain = [column.name for column in schema if _is_plain(column)]
+        self._parquet = pq.ParquetWriter(
+            self._sink,
+            schema,
+            compression=_compression(table),
+            use_dictionary=plain,
+            write_statistics=plain,
+            version="2.6",
+        )
+        self._rows = self._groups = 0
+        self._digest: Digest = add([])
+        self._first: tuple[str | int, ...] = ()
+        self._last: tuple[str | int, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        return self._sink.bytes
+
+    def write(self, rows: pa.Table) -> None:
+        self._parquet.write_table(rows, row_group_size=rows.num_rows)
+        self._digest = add([self._digest, digest_rows(rows, self._table)])
+        if not self._rows:
+            self._first = _place(rows, self._table, 0)
+        self._last = _place(rows, self._table, rows.num_rows - 1)
+        self._rows += rows.num_rows
+        self._groups += 1
+
+    def close(self) -> Receipt:
+        with self._stack:
+            self._parquet.close()
+        return Receipt(
+            table=self._table.name,
+            path=self._path,
+            bytes=self._sink.bytes,
+            rows=self._rows,
+            row_groups=self._groups,
+            sha256=self._sink.sha256.hexdigest(),
+            digest=self._digest,
+            first=self._first,
+            last=self._last,
+        )
+
+    def abandon(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+
+class _HashingSink(io.RawIOBase):
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.sha256 = hashlib.sha256()
+        self.bytes = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        self._stream.write(view)
+        self.sha256.update(view)
+        self.bytes += len(view)
+        return len(view)
+
+    def tell(self) -> int:
+        return self.bytes
+
+
+class _StoreFile(io.RawIOBase):
+    """A seekable view of one object; every read is one range of the Store."""
+
+    def __init__(self, store: Store, path: str, size: int) -> None:
+        self._store, self._path, self._size, self._at = store, path, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = base + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int | None = -1) -> bytes:
+        length = self._size - self._at if size is None or size < 0 else size
+        data = self._store.read(self._path, self._at, max(0, min(length, self._size - self._at)))
+        self._at += len(data)
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def open_file(store: Store, receipt: Receipt) -> pq.ParquetFile:
+    """The Parquet file of a receipt, checked to be of that table and of a known version."""
+    file = pq.ParquetFile(_StoreFile(store, receipt.path, receipt.bytes))
+    metadata = file.schema_arrow.metadata or {}
+    table = TABLES[receipt.table]
+    name = metadata.get(b"artrec.table", b"?").decode()
+    version = int(metadata.get(b"artrec.version", b"0"))
+    if name != table.name or version > table.version:
+        raise StoreFormatError(
+            f"{receipt.path}: holds table {name} version {version}; this artrec reads "
+            f"{table.name} up to version {table.version}: use a newer artrec"
+        )
+    table.check(file.schema_arrow, receipt.path)
+    return file
+
+
+def read_table(
+    store: Store, receipts: Iterable[Receipt], columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """All rows of the files, row group by row group, in the order of the files."""
+    for receipt in receipts:
+        file = open_file(store, receipt)
+        for group in range(file.metadata.num_row_groups):
+            yield from file.read_row_group(group, columns=columns).to_batches()
+
+
+def read_range(
+    store: Store,
+    receipts: Iterable[Receipt],
+    low: tuple[str | int, ...],
+    high: tuple[str | int, ...],
+    columns: Sequence[str] | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Rows of a sorted table whose leading sort columns lie in ``low``..``high``, both included.
+
+    Files are skipped by their receipts and row groups by their statistics, so looking up a few
+    keys reads a few row groups.
+    """
+    for receipt in receipts:
+        if receipt.first[: len(high)] > high or receipt.last[: len(low)] < low:
+            continue
+        sort = TABLES[receipt.table].sort[: len(low)]
+        wanted = None if columns is None else list(dict.fromkeys([*columns, *sort]))
+        file = open_file(store, receipt)
+        for group in range(file.metadata.num_row_groups):
+            if _may_hold(file, group, sort[0], low[0], high[0]):
+                rows = file.read_row_group(group, columns=wanted)
+                yield from _between(rows, sort, low, high).to_batches()
+
+
+def _may_hold(file: pq.ParquetFile, group: int, column: str, low: Any, high: Any) -> bool:
+    position = file.schema_arrow.names.index(column)
+    # sort columns come before nested ones in every table, so leaf and field positions agree
+    found = file.metadata.row_group(group).column(position).statistics
+    return found is None or not found.has_min_max or (found.min <= high and found.max >= low)
+
+
+def _between(
+    rows: pa.Table, sort: tuple[str, ...], low: tuple[str | int, ...], high: tuple[str | int, ...]
+) -> pa.Table:
+    keys = zip(*(rows.column(name).to_pylist() for name in sort), strict=True)
+    return rows.filter(pa.array([low <= key <= high for key in keys], pa.bool_()))
+
+
+def _place(rows: pa.Table, table: Table, row: int) -> tuple[str | int, ...]:
+    values = (rows.column(name)[row].as_py() for name in table.sort)
+    return tuple(v.hex() if isinstance(v, bytes) else v for v in values)
+
+
+def _metadata(table: Table, more: Mapping[str, str]) -> dict[str, str]:
+    own = {"artrec.table": table.name, "artrec.version": str(table.version)}
+    return own | {f"artrec.{name}": value for name, value in more.items()}
+
+
+def _is_plain(column: pa.Field) -> bool:
+    return column.name != "data" and not pa.types.is_nested(column.type)
+
+
+def _compression(table: Table) -> str | dict[str, str]:
+    if isinstance(table.compression, str):
+        return table.compression
+    return {name: table.compression.get(name, "zstd") for name in table.columns.names}
