@@ -1,0 +1,263 @@
+"""Drafts: which runs a release will use, gathered stage by stage, and how the job ended."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime
+
+from artrec.errors import ConditionFailed, NotFound, ReleaseConflict, UsageError
+from artrec.failpoints import reached
+from artrec.releases.published import Base, Release, StageRuns, read_base
+from artrec.releases.runs import Document, attempt_name, create, read_document
+from artrec.storage import Store
+
+__all__ = ["Draft", "DraftHead", "Outcome"]
+
+
+class DraftHead(Document):
+    """What a draft was begun with; a later attempt goes on only with the same."""
+
+    release_id: str
+    inputs: str
+    base_release: str | None
+    base_etag: str | None
+    begun: datetime
+
+
+class Outcome(Document):
+    """How a job ended, for those who cannot see its exit code."""
+
+    status: str
+    exit_code: int
+    message: str
+    release_id: str
+    current: str | None
+    ended: datetime
+
+
+class Draft:
+    """A release in the making. Nothing is written before a stage has something new to record.
+
+    ``name`` is what the user asked for, or None; ``release_id`` is known once ``hold`` was called.
+    """
+
+    def __init__(self, store: Store, base: Base, name: str | None) -> None:
+        self.store, self.base, self.name = store, base, name
+        self.attempt = attempt_name()
+        self.head: DraftHead | None = None
+        self._written = False
+        self._stages: dict[str, StageRuns] = {}
+
+    @classmethod
+    def begin(cls, store: Store, name: str | None) -> Draft:
+        """A draft on what is current now; its name is settled when its inputs are known."""
+        if name is not None and ("/" in name or not name.isprintable() or name.startswith(".")):
+            raise UsageError(f"--release {name!r}: a release's name is a single path component")
+        return cls(store, read_base(store), name)
+
+    @classmethod
+    def reopen(cls, store: Store, name: str | None) -> Draft | None:
+        """The draft of that name, or the open one; None if nothing is open."""
+        draft = cls.begin(store, name)
+        heads = [draft._read_head(name)] if name else draft._open_heads()
+        found = [head for head in heads if head is not None]
+        if name and not found:
+            raise UsageError(
+                f"{store.url}: no draft {name} is open; begin it with artrec inventory"
+            )
+        if len(found) > 1:
+            names = ", ".join(head.release_id for head in found)
+            raise UsageError(f"{store.url}: several drafts are open ({names}): choose by --release")
+        if not found:
+            return None
+        draft._check_base(found[0])
+        draft.head, draft._written = found[0], True
+        return draft
+
+    @property
+    def release_id(self) -> str:
+        if self.head is None:
+            return self.name or _today()
+        return self.head.release_id
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether no stage has recorded anything that the current release does not have."""
+        return not self._written and self.base.release is not None
+
+    def hold(self, inputs: str) -> None:
+        """Settle the name: ``--release``, else the open draft of these inputs, else the date.
+
+        Raises ReleaseConflict (8) if the name asked for is held by other inputs.
+        """
+        if self.head is not None:
+            if self.head.inputs != inputs:
+                raise ReleaseConflict(self._held_by_others(self.head.release_id))
+            return
+        name = self.name and self._explicit(self.name, inputs)
+        if name is None:
+            same = (h for h in self._open_heads() if h.inputs == inputs)
+            name = next((head.release_id for head in same), None) or self._candidate(inputs)
+        found = self._read_head(name)
+        self._written = found is not None and self._is_mine(found, inputs)
+        self.head = (
+            found
+            if found is not None and self._written
+            else DraftHead(
+                release_id=name,
+                inputs=inputs,
+                base_release=self.base.release_id,
+                base_etag=self.base.etag,
+                begun=datetime.now(UTC),
+            )
+        )
+
+    def stage(self, name: str) -> StageRuns | None:
+        """What a stage recorded: in this attempt, or in an earlier one of the same draft."""
+        if name not in self._stages and self._written:
+            try:
+                path = f"drafts/{self.release_id}/{name}.json"
+                self._stages[name] = read_document(self.store, path, StageRuns)
+            except NotFound:
+                pass
+        return self._stages.get(name) or self._of_base(name)
+
+    def need(self, name: str) -> StageRuns:
+        """The record of an earlier stage; UsageError names the stage that has to run first."""
+        found = self.stage(name)
+        if found is None:
+            raise UsageError(
+                f"draft {self.release_id}: {name} has not run yet; run artrec {name} first"
+            )
+        return found
+
+    def known(self, name: str, inputs: str) -> StageRuns | None:
+        """A stage's record, in this draft or the current release, if it had these inputs."""
+        found = self.stage(name)
+        if found is not None and found.inputs == inputs:
+            return found
+        base = self._of_base(name)
+        return base if base is not None and base.inputs == inputs else None
+
+    def record(self, runs: StageRuns) -> StageRuns:
+        """Take a stage's runs into the draft; written only where it differs from the base."""
+        before = self._stages.get(runs.stage) or self._of_base(runs.stage)
+        if before is None or _essence(before) != _essence(runs):
+            self.begin_work()
+            self._replace(f"{runs.stage}.json", runs)
+        self._stages[runs.stage] = runs
+        return runs
+
+    def finish(self, outcome: Outcome) -> None:
+        """Leave word of how the job ended; the latest attempt's word counts."""
+        self._replace("outcome.json", outcome)
+
+    def _of_base(self, name: str) -> StageRuns | None:
+        release: Release | None = self.base.release
+        return release.stages.get(name) if release else None
+
+    def begin_work(self) -> None:
+        """Make the draft known before something new is written for it; its name is final then."""
+        if self._written:
+            return
+        assert self.head is not None, "hold() comes before any work"
+        if self._taken(self.head.release_id, self.head.inputs):
+            if self.name is not None:
+                raise ReleaseConflict(self._held_by_others(self.name))
+            free = self._free_name(self.head.inputs)
+            self.head = self.head.model_copy(update={"release_id": free})
+        path = f"drafts/{self.head.release_id}/draft.json"
+        if not create(self.store, path, self.head):
+            raise ReleaseConflict(
+                f"draft {self.head.release_id} was begun by another process at the same time; "
+                "run the same command again to join it"
+            )
+        self._written = True
+        reached("draft.held")
+
+    def _replace(self, name: str, document: Document) -> None:
+        path = f"drafts/{self.release_id}/{name}"
+        for _ in range(8):
+            try:
+                etag = self.store.stat(path).etag
+            except NotFound:
+                etag = None
+            try:
+                self.store.write(path, document.to_bytes(), if_etag=etag)
+                return
+            except (ConditionFailed, NotFound):
+                continue
+        raise ReleaseConflict(f"{self.store.url}/{path}: other processes keep changing it")
+
+    def _explicit(self, name: str, inputs: str) -> str:
+        head = self._read_head(name)
+        if self._release_inputs(name) is not None:
+            if self.base.release_id == name and self._release_inputs(name) == inputs:
+                return name
+            if head is None or head.inputs != inputs:
+                raise ReleaseConflict(self._held_by_others(name))
+        if head is not None:
+            if head.inputs != inputs:
+                raise ReleaseConflict(self._held_by_others(name))
+            self._check_base(head)
+        return name
+
+    def _held_by_others(self, name: str) -> str:
+        return (
+            f"{self.store.url}: the name {name} is held by other inputs (another archive or other "
+            "settings); give this release another name with --release"
+        )
+
+    def _check_base(self, head: DraftHead) -> None:
+        if head.base_etag != self.base.etag and self.base.release_id != head.release_id:
+            raise ReleaseConflict(
+                f"draft {head.release_id} was begun on {head.base_release or 'an empty store'}, "
+                f"but {self.base.release_id or 'nothing'} is current now; begin a new one with "
+                "another --release"
+            )
+
+    def _candidate(self, inputs: str) -> str:
+        """Tonight's date; where nothing new is expected it only names the outcome."""
+        if self.base.release is not None and self.base.release.inputs == inputs:
+            return _today()
+        return self._free_name(inputs)
+
+    def _free_name(self, inputs: str) -> str:
+        names = (_today() if n == 1 else f"{_today()}.{n}" for n in itertools.count(1))
+        return next(name for name in names if not self._taken(name, inputs))
+
+    def _taken(self, name: str, inputs: str) -> bool:
+        head = self._read_head(name)
+        if head is not None and self._is_mine(head, inputs):
+            return False
+        return head is not None or self._release_inputs(name) is not None
+
+    def _is_mine(self, head: DraftHead, inputs: str) -> bool:
+        return head.inputs == inputs and head.base_etag == self.base.etag
+
+    def _read_head(self, name: str) -> DraftHead | None:
+        try:
+            return read_document(self.store, f"drafts/{name}/draft.json", DraftHead)
+        except NotFound:
+            return None
+
+    def _open_heads(self) -> list[DraftHead]:
+        """Drafts that could still become the next release."""
+        paths = [e.path for e in self.store.list("drafts") if e.path.endswith("/draft.json")]
+        heads = [read_document(self.store, path, DraftHead) for path in paths]
+        return [head for head in heads if head.base_etag == self.base.etag]
+
+    def _release_inputs(self, name: str) -> str | None:
+        try:
+            return read_document(self.store, f"releases/{name}.json", Release).inputs
+        except NotFound:
+            return None
+
+
+def _essence(runs: StageRuns) -> tuple[str, dict[str, list[str]], dict[str, object]]:
+    tables = {name: [ref.run_id for ref in refs] for name, refs in runs.tables.items()}
+    return runs.inputs, tables, runs.notes
+
+
+def _today() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d}"

@@ -1,0 +1,193 @@
+"""Runs: what one stage wrote once, named by a digest of all that could change it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from artrec.digests import Digest, add, name_of
+from artrec.errors import ConditionFailed, NotFound, StoreFormatError
+from artrec.storage import Store
+from artrec.tables import Receipt
+
+__all__ = [
+    "FORMAT",
+    "Document",
+    "Run",
+    "RunRef",
+    "attempt_name",
+    "create",
+    "digest_of",
+    "find_run",
+    "parse_document",
+    "read_document",
+    "read_runs",
+    "receipts_of",
+    "record_run",
+    "run_id",
+    "versions",
+]
+
+FORMAT = 1
+"""Of every JSON document in a store; a newer one is refused."""
+
+D = TypeVar("D", bound="Document")
+
+
+class Document(BaseModel):
+    """A JSON object of the store."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    format: int = FORMAT
+
+    def to_bytes(self) -> bytes:
+        return (self.model_dump_json(indent=1) + "\n").encode()
+
+
+class Run(Document):
+    """What one stage wrote once; recorded last, so a run that can be read is whole.
+
+    ``tables`` maps a table's name to its files in order; ``notes`` holds what later runs of the
+    same stage need to know (such as where segments were cut).
+    """
+
+    stage: str
+    run_id: str
+    tables: dict[str, list[Receipt]]
+    inputs: dict[str, Any]
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    counters: dict[str, int]
+    seconds: float
+    notes: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        return f"runs/{self.stage}/{self.run_id}/run.json"
+
+    def receipts(self, table: str) -> list[Receipt]:
+        return self.tables.get(table, [])
+
+    def digest(self, table: str, columns: Sequence[str] | None = None) -> Digest:
+        """Order-free digest of a table's rows, of all columns or only the key and ``columns``."""
+        total = add(receipt.digest for receipt in self.receipts(table))
+        if columns is None:
+            return total
+        return {name: total.get(name, 0) for name in ("rows", "", *columns)}
+
+
+class RunRef(Document):
+    """A run as a release names it."""
+
+    stage: str
+    run_id: str
+    rows: dict[str, int]
+
+    @property
+    def path(self) -> str:
+        return f"runs/{self.stage}/{self.run_id}/run.json"
+
+    @classmethod
+    def of(cls, run: Run) -> RunRef:
+        rows = {name: sum(r.rows for r in files) for name, files in run.tables.items()}
+        return cls(stage=run.stage, run_id=run.run_id, rows=rows)
+
+
+def run_id(stage: str, version: int, inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """The name of a run: equal for equal stage, result version, inputs and settings."""
+    return name_of({"stage": stage, "version": version, "inputs": inputs, "settings": settings})
+
+
+def attempt_name() -> str:
+    """A name that no other process uses, for files which only their receipts make known."""
+    host = name_of(
+        {"host": socket.gethostname(), "pid": os.getpid(), "boot": os.urandom(4).hex()}, 8
+    )
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{host}"
+
+
+def find_run(store: Store, stage: str, name: str) -> Run | None:
+    """The run of that name, or None if it was never finished."""
+    try:
+        return read_document(store, f"runs/{stage}/{name}/run.json", Run)
+    except NotFound:
+        return None
+
+
+def read_runs(store: Store, refs: Iterable[RunRef]) -> list[Run]:
+    """The runs that a release or a draft names."""
+    return [read_document(store, ref.path, Run) for ref in refs]
+
+
+def receipts_of(store: Store, refs: Iterable[RunRef], table: str) -> list[Receipt]:
+    """The files of a table over several runs, in order."""
+    return [receipt for run in read_runs(store, refs) for receipt in run.receipts(table)]
+
+
+def digest_of(store: Store, refs: Iterable[RunRef], table: str, columns: Sequence[str]) -> Digest:
+    """The order-free digest of the key and ``columns`` of a table over several runs."""
+    return add(run.digest(table, columns) for run in read_runs(store, refs))
+
+
+def record_run(store: Store, run: Run) -> Run:
+    """Make a run known; where another attempt was first, its run is the one that counts."""
+    try:
+        store.write(run.path, run.to_bytes())
+    except ConditionFailed:
+        return read_document(store, run.path, Run)
+    return run
+
+
+def create(store: Store, path: str, document: Document) -> bool:
+    """Create a document; False where one with other bytes stands there.
+
+    A refusal after a retried create may be our own earlier success: equal bytes count as ours.
+    """
+    data = document.to_bytes()
+    try:
+        store.write(path, data)
+    except ConditionFailed:
+        return store.read(path) == data
+    return True
+
+
+def read_document(store: Store, path: str, kind: type[D]) -> D:
+    """A JSON document of the store; StoreFormatError if a newer artrec wrote it, or it is none."""
+    return parse_document(store.read(path), f"{store.url}/{path}", kind)
+
+
+def parse_document(data: bytes, where: str, kind: type[D]) -> D:
+    """The document in ``data``; the format is looked at before anything else is."""
+    try:
+        found = _Format.model_validate_json(data).format
+        if found > FORMAT:
+            raise StoreFormatError(
+                f"{where}: written in format {found}, this artrec reads up to {FORMAT}: "
+                "use a newer artrec"
+            )
+        return kind.model_validate_json(data)
+    except ValidationError as error:
+        raise StoreFormatError(f"{where}: not a {kind.__name__} of artrec: {error}") from None
+
+
+class _Format(BaseModel):
+    format: int
+
+
+def versions() -> dict[str, str]:
+    """Versions of what can change results, for the record."""
+    names = ("artrec", "pyspark", "pyarrow", "numpy", "pillow", "torch", "annoy")
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
