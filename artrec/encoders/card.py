@@ -1,0 +1,207 @@
+"""An encoder as two files: a card (``config.json``) and weights (``model.safetensors``).
+
+Both are data only; nothing of them is ever executed. Code for an architecture is part of artrec
+and is looked up by name, imported when first asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveInt, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from artrec.encoders import Encoder, Metric, Preprocess
+from artrec.errors import ConfigError
+
+__all__ = [
+    "ARCHITECTURES",
+    "CARD_FILE",
+    "FORMAT",
+    "WEIGHTS_FILE",
+    "Architecture",
+    "Card",
+    "Tensors",
+    "Weights",
+    "encoder_id",
+    "pack",
+    "parse_card",
+    "read_encoder",
+    "write_encoder",
+]
+
+FORMAT = 1
+CARD_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+
+ARCHITECTURES: dict[str, str] = {"handmade": "artrec.encoders.handmade:Handmade"}
+"""Architecture to ``module:class``; a string, so that unused ones cost no import."""
+
+Tensors = Mapping[str, NDArray[Any]]
+
+
+class Weights(BaseModel):
+    """What the weights file must be."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    bytes: PositiveInt
+
+
+class Card(BaseModel):
+    """Everything about an encoder but its weights. ``parameters`` are the architecture's own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = FORMAT
+    name: str = Field(pattern="^[a-z0-9][a-z0-9._-]*$")
+    architecture: str
+    dim: PositiveInt
+    metric: Metric
+    preprocess: Preprocess
+    weights: Weights | None = None
+    parameters: dict[str, JsonValue] = {}
+    notes: str = ""
+
+
+class Architecture(Protocol):
+    """A class that turns a checked card and tensors into an encoder."""
+
+    def __call__(self, encoder_id: str, card: Card, tensors: Tensors) -> Encoder: ...
+
+    def shapes(self, card: Card) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every tensor; ``ConfigError`` for parameters that do not fit."""
+        ...
+
+
+def encoder_id(card_bytes: bytes) -> str:
+    """The card's name and 12 hex digits of a sha256 over the card, which holds the weights' own.
+
+    Taken from the JSON as written: a later artrec with more fields finds the same name.
+    """
+    fields = json.loads(card_bytes)
+    return f"{fields['name']}-{hashlib.sha256(_canonical(fields)).hexdigest()[:12]}"
+
+
+def _canonical(fields: Any) -> bytes:
+    text = json.dumps(
+        fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    return text.encode()
+
+
+def pack(card: Card, tensors: Tensors) -> tuple[bytes, bytes | None]:
+    """The two files' bytes, with what the card says of the weights filled in."""
+    data = save({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)})
+    weights = Weights(sha256=_sha256(data), bytes=len(data)) if tensors else None
+    filled = card.model_copy(update={"weights": weights})
+    text = json.dumps(filled.model_dump(mode="json"), indent=2, sort_keys=True, allow_nan=False)
+    return (text + "\n").encode(), data if tensors else None
+
+
+def write_encoder(folder: Path, card: Card, tensors: Tensors) -> str:
+    """Write both files into a folder and return the encoder's id, its name in a store.
+
+    ``ConfigError``, and nothing written, for what ``read_encoder`` would refuse.
+    """
+    card_bytes, weights = pack(card, tensors)
+    encoder = read_encoder(card_bytes, weights)
+    folder.mkdir(parents=True, exist_ok=True)
+    if weights is not None:
+        (folder / WEIGHTS_FILE).write_bytes(weights)
+    (folder / CARD_FILE).write_bytes(card_bytes)
+    return encoder.id
+
+
+def parse_card(card_bytes: bytes) -> Card:
+    """The card, or ``ConfigError`` if it is damaged or of a newer format."""
+    try:
+        fields = json.loads(card_bytes)
+    except ValueError as error:
+        raise ConfigError(f"the encoder's {CARD_FILE} is not JSON: {error}") from error
+    written = fields.get("format") if isinstance(fields, dict) else None
+    if isinstance(written, int) and written > FORMAT:
+        raise ConfigError(
+            f"the encoder's card has format {written}, this artrec knows {FORMAT}; "
+            "use the artrec that wrote it, or a newer one"
+        )
+    try:
+        return Card.model_validate_json(card_bytes)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, part['loc'])) or 'card'}: {part['msg']}" for part in error.errors()
+        )
+        raise ConfigError(f"the encoder's {CARD_FILE} is not valid: {wrong}") from error
+
+
+def read_encoder(card_bytes: bytes, weights: bytes | None) -> Encoder:
+    """The encoder of two files, checked before it sees a picture; ``ConfigError`` if refused.
+
+    Refused are: a newer format, an unknown architecture, weights that are not the card's, tensors
+    of other names or shapes than the architecture's, and values that are not finite.
+    """
+    card = parse_card(card_bytes)
+    architecture = _architecture(card)
+    tensors = _tensors(card, weights)
+    _check_shapes(architecture.shapes(card), tensors)
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+            raise ConfigError(
+                f"tensor {name} of encoder {card.name} has values that are not finite"
+            )
+    return architecture(encoder_id(card_bytes), card, tensors)
+
+
+def _architecture(card: Card) -> Architecture:
+    place = ARCHITECTURES.get(card.architecture)
+    if place is None:
+        known = ", ".join(sorted(ARCHITECTURES))
+        raise ConfigError(f"unknown encoder architecture {card.architecture!r}; known: {known}")
+    module, _, name = place.partition(":")
+    return cast(Architecture, getattr(importlib.import_module(module), name))
+
+
+def _tensors(card: Card, weights: bytes | None) -> dict[str, NDArray[Any]]:
+    """The tensors of weights that are the card's to the last bit."""
+    if card.weights is None and weights is None:
+        return {}
+    if card.weights is None or weights is None:
+        says, has = ("none", "some") if card.weights is None else ("some", "none")
+        raise ConfigError(f"encoder {card.name}: the card names {says} weights, there are {has}")
+    found = _sha256(weights)
+    if found != card.weights.sha256:
+        raise ConfigError(
+            f"the weights of encoder {card.name} were altered: sha256 {found} "
+            f"({len(weights)} bytes), the card says {card.weights.sha256} "
+            f"({card.weights.bytes} bytes)"
+        )
+    try:
+        return load(weights)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"the weights of encoder {card.name} are unreadable: {error}") from error
+
+
+def _check_shapes(expected: dict[str, tuple[int, ...]], tensors: Tensors) -> None:
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if found != expected:
+        wrong = sorted(
+            name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
+        )
+        parts = (
+            f"{name} is {found.get(name, 'missing')}, expected {expected.get(name, 'none')}"
+            for name in wrong
+        )
+        raise ConfigError(f"tensors do not fit the architecture: {'; '.join(parts)}")
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
