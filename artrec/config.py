@@ -15,7 +15,12 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from artrec.digests import name_of
 from artrec.errors import ConfigError
@@ -272,7 +277,10 @@ def _environment(environment: Mapping[str, str] | None) -> dict[str, Any]:
         section = key[len(PREFIX) :].lower().split("__")[0]
         if section not in Settings.model_fields:
             raise ConfigError(f"{key}: the environment names an unknown section {section!r}")
-    return {name: value for name, value in source().items() if value is not None}
+    try:
+        return {name: value for name, value in source().items() if value is not None}
+    except SettingsError as error:
+        raise ConfigError(f"environment: {error}: write lists and sections as JSON") from None
 
 
 def _assignment(text: str) -> dict[str, Any]:
@@ -280,13 +288,20 @@ def _assignment(text: str) -> dict[str, Any]:
     if not equals or not key:
         raise ConfigError(f"--set {text}: write it as key=value, for example neighbors.k=20")
     try:
-        parsed = yaml.safe_load(value) if value else ""
+        parsed = value if not value or _is_text(key) else yaml.safe_load(value)
     except yaml.YAMLError:
         parsed = value
-    if isinstance(parsed, dict) and not value.startswith("{"):
-        parsed = value  # a path with YAML's special characters is still a path
     value_of: Any = reduce(lambda inner, part: {part: inner}, reversed(key.split(".")), parsed)
     return dict(value_of)
+
+
+def _is_text(key: str) -> bool:
+    """Whether the key holds text: a path with YAML's special characters is still a path."""
+    parts = key.split(".")
+    if parts[0] == "sources":
+        parts[1:2] = ["NAME"]
+    known = (each for keys in documented().values() for each in keys)
+    return any(name == ".".join(parts) and kind == "str" for name, kind, _, _ in known)
 
 
 def _merge(low: Any, high: Any) -> Any:
@@ -295,13 +310,16 @@ def _merge(low: Any, high: Any) -> Any:
     return high
 
 
+def _overlap(one: str, other: str) -> bool:
+    """Whether one dotted key is the other or lies within it."""
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
+
+
 def _explain(error: ValidationError, origins: Origins) -> str:
     lines = []
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
-        origin = next(
-            (o for k, o in origins.items() if k == key or k.startswith(f"{key}.")), "default"
-        )
+        origin = next((o for k, o in origins.items() if _overlap(k, key)), "default")
         what = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"]
         lines.append(f"{key} ({origin}): {what}, found {problem['input']!r}")
     return "; ".join(lines) + ". All keys: artrec config show, or conf/README.md"

@@ -191,7 +191,7 @@ make_venv() {
 # Fast with uv, which links files out of its cache; pip is asked when a mirror or a certificate is
 # set up for pip alone.
 install_packages() {
-  local target=.
+  local target='.[duckdb]'
   if [ "$extras" = test ]; then target='.[test]'; fi
   cd "$root"
   portable_annoy

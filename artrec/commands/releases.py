@@ -1,0 +1,83 @@
+"""artrec releases: list, show, verify."""
+
+from __future__ import annotations
+
+from artrec.commands.show import as_json, grid
+from artrec.commands.stores import store_of
+from artrec.errors import UsageError
+from artrec.releases import Release, list_releases, read_base, read_release
+from artrec.releases.verify import verify
+
+__all__ = ["show_list", "show_one", "show_verified"]
+
+
+def show_list(root: str | None, json: bool) -> None:
+    """All releases of a store, one line each."""
+    store = store_of(root)
+    current = read_base(store).release_id
+    found = [read_release(store, name) for name in list_releases(store)]
+    rows = [
+        {
+            "release": each.release_id,
+            "current": each.release_id == current,
+            "created": f"{each.created:%Y-%m-%d %H:%M} UTC",
+            "images": each.counts["stored"],
+            "rejected": each.counts["rejected"],
+            "encoder": each.encoder,
+            "k": each.k,
+        }
+        for each in sorted(found, key=lambda each: each.created)
+    ]
+    if json:
+        as_json(rows)
+    elif not rows:
+        raise UsageError(f"{store.url}: no release has been published here")
+    else:
+        grid(list(rows[0]), [_shown(row) for row in rows])
+
+
+def _shown(row: dict[str, object]) -> list[object]:
+    return [{True: "current", False: ""}.get(v, v) if k == "current" else v for k, v in row.items()]  # type: ignore[call-overload]
+
+
+def show_one(root: str | None, release_id: str | None, json: bool) -> None:
+    """Counts, tables, gates and seconds of a release."""
+    release = read_release(store_of(root), release_id)
+    if json:
+        as_json(release.model_dump(mode="json"))
+        return
+    print(f"release {release.release_id} of {release.created:%Y-%m-%d %H:%M} UTC")
+    print(f"encoder {release.encoder} ({release.metric}, {release.dim} numbers), k {release.k}")
+    grid(["count", ""], release.counts.items())
+    print()
+    grid(["table", "rows", "runs"], _tables(release))
+    print()
+    grid(["stage", "seconds"], [(s.stage, round(s.seconds, 1)) for s in release.stages.values()])
+    print()
+    grid(
+        ["gate", "passed", "found", "expected"],
+        [(g.gate, g.passed, g.found, g.expected) for g in release.gates],
+    )
+
+
+def _tables(release: Release) -> list[tuple[str, str, int]]:
+    return [
+        (table, f"{stage.rows(table):,}", len(refs))
+        for stage in release.stages.values()
+        for table, refs in stage.tables.items()
+    ]
+
+
+def show_verified(root: str | None, release_id: str | None, json: bool) -> bool:
+    """Whether every file of a release is as it was written, and its members balance."""
+    store = store_of(root)
+    release = read_release(store, release_id)
+    counts, faults = verify(store, release.release_id)
+    if json:
+        as_json({"release": release.release_id, "counts": counts, "faults": faults})
+    else:
+        for fault in faults:
+            print(f"FAULT {fault}")
+        grid(["count", ""], counts.items())
+        print(f"release {release.release_id}: {'whole' if not faults else 'NOT whole'}")
+    return not faults

@@ -1,0 +1,58 @@
+"""artrec config: the resolved settings, and the reference of all keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from artrec.commands.show import as_json, grid
+from artrec.config import documented, flat, load
+
+__all__ = ["reference", "show"]
+
+
+def show(config: str | None, assignments: Sequence[str], json: bool) -> None:
+    """Every key with its value and where that comes from."""
+    settings, origins = load(config, assignments)
+    values = flat(settings.model_dump(mode="json"))
+    rows = [(key, values[key], origin) for key, origin in origins.items()]
+    if json:
+        as_json([{"key": k, "value": v, "origin": o} for k, v, o in rows])
+    else:
+        grid(["key", "value", "origin"], rows)
+
+
+def reference() -> str:
+    """``conf/README.md``: every key, its type, default and meaning."""
+    lines = [
+        "# Settings",
+        "",
+        "Made by `python -m artrec.commands.settings`; do not edit by hand.",
+        "",
+        "Defaults < the file of `--config` < environment (`ARTREC_NEIGHBORS__K=20`) < `--set",
+        "neighbors.k=20`. An unknown key or a wrong type stops the job with exit code 3.",
+        "`artrec config show` prints each resolved value with its origin.",
+        "",
+        "- `local.yaml`: settings for one machine.",
+        "- `spark-local.conf`: Spark's own settings for one machine, each with its reason.",
+    ]
+    for section, keys in documented().items():
+        lines += [
+            "",
+            f"## {section}",
+            "",
+            "| key | type | default | meaning |",
+            "|---|---|---|---|",
+        ]
+        for key, kind, default, text in keys:
+            lines.append(f"| `{key}` | {kind} | `{_shown(default)}` | {text} |")
+    return "\n".join(lines) + "\n"
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, tuple):
+        return "[" + ", ".join(map(str, default)) + "]"
+    return str(default) if default != "" else '""'
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

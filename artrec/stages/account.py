@@ -1,0 +1,140 @@
+"""The short account at the end of a run: for people on stdout, or as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table as Grid
+
+from artrec.config import Settings
+from artrec.releases import Draft, StageRuns, read_release, receipts_of
+from artrec.stages import NAMES
+from artrec.tables import read_table
+
+__all__ = ["show"]
+
+RATED = {"ingest": "read", "embed": "encoded"}  # the counter that makes images/s
+
+
+def show(
+    name: str,
+    settings: Settings,
+    draft: Draft,
+    result: StageRuns,
+    start_seconds: float,
+    as_json: bool,
+) -> str:
+    """Print the account of a stage or a night; returns the outcome's message."""
+    facts = _facts(name, draft, result, start_seconds)
+    if as_json:
+        print(json.dumps(facts, indent=1, default=str))
+    else:
+        _print(name, settings, draft, facts)
+    return str(facts["status"])
+
+
+def _facts(name: str, draft: Draft, result: StageRuns, start_seconds: float) -> dict[str, Any]:
+    stages = NAMES if name == "nightly" else (name,)
+    found = {stage: result if stage == result.stage else draft.stage(stage) for stage in stages}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "status": result.notes.get("status", "done"),
+        "release": result.notes.get("release", draft.release_id),
+        "root": draft.store.url,
+        "spark_start_seconds": round(start_seconds, 2),
+        "driver_peak_bytes": peak * (1 if sys.platform == "darwin" else 1024),
+        "stages": {
+            stage: {"seconds": round(runs.seconds, 2), **_rate(runs), **runs.counters}
+            for stage, runs in found.items()
+            if runs is not None
+        },
+    }
+
+
+def _rate(runs: StageRuns) -> dict[str, float]:
+    done = runs.counters.get(RATED.get(runs.stage, ""), 0)
+    return {"images_per_second": round(done / runs.seconds, 1)} if done and runs.seconds else {}
+
+
+def _print(name: str, settings: Settings, draft: Draft, facts: dict[str, Any]) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    if not console.is_terminal:
+        console = Console(soft_wrap=True, highlight=False, width=10_000)
+    if facts["status"] == "unchanged":
+        console.print(
+            f"Nothing has changed since release {facts['release']}: nothing was published "
+            f"(Spark started in {facts['spark_start_seconds']:.1f} s).",
+            markup=False,
+        )
+        return
+    console.print(_stage_grid(facts))
+    if facts["status"] != "published":
+        console.print(f"{name} is done in draft {facts['release']}.", markup=False)
+        return
+    _print_release(console, draft, facts)
+
+
+def _stage_grid(facts: dict[str, Any]) -> Grid:
+    grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in ("stage", "seconds", "images/s", "counts"):
+        grid.add_column(title, justify="left" if title in ("stage", "counts") else "right")
+    hidden = ("seconds", "images_per_second", "task_milliseconds", "worker_peak_bytes")
+    for stage, runs in facts["stages"].items():
+        counts = ", ".join(f"{value:,} {key}" for key, value in runs.items() if key not in hidden)
+        if stage == "publish":
+            counts = "gates passed"
+        rate = runs.get("images_per_second")
+        grid.add_row(stage, f"{runs['seconds']:.1f}", f"{rate:,.0f}" if rate else "", counts)
+    return grid
+
+
+def _print_release(console: Console, draft: Draft, facts: dict[str, Any]) -> None:
+    counts = facts["stages"]["publish"]
+    reasons = ", ".join(
+        f"{value} {key.removeprefix('rejected_')}"
+        for key, value in counts.items()
+        if key.startswith("rejected_")
+    )
+    peaks = [runs.get("worker_peak_bytes", 0) for runs in facts["stages"].values()]
+    root, release = shlex.quote(facts["root"]), facts["release"]
+    image = shlex.quote(_an_image(draft, release))
+    lines = [
+        "",
+        f"listed {counts['listed']:,} = stored {counts['stored']:,} + rejected "
+        f"{counts['rejected']:,}" + (f" ({reasons})" if reasons else ""),
+        f"peak memory: driver {facts['driver_peak_bytes'] >> 20} MB beside its JVM, "
+        f"largest worker {max(peaks) >> 20} MB; Spark started in {facts['spark_start_seconds']} s",
+        f"release {release} is current in {facts['root']}",
+        "",
+        "Look at it:",
+        f"  {_program('artrec')} lookup {image} -k 10 --root {root}",
+        f'  {_program("python")} -c "import duckdb; c = duckdb.connect(); '
+        f"c.execute(open('{draft.store.path_url(f'releases/{release}.sql')}').read()); "
+        "print(c.sql('SELECT * FROM neighbors LIMIT 10'))\"",
+    ]
+    console.print("\n".join(lines), markup=False)
+
+
+def _program(name: str) -> str:
+    """A program of this environment, as it can be called from here."""
+    own = Path(sys.executable).parent / name
+    found = shutil.which(name)
+    if found and Path(found).samefile(own):
+        return name
+    near = own.is_relative_to(Path.cwd())
+    return shlex.quote(os.path.relpath(own) if near else str(own))
+
+
+def _an_image(draft: Draft, release_id: str) -> str:
+    release = read_release(draft.store, release_id)
+    receipts = receipts_of(draft.store, release.refs("catalog")[:1], "catalog")
+    first = next(read_table(draft.store, receipts[:1], ["image_id"]))
+    return str(first.column(0)[first.num_rows // 2])

@@ -1,0 +1,294 @@
+"""catalog: every member is an image or a reject, once; and the embeddings of the images."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+
+from artrec import log
+from artrec.config import Settings
+from artrec.digests import name_of
+from artrec.failpoints import reached
+from artrec.releases import (
+    Draft,
+    Release,
+    Run,
+    RunRef,
+    StageRuns,
+    digest_of,
+    find_run,
+    receipts_of,
+    record_run,
+    run_id,
+    table_receipts,
+    versions,
+)
+from artrec.schemas import TABLES
+from artrec.stages.frames import read_frame, write_sorted
+from artrec.stages.ingest import decoder_name, picture_recipe
+from artrec.tables import Receipt
+
+__all__ = ["RESULT_VERSION", "run"]
+
+RESULT_VERSION = 1
+ROW_BYTES = {"catalog": 200, "rejects": 150}  # compressed, about: only for the number of files
+
+_MEMBER_KEY = ["source", "raw_name", "occurrence", "bytes", "fingerprint"]
+_LABELS = ["style", "artist", "title", "year", "genre", "split", "license", "extra"]
+
+
+def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
+    """Join what is known of tonight's members into catalog, rejects and embeddings."""
+    begun = time.monotonic()
+    inputs = _inputs(settings, draft)
+    digest = name_of(inputs)
+    known = draft.known("catalog", digest)
+    if known is not None:
+        return draft.record(known)
+    draft.begin_work()
+    base = draft.base.release
+    history = {"release": draft.release_id, "base": base.stages["catalog"].inputs if base else None}
+    name = run_id("catalog", RESULT_VERSION, inputs, history)
+    found = find_run(draft.store, "catalog", name)
+    if found is None:
+        found = _write(spark, settings, draft, name, begun)
+    reached("catalog.run")
+    ref = RunRef.of(found)
+    log.get(stage="catalog").info("done", run=name, **ref.rows)
+    return draft.record(
+        StageRuns(
+            stage="catalog",
+            inputs=digest,
+            tables={table: [ref] for table in found.tables},
+            counters={"images": ref.rows["catalog"], "rejects": ref.rows["rejects"]},
+            seconds=time.monotonic() - begun,
+        )
+    )
+
+
+def _inputs(settings: Settings, draft: Draft) -> dict[str, object]:
+    store = draft.store
+    inventory, ingest, embed = (draft.need(name) for name in ("inventory", "ingest", "embed"))
+    members = ("raw_name", "occurrence", "image_id", "bytes", "fingerprint")
+    labels = TABLES["labels"].digested
+    return {
+        "version": RESULT_VERSION,
+        "members": digest_of(store, inventory.tables["members"], "members", members),
+        "labels": digest_of(store, inventory.tables["labels"], "labels", labels),
+        "ingested": digest_of(
+            store, ingest.tables["ingested"], "ingested", ("content_sha256", "reason")
+        ),
+        "vectors": digest_of(
+            store, embed.tables["vectors"], "vectors", ("vector_no", "embedding", "reason")
+        ),
+        "encoder": embed.notes["encoder"],
+        "rules": [picture_recipe(settings.ingest), decoder_name(settings.ingest)],
+        "embeddings": settings.catalog.embeddings,
+    }
+
+
+def _write(spark: SparkSession, settings: Settings, draft: Draft, name: str, begun: float) -> Run:
+    tables = _Inputs.of(spark, settings, draft)
+    judged = _judged(tables).persist()
+    folder = f"runs/catalog/{name}/{draft.attempt}"
+    listed = draft.need("inventory").counters["listed"]
+    images = _with_history(_images(judged, tables), tables.catalog, draft.release_id)
+    rejects = _reject_history(_rejects(judged), tables.rejects, draft.release_id)
+    encoder = draft.need("embed").notes
+    metadata = {key: str(encoder[key]) for key in ("encoder", "metric", "dim")}
+    written: dict[str, list[Receipt]] = {}
+    for table, frame in (("catalog", images), ("rejects", rejects)):
+        written[table] = write_sorted(
+            frame, draft.store, folder, TABLES[table], listed * ROW_BYTES[table], metadata
+        )
+    if settings.catalog.embeddings:
+        catalog = read_frame(
+            spark,
+            draft.store,
+            written["catalog"],
+            TABLES["catalog"],
+            ["image_id", "content_sha256"],
+        )
+        written["embeddings"] = write_sorted(
+            catalog.join(tables.embeddings, "content_sha256"),
+            draft.store,
+            folder,
+            TABLES["embeddings"],
+            sum(r.rows for r in written["catalog"]) * 4 * int(encoder["dim"]),
+            metadata,
+        )
+    judged.unpersist()
+    reached("catalog.tables")
+    return record_run(
+        draft.store,
+        Run(
+            stage="catalog",
+            run_id=name,
+            tables=written,
+            inputs={},
+            settings={},
+            versions=versions(),
+            counters={},
+            seconds=time.monotonic() - begun,
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """The tables that the catalog is made from; of the base's only if there is one."""
+
+    members: DataFrame
+    labels: DataFrame
+    ingested: DataFrame
+    pictures: DataFrame
+    vectors: DataFrame
+    embeddings: DataFrame
+    catalog: DataFrame | None
+    rejects: DataFrame | None
+
+    @classmethod
+    def of(cls, spark: SparkSession, settings: Settings, draft: Draft) -> _Inputs:
+        recipe = picture_recipe(settings.ingest)
+        decoder = decoder_name(settings.ingest)
+
+        def frame(stage: str, table: str, columns: list[str] | None = None) -> DataFrame:
+            receipts = receipts_of(draft.store, draft.need(stage).tables[table], table)
+            return read_frame(spark, draft.store, receipts, TABLES[table], columns)
+
+        def of_base(release: Release | None, table: str) -> DataFrame | None:
+            if release is None:
+                return None
+            receipts = table_receipts(draft.store, release, table)
+            return read_frame(spark, draft.store, receipts, TABLES[table])
+
+        encoder = draft.need("embed").notes["encoder"]
+        keys = ["content_sha256", "encoder"]
+        pictures = ["content_sha256", "recipe", "width", "height", "format"]
+        return cls(
+            members=frame("inventory", "members").drop("offset", "method", "stored_bytes"),
+            labels=frame("inventory", "labels"),
+            ingested=frame("ingest", "ingested")
+            .filter((F.col("recipe") == recipe) & (F.col("decoder") == decoder))
+            .drop("recipe", "decoder"),
+            pictures=frame("ingest", "pictures", pictures)
+            .filter(F.col("recipe") == recipe)
+            .drop("recipe")
+            .dropDuplicates(["content_sha256"]),
+            vectors=frame("embed", "vectors", [*keys, "vector_no", "reason", "detail"])
+            .filter(F.col("encoder") == encoder)
+            .drop("encoder"),
+            embeddings=frame("embed", "vectors", [*keys, "embedding"])
+            .filter(F.col("encoder") == encoder)
+            .drop("encoder"),
+            catalog=of_base(draft.base.release, "catalog"),
+            rejects=of_base(draft.base.release, "rejects"),
+        )
+
+
+def _judged(tables: _Inputs) -> DataFrame:
+    """Every member with what became of it: ``reason`` and ``stage`` are null for images."""
+    later = Window.partitionBy("image_id").orderBy(F.desc("source"), F.desc("entry"))
+    members = tables.members.withColumn("place", F.row_number().over(later))
+    ingested = tables.ingested.withColumnsRenamed(
+        {"reason": "ingest_reason", "detail": "ingest_detail"}
+    )
+    vectors = tables.vectors.withColumnsRenamed(
+        {"reason": "embed_reason", "detail": "embed_detail"}
+    )
+    joined = (
+        members.join(ingested, _MEMBER_KEY, "left")
+        .join(vectors, "content_sha256", "left")
+        .join(_collisions(vectors), ["vector_no", "content_sha256"], "left")
+    )
+    duplicate = F.col("place") > 1
+    return (
+        joined.withColumn(
+            "reason",
+            F.when(duplicate, F.lit("duplicate_name")).otherwise(
+                F.coalesce("ingest_reason", "embed_reason", "collision")
+            ),
+        )
+        .withColumn(
+            "detail",
+            F.when(duplicate, F.lit("a later member has this image_id")).otherwise(
+                F.coalesce("ingest_detail", "embed_detail")
+            ),
+        )
+        .withColumn(
+            "stage",
+            F.when(duplicate, F.lit("inventory"))
+            .when(F.col("ingest_reason").isNotNull(), F.lit("ingest"))
+            .when(F.col("reason").isNotNull(), F.lit("embed")),
+        )
+    )
+
+
+def _collisions(vectors: DataFrame) -> DataFrame:
+    """Contents that share a vector_no with a smaller content: 63 bits are not quite enough."""
+    window = Window.partitionBy("vector_no").orderBy("content_sha256")
+    return (
+        vectors.select("vector_no", "content_sha256", F.row_number().over(window).alias("place"))
+        .filter("place > 1")
+        .select("vector_no", "content_sha256", F.lit("vector_no_collision").alias("collision"))
+    )
+
+
+def _images(judged: DataFrame, tables: _Inputs) -> DataFrame:
+    return (
+        judged.filter(F.col("reason").isNull())
+        .join(tables.pictures, "content_sha256", "left")
+        .join(tables.labels, ["source", "entry"], "left")
+    )
+
+
+def _rejects(judged: DataFrame) -> DataFrame:
+    return judged.filter(F.col("reason").isNotNull())
+
+
+def _with_history(images: DataFrame, before: DataFrame | None, release_id: str) -> DataFrame:
+    """first_release is carried over; changed_release too, where picture and labels are the same."""
+    tonight = F.lit(release_id)
+    if before is None:
+        return images.withColumn("first_release", tonight).withColumn("changed_release", tonight)
+    kept = ["content_sha256", *_LABELS]
+    old = before.select(
+        "image_id",
+        F.col("first_release").alias("old_first"),
+        F.col("changed_release").alias("old_changed"),
+        _fingerprint(kept).alias("old_facts"),
+    )
+    same = _fingerprint(kept) == F.col("old_facts")
+    return (
+        images.join(old, "image_id", "left")
+        .withColumn("first_release", F.coalesce("old_first", tonight))
+        .withColumn("changed_release", F.when(same, F.col("old_changed")).otherwise(tonight))
+    )
+
+
+def _fingerprint(columns: list[str]) -> Column:
+    """Text that is equal for equal values; maps themselves cannot be compared."""
+    return F.to_json(F.struct(*(F.col(name) for name in columns)))
+
+
+def _reject_history(rejects: DataFrame, before: DataFrame | None, release_id: str) -> DataFrame:
+    tonight = F.lit(release_id)
+    if before is None:
+        return rejects.withColumn("first_release", tonight).withColumn(
+            "attempts", F.lit(1).cast("int")
+        )
+    old = before.select(
+        "source",
+        "image_id",
+        "reason",
+        F.col("first_release").alias("old_first"),
+        F.col("attempts").alias("old_attempts"),
+    ).dropDuplicates(["source", "image_id", "reason"])
+    return (
+        rejects.join(old, ["source", "image_id", "reason"], "left")
+        .withColumn("first_release", F.coalesce("old_first", tonight))
+        .withColumn("attempts", F.coalesce("old_attempts", F.lit(1).cast("int")))
+    )

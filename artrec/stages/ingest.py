@@ -1,0 +1,312 @@
+"""ingest: members become pictures, or a reason why not; each is read once, ever."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Self
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from artrec import log, picture
+from artrec.archive import Archive, Content, Member, cut_slices
+from artrec.config import IngestSettings, Settings
+from artrec.digests import name_of
+from artrec.failpoints import reached
+from artrec.picture import Child, Picture, Reject
+from artrec.releases import (
+    Draft,
+    Run,
+    StageRuns,
+    digest_of,
+    find_run,
+    receipts_of,
+    record_run,
+    run_id,
+    versions,
+)
+from artrec.schemas import TABLES
+from artrec.stages.frames import Attempt, TaskReport, parallelism, read_frame, write_sorted
+from artrec.stages.listing import pinned_archives
+from artrec.stages.rejects import Rejected
+from artrec.stages.slices import SliceSpec, appended, cut_segments, run_segments
+from artrec.storage import Store
+from artrec.tables import Receipt, TableWriter, read_range, read_table
+
+__all__ = ["RESULT_VERSION", "decoder_name", "picture_limits", "picture_recipe", "run"]
+
+RESULT_VERSION = 1
+ROW_BYTES = 200  # of a member in a pending table, about: only to choose the number of files
+LEAST_SLICE = 1 << 20
+
+_KEY = ("source", "raw_name", "occurrence", "bytes", "fingerprint")
+
+
+def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
+    """Read the members that no earlier night has read under the same rules."""
+    begun = time.monotonic()
+    inventory = draft.need("inventory")
+    store = draft.store
+    listed = digest_of(store, inventory.tables["members"], "members", _KEY)
+    rules = _rules(settings.ingest)
+    inputs = name_of({"version": RESULT_VERSION, "members": listed, **rules})
+    known = draft.known("ingest", inputs)
+    if known is not None:
+        return draft.record(known)
+    draft.begin_work()
+    base = draft.base.release.stages.get("ingest") if draft.base.release else None
+    before = base.tables if base else {}
+    pending = _pending(spark, settings, draft, inventory, before, rules)
+    work = partial(
+        _read_slice,
+        store,
+        pending.receipts("pending_members"),
+        pinned_archives(settings, inventory.notes["pins"]),
+        settings.ingest,
+    )
+    runs = run_segments(spark, draft, "ingest", RESULT_VERSION, pending, work)
+    reached("ingest.recorded")
+    tables = ("pictures", "ingested")
+    return draft.record(appended("ingest", inputs, before, pending, runs, tables, begun))
+
+
+def decoder_name(settings: IngestSettings) -> str:
+    """Version of the decoder and of the rules it works by: one decides who is a picture."""
+    return f"{picture.DECODER_VERSION}-{name_of(_limits_facts(settings), 8)}"
+
+
+def picture_recipe(settings: IngestSettings) -> str:
+    """How pictures are stored: as they are, or bounded."""
+    return picture.recipe(settings.max_side or None)
+
+
+def picture_limits(settings: IngestSettings) -> picture.Limits:
+    return picture.Limits(
+        bytes=settings.max_bytes,
+        pixels=settings.max_pixels,
+        side=settings.max_picture_side,
+        formats=tuple(settings.formats),
+        background=settings.background,
+    )
+
+
+def _limits_facts(settings: IngestSettings) -> dict[str, Any]:
+    names = ("formats", "max_bytes", "max_pixels", "max_picture_side", "background")
+    return {name: getattr(settings, name) for name in (*names, "decode_seconds", "decode_memory")}
+
+
+def _rules(settings: IngestSettings) -> dict[str, Any]:
+    return {"recipe": picture_recipe(settings), "decoder": decoder_name(settings)}
+
+
+def _pending(
+    spark: SparkSession,
+    settings: Settings,
+    draft: Draft,
+    inventory: StageRuns,
+    before: dict[str, Any],
+    rules: dict[str, Any],
+) -> Run:
+    """The members to read, cut into slices and segments; made once, found again afterwards."""
+    store = draft.store
+    members = receipts_of(store, inventory.tables["members"], "members")
+    ingested = receipts_of(store, before.get("ingested", []), "ingested")
+    inputs = {
+        "members": inventory.inputs,
+        "ingested": digest_of(store, before.get("ingested", []), "ingested", ()),
+    }
+    name = run_id("ingest", RESULT_VERSION, inputs, rules)
+    found = find_run(store, "ingest", name)
+    if found is not None:
+        return found
+    begun = time.monotonic()
+    frame = _unread(spark, store, members, ingested, rules)
+    total = inventory.counters["listed_bytes"]
+    if ingested:
+        first = frame.agg(F.sum("stored_bytes").alias("total")).first()
+        total = int(first.total or 0) if first is not None else 0
+    slice_bytes = _slice_bytes(total, settings.ingest.slice_bytes, parallelism(spark))
+    frame = frame.withColumn("slice", F.floor(F.col("offset") / F.lit(slice_bytes)).cast("long"))
+    folder = f"runs/ingest/{name}/{draft.attempt}"
+    count = inventory.counters["listed"]
+    written = write_sorted(frame, store, folder, TABLES["pending_members"], count * ROW_BYTES)
+    reached("ingest.pending")
+    cut = cut_segments(_slices(store, written, slice_bytes), settings.ingest.segment_bytes)
+    log.get(stage="ingest").info(
+        "cut", members=cut.items, slices=sum(map(len, cut.segments)), segments=len(cut.segments)
+    )
+    return record_run(
+        store,
+        Run(
+            stage="ingest",
+            run_id=name,
+            tables={"pending_members": written},
+            inputs=inputs,
+            settings=rules,
+            versions=versions(),
+            counters={},
+            seconds=time.monotonic() - begun,
+            notes={"cut": cut.model_dump(mode="json")},
+        ),
+    )
+
+
+def _unread(
+    spark: SparkSession,
+    store: Store,
+    members: Sequence[Receipt],
+    ingested: Sequence[Receipt],
+    rules: dict[str, Any],
+) -> DataFrame:
+    columns = [name for name in TABLES["pending_members"].columns.names if name != "slice"]
+    frame = read_frame(spark, store, members, TABLES["members"], columns)
+    if not ingested:
+        return frame
+    done = read_frame(
+        spark, store, ingested, TABLES["ingested"], [*_KEY, "recipe", "decoder"]
+    ).filter((F.col("recipe") == rules["recipe"]) & (F.col("decoder") == rules["decoder"]))
+    return frame.join(done.select(*_KEY), on=list(_KEY), how="left_anti")
+
+
+def _slice_bytes(total: int, wanted: int, tasks: int) -> int:
+    """Small archives are cut finer, so that no core is idle for long."""
+    return min(wanted, max(LEAST_SLICE, -(-total // (4 * tasks))))
+
+
+def _slices(store: Store, pending: Sequence[Receipt], slice_bytes: int) -> list[SliceSpec]:
+    """One spec for each slice, in the order of the table; rows are streamed."""
+    batches = read_table(store, pending, ["source", "offset", "stored_bytes"])
+    rows = (
+        row
+        for batch in batches
+        for row in zip(*(batch.column(i).to_pylist() for i in range(3)), strict=True)
+    )
+    return [
+        SliceSpec(low=place, high=place, items=each.members, bytes=each.bytes)
+        for source, extents in groupby(rows, key=itemgetter(0))
+        for each in cut_slices(((offset, size) for _, offset, size in extents), slice_bytes)
+        for place in [(source, each.first // slice_bytes)]
+    ]
+
+
+def _read_slice(
+    store: Store,
+    pending: Sequence[Receipt],
+    archives: dict[str, Archive],
+    settings: IngestSettings,
+    spec: SliceSpec,
+    folder: str,
+    attempt: Attempt,
+) -> TaskReport:
+    """One task: the members of a slice, read by few ranges, examined, and written."""
+    source = str(spec.low[0])
+    rows = [
+        row
+        for batch in read_range(store, pending, spec.low, spec.high)
+        for row in batch.to_pylist()
+    ]
+    counters = {"read": 0, "stored": 0, "rejected": 0, "picture_bytes": 0}
+    seen: set[bytes] = set()
+    with (
+        TableWriter(store, folder, TABLES["pictures"], attempt.stem) as pictures,
+        TableWriter(store, folder, TABLES["ingested"], attempt.stem) as ingested,
+        _Judge(settings, in_child=attempt.number > 0) as judge,
+    ):
+        for content in archives[source].read([_member(row) for row in rows]):
+            found = judge.examine(content)
+            ingested.write(_ingested_row(source, content.member, judge, found))
+            counters["read"] += 1
+            if isinstance(found, Rejected):
+                counters["rejected"] += 1
+                continue
+            counters["stored"] += 1
+            if found.sha256 not in seen:
+                seen.add(found.sha256)
+                counters["picture_bytes"] += len(found.data)
+                pictures.write(_picture_row(found, judge.recipe))
+    return TaskReport(receipts=[*pictures.receipts, *ingested.receipts], counters=counters)
+
+
+def _member(row: dict[str, Any]) -> Member:
+    names = ("entry", "raw_name", "occurrence", "bytes", "stored_bytes", "fingerprint", "offset")
+    decoded = row["raw_name"].decode("utf-8", "replace")
+    return Member(name=decoded, method=row["method"], **{name: row[name] for name in names})
+
+
+class _Judge:
+    """Says of each member whether it is a picture; in a child process after a worker has died."""
+
+    def __init__(self, settings: IngestSettings, in_child: bool) -> None:
+        self.recipe = picture_recipe(settings)
+        self.decoder = decoder_name(settings)
+        self._limits = picture_limits(settings)
+        self._side = settings.max_side or None
+        self._seconds = float(settings.decode_seconds)
+        self._child = (
+            Child(self._limits, self._side, self._seconds, settings.decode_memory)
+            if in_child
+            else None
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._child is not None:
+            self._child.__exit__(None, None, None)
+
+    def examine(self, content: Content) -> Picture | Rejected:
+        if content.data is None:
+            return Rejected(content.reason or "", content.detail)
+        found = self._examined(content.data, content.member.name)
+        return found if isinstance(found, Picture) else Rejected(found.reason, found.detail)
+
+    def _examined(self, data: bytes, name: str) -> Picture | Reject:
+        if self._child is not None:
+            return self._child.examine(data)
+        with picture.watchdog(self._seconds, name):
+            return picture.examine(data, self._limits, self._side)
+
+
+def _picture_row(found: Picture, recipe: str) -> pa.RecordBatch:
+    values = {
+        "content_sha256": found.sha256,
+        "recipe": recipe,
+        "data": found.data,
+        "width": found.width,
+        "height": found.height,
+        "format": found.format,
+        "mode": found.mode,
+        "phash": found.phash,
+    }
+    return _row("pictures", values)
+
+
+def _ingested_row(
+    source: str, member: Member, judge: _Judge, found: Picture | Rejected
+) -> pa.RecordBatch:
+    reject = found if isinstance(found, Rejected) else None
+    values = {
+        "source": source,
+        "raw_name": member.raw_name,
+        "occurrence": member.occurrence,
+        "bytes": member.bytes,
+        "fingerprint": member.fingerprint,
+        "recipe": judge.recipe,
+        "decoder": judge.decoder,
+        "content_sha256": found.sha256 if isinstance(found, Picture) else None,
+        "reason": reject and reject.reason,
+        "detail": reject and reject.detail,
+    }
+    return _row("ingested", values)
+
+
+def _row(table: str, values: dict[str, Any]) -> pa.RecordBatch:
+    schema = TABLES[table].columns
+    arrays = [pa.array([values[column.name]], column.type) for column in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

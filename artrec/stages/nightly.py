@@ -1,0 +1,24 @@
+"""nightly: all stages of a night, in one Spark application."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from pyspark.sql import SparkSession
+
+from artrec.config import Settings
+from artrec.releases import Draft, StageRuns
+from artrec.stages import NAMES
+from artrec.stages.session import describe
+
+__all__ = ["run"]
+
+
+def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
+    """Each stage does what is new for it; the last one publishes. Returns what publish returns."""
+    result = None
+    for name in NAMES:
+        describe(spark, name)
+        result = import_module(f"artrec.stages.{name}").run(spark, settings, draft)
+    assert result is not None
+    return result  # type: ignore[no-any-return]

@@ -1,0 +1,32 @@
+"""The closed list of reasons for which a member is no image, and the stage that gives each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from artrec import archive, picture
+
+__all__ = ["REASONS", "Rejected"]
+
+REASONS: dict[str, str] = (
+    dict.fromkeys((*sorted(archive.REASONS), *picture.REASONS), "ingest")
+    | {
+        "zero_vector": "embed",  # without a direction, so without a cosine
+        "non_finite_vector": "embed",
+        "vector_no_collision": "embed",  # 63 bits of the hash are shared with a smaller content
+    }
+    | {"duplicate_name": "inventory"}  # a later member has the same image_id
+)
+"""Reason -> stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Why a member, or its picture, went no further; ``detail`` is for people."""
+
+    reason: str
+    detail: str
+
+    def __post_init__(self) -> None:
+        if self.reason not in REASONS:
+            raise ValueError(f"{self.reason!r} is not in the closed list of reasons")
