@@ -226,15 +226,14 @@ def _block(rows: pa.Table) -> Block:
 
 def _pool_rows(pools: Pools) -> pa.RecordBatch:
     """Lists without their padding."""
-    kept = pools.others >= 0
-    offsets = np.concatenate([[0], np.cumsum(kept.sum(axis=1))]).astype(np.int32)
+    offsets, others, distances = pools.ragged()
     schema = TABLES["neighbor_pool"].columns
     columns = {
         "vector_no": pools.numbers,
         "radius": pools.radius,
         "radius_no": pools.radius_no,
-        "others": pa.ListArray.from_arrays(offsets, pa.array(pools.others[kept])),
-        "distances": pa.ListArray.from_arrays(offsets, pa.array(pools.distances[kept])),
+        "others": pa.ListArray.from_arrays(offsets.astype(np.int32), pa.array(others)),
+        "distances": pa.ListArray.from_arrays(offsets.astype(np.int32), pa.array(distances)),
     }
     arrays = [pa.array(columns[c.name]).cast(c.type) for c in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

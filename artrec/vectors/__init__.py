@@ -11,9 +11,9 @@ from artrec.vectors.join import Block, Pools, Tiling, join
 from artrec.vectors.topk import BruteForce, Searcher, TopK, merge
 
 __all__ = [
-    "METRICS",
     "Block",
     "BruteForce",
+    "METRICS",
     "Pools",
     "Searcher",
     "Tiling",

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from artrec.errors import ConfigError, InputError
 
 __all__ = [
-    "LARGEST",
-    "METRICS",
     "Floats",
     "Ints",
+    "LARGEST",
+    "METRICS",
     "Wides",
     "check_metric",
     "check_vectors",

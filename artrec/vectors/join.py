@@ -42,7 +42,7 @@ from artrec.vectors.screen import Frame
 from artrec.vectors.sieve import Span, Tiling, sift
 from artrec.vectors.topk import NOBODY, TopK
 
-__all__ = ["LAST_NO", "Block", "Pools", "Tiling", "join"]
+__all__ = ["Block", "LAST_NO", "Pools", "Tiling", "join"]
 
 LAST_NO = int(np.iinfo(np.int64).max)  # radius_no of a pool that holds everybody
 

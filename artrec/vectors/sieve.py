@@ -20,6 +20,7 @@ __all__ = ["Span", "Tiling", "sift"]
 
 _STRIP_CELLS = 1 << 18  # cells compared at once: bounds what one comparison can emit
 _PIECE = 1 << 19  # entries measured and merged at once
+_LEAST_ROOM = 1 << 16  # survivors that may wait, at the least
 _GROUPS = (8, 4, 2, 1)
 
 # A survivor is one number that sorts by (row, cost, column): 9 + 32 + 23 bits.
@@ -110,7 +111,7 @@ class _Sieve:
         self._limits = screen.limits(self._lengths, self._ceilings)
         self._pending: list[Keys] = []
         self._count = 0
-        self._room = max(5 * lists.ids.size // 2, 1 << 16)
+        self._room = max(5 * lists.ids.size // 2, _LEAST_ROOM)
 
     def run(self, columns: int, buffer: Floats) -> None:
         right = self._screen.right

@@ -23,7 +23,7 @@ from artrec.vectors.distance import (
     squared_norms,
 )
 
-__all__ = ["NOBODY", "BruteForce", "Searcher", "TopK", "merge", "orderable", "select"]
+__all__ = ["BruteForce", "NOBODY", "Searcher", "TopK", "merge", "orderable", "select"]
 
 NOBODY = -1  # the id of an empty place, whose distance is +inf
 

@@ -5,12 +5,14 @@
 ``floor_seconds`` is the product alone, in tiles of the join's size into one buffer. It is measured
 before and after each join, and a round's ratio is the join divided by their mean, so that both meet
 the same machine; ``ratio`` is the median of the rounds. Seconds are
-medians too, of the processor: with one BLAS thread that is the time on an idle machine. The data are a clustered mixture whose neighborhoods are neither trivial nor hopeless.
+medians too, of the processor: with one BLAS thread that is the time on an idle machine. The data
+are a clustered mixture whose neighborhoods are neither trivial nor hopeless.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import platform
@@ -58,11 +60,10 @@ def seconds(work: Callable[[], object]) -> float:
 def blas() -> Any:
     """What does the product: threads and kernel where threadpoolctl can be asked."""
     try:
-        from threadpoolctl import threadpool_info
+        return importlib.import_module("threadpoolctl").threadpool_info()
     except ImportError:
         built: Any = np.show_config(mode="dicts")
         return built.get("Build Dependencies", {}).get("blas", {}).get("openblas configuration")
-    return threadpool_info()
 
 
 def processor() -> str:
@@ -88,7 +89,8 @@ def main() -> None:
     for _ in range(options.rounds):
         joins.append(seconds(lambda: join(block, [block], k=options.k, metric=options.metric)))
         floors.append(seconds(lambda: product(vectors, Tiling())))
-    ratios = sorted(2 * whole / sum(pair) for whole, pair in zip(joins, pairwise(floors)))
+    around = pairwise(floors)
+    ratios = sorted(2 * whole / sum(pair) for whole, pair in zip(joins, around, strict=True))
     floor, whole = median(floors), median(joins)
     result = {
         "bench": "join",
