@@ -10,6 +10,7 @@ import typer
 
 from artrec import __version__
 from artrec.commands import files, lookup, releases, sample, settings
+from artrec.commands.show import plain
 from artrec.errors import ArtrecError
 from artrec.stages import NAMES
 from artrec.stages.session import command
@@ -123,7 +124,8 @@ def main() -> None:
     try:
         app()
     except ArtrecError as error:
-        print(f"artrec: {error}", file=sys.stderr)
+        lines = map(plain, str(error).split("\n"))  # names in a message are data
+        print("artrec: " + "\n".join(lines), file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(141)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,7 +87,7 @@ def _hashes(column: pa.Array | pa.ChunkedArray) -> Hashes:
     if pa.types.is_list(kind) or pa.types.is_map(kind):
         hashes = _list_hashes(column)
     elif pa.types.is_struct(kind):
-        hashes = _struct_hashes(column)
+        hashes = _joint_hashes(column.flatten())
     elif _is_bytes(kind):
         hashes = _bytes_hashes(column)
     else:
@@ -126,6 +126,8 @@ def _bytes_hash(value: str | bytes) -> int:
 def _number_hashes(column: pa.Array) -> Hashes:
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.int64())
+    elif pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
     values = np.asarray(column.fill_null(0) if column.null_count else column)
     if values.dtype.kind == "f":
         bits = values.astype(np.float64).view(_U64)
@@ -138,9 +140,7 @@ def _list_hashes(column: pa.Array) -> Hashes:
     """The sum over a row's elements, each mixed with its place in the row."""
     offsets = np.asarray(column.offsets, np.int64)
     if pa.types.is_map(column.type):
-        pairs = zip(column.keys, column.items, strict=True)
-        texts = pa.array([f"{len(k.as_py())}:{k}{v}" for k, v in pairs], pa.string())
-        elements = _hashes(texts)
+        elements = _joint_hashes([column.keys, column.items])
     else:
         elements = _hashes(column.values)
     lengths = np.diff(offsets)
@@ -152,8 +152,9 @@ def _list_hashes(column: pa.Array) -> Hashes:
     return _mix(sums[starts[1:]] - sums[starts[:-1]] + lengths.astype(_U64))
 
 
-def _struct_hashes(column: pa.Array) -> Hashes:
-    hashes = np.zeros(len(column), _U64)
-    for position, child in enumerate(column.flatten()):
+def _joint_hashes(columns: Sequence[pa.Array]) -> Hashes:
+    """64 bits for the values of a row together: a struct's fields, or a map's key and value."""
+    hashes = np.zeros(len(columns[0]) if columns else 0, _U64)
+    for position, child in enumerate(columns):
         hashes = _mix(hashes + _salted(_hashes(child), position + 1))
     return hashes

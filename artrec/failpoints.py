@@ -14,9 +14,9 @@ __all__ = ["POINTS", "reached"]
 
 POINTS = (
     "inventory.listed",
+    "draft.held",
     "inventory.uploaded",
     "inventory.run",
-    "draft.held",
     "ingest.pending",
     "ingest.tasks",
     "ingest.segment",

@@ -17,6 +17,7 @@ def files_of(store: Store, table: str, release_id: str | None = None) -> list[st
 
 
 def show(root: str | None, table: str, release_id: str | None, json: bool) -> None:
+    """Print the paths, one a line."""
     paths = files_of(store_of(root), table, release_id)
     if json:
         as_json(paths)

@@ -67,9 +67,8 @@ def _missing(store: Store, release: Release, image_id: str) -> str:
     for batch in read_table(store, table_receipts(store, release, "rejects")):
         for row in batch.to_pylist():
             if row["image_id"] == image_id:
-                return (
-                    f"{image_id} was rejected by {row['stage']}: {row['reason']} ({row['detail']})"
-                )
+                detail = f" ({row['detail']})" if row["detail"] else ""
+                return f"{image_id} was rejected by {row['stage']}: {row['reason']}{detail}"
     return (
         f"{image_id}: no such image in release {release.release_id}; an image_id is the member's "
         "whole path in its archive, behind the source's id_prefix"

@@ -13,6 +13,7 @@ __all__ = ["as_json", "grid", "plain"]
 
 
 def as_json(value: Any) -> None:
+    """One JSON value; names stay readable."""
     print(json.dumps(value, indent=1, default=str, ensure_ascii=False))
 
 

@@ -24,12 +24,12 @@ from artrec.errors import ConfigError
 
 __all__ = [
     "ARCHITECTURES",
-    "CARD_FILE",
-    "FORMAT",
-    "WEIGHTS_FILE",
     "Architecture",
+    "CARD_FILE",
     "Card",
+    "FORMAT",
     "Tensors",
+    "WEIGHTS_FILE",
     "Weights",
     "encoder_id",
     "pack",

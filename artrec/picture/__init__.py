@@ -31,14 +31,14 @@ from artrec.picture.records import (
 from artrec.picture.watchdog import watchdog
 
 __all__ = [
-    "DECODER_VERSION",
-    "REASONS",
     "Child",
+    "DECODER_VERSION",
     "Filter",
     "Fit",
     "Limits",
     "Picture",
     "PictureError",
+    "REASONS",
     "Reject",
     "decode",
     "examine",

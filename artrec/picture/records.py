@@ -9,12 +9,12 @@ from artrec.errors import ArtrecError, ConfigError
 
 __all__ = [
     "DECODER_VERSION",
-    "REASONS",
     "Filter",
     "Fit",
     "Limits",
     "Picture",
     "PictureError",
+    "REASONS",
     "Reject",
     "recipe",
 ]

@@ -35,11 +35,11 @@ from artrec.releases.runs import (
 )
 
 __all__ = [
-    "FORMAT",
     "Base",
     "Current",
     "Draft",
     "DraftHead",
+    "FORMAT",
     "GateResult",
     "Outcome",
     "Release",

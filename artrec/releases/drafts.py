@@ -51,7 +51,7 @@ class Draft:
     @classmethod
     def begin(cls, store: Store, name: str | None) -> Draft:
         """A draft on what is current now; its name is settled when its inputs are known."""
-        if name is not None and ("/" in name or not name.isprintable() or name.startswith(".")):
+        if name is not None and not _is_component(name):
             raise UsageError(f"--release {name!r}: a release's name is a single path component")
         return cls(store, read_base(store), name)
 
@@ -83,7 +83,10 @@ class Draft:
     @property
     def unchanged(self) -> bool:
         """Whether no stage has recorded anything that the current release does not have."""
-        return not self._written and self.base.release is not None
+        if self.base.release is None:
+            return False
+        found = ((self.stage(name), runs) for name, runs in self.base.release.stages.items())
+        return all(mine is not None and _essence(mine) == _essence(runs) for mine, runs in found)
 
     def hold(self, inputs: str) -> None:
         """Settle the name: ``--release``, else the open draft of these inputs, else the date.
@@ -140,10 +143,16 @@ class Draft:
         return base if base is not None and base.inputs == inputs else None
 
     def record(self, runs: StageRuns) -> StageRuns:
-        """Take a stage's runs into the draft; written only where it differs from the base."""
+        """Take a stage's runs into the draft.
+
+        Of a night with the base's inputs nothing is written, unless a stage has other runs all the
+        same. Notes alone (such as where an archive lies now) begin no draft.
+        """
         before = self._stages.get(runs.stage) or self._of_base(runs.stage)
-        if before is None or _essence(before) != _essence(runs):
+        same = before is not None and _essence(before) == _essence(runs)
+        if not same or self._is_new():
             self.begin_work()
+        if self._written and not (same and before is not None and before.notes == runs.notes):
             self._replace(f"{runs.stage}.json", runs)
         self._stages[runs.stage] = runs
         return runs
@@ -151,6 +160,11 @@ class Draft:
     def finish(self, outcome: Outcome) -> None:
         """Leave word of how the job ended; the latest attempt's word counts."""
         self._replace("outcome.json", outcome)
+
+    def _is_new(self) -> bool:
+        """Whether this draft has other inputs than the current release."""
+        base = self.base.release
+        return self.head is not None and (base is None or base.inputs != self.head.inputs)
 
     def _of_base(self, name: str) -> StageRuns | None:
         release: Release | None = self.base.release
@@ -254,9 +268,13 @@ class Draft:
             return None
 
 
-def _essence(runs: StageRuns) -> tuple[str, dict[str, list[str]], dict[str, object]]:
+def _is_component(name: str) -> bool:
+    return bool(name) and name.isprintable() and "/" not in name and not name.startswith(".")
+
+
+def _essence(runs: StageRuns) -> tuple[str, dict[str, list[str]]]:
     tables = {name: [ref.run_id for ref in refs] for name, refs in runs.tables.items()}
-    return runs.inputs, tables, runs.notes
+    return runs.inputs, tables
 
 
 def _today() -> str:

@@ -28,8 +28,8 @@ from artrec.storage import Store
 from artrec.tables import Receipt
 
 __all__ = [
-    "CURRENT",
     "Base",
+    "CURRENT",
     "Current",
     "GateResult",
     "Release",

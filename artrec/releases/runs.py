@@ -18,8 +18,8 @@ from artrec.storage import Store
 from artrec.tables import Receipt
 
 __all__ = [
-    "FORMAT",
     "Document",
+    "FORMAT",
     "Run",
     "RunRef",
     "attempt_name",

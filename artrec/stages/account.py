@@ -52,11 +52,17 @@ def _facts(name: str, draft: Draft, result: StageRuns, start_seconds: float) -> 
         "spark_start_seconds": round(start_seconds, 2),
         "driver_peak_bytes": peak * (1 if sys.platform == "darwin" else 1024),
         "stages": {
-            stage: {"seconds": round(runs.seconds, 2), **_rate(runs), **runs.counters}
-            for stage, runs in found.items()
-            if runs is not None
+            stage: _stage_facts(draft, runs) for stage, runs in found.items() if runs is not None
         },
     }
+
+
+def _stage_facts(draft: Draft, runs: StageRuns) -> dict[str, Any]:
+    """What a stage did; of one that had nothing to do, the release whose tables it kept."""
+    base = draft.base.release
+    if base is not None and base.stages.get(runs.stage) == runs:
+        return {"seconds": 0.0, "kept_from": base.release_id}
+    return {"seconds": round(runs.seconds, 2), **_rate(runs), **runs.counters}
 
 
 def _rate(runs: StageRuns) -> dict[str, float]:
@@ -86,11 +92,13 @@ def _stage_grid(facts: dict[str, Any]) -> Grid:
     grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("stage", "seconds", "images/s", "counts"):
         grid.add_column(title, justify="left" if title in ("stage", "counts") else "right")
-    hidden = ("seconds", "images_per_second", "task_milliseconds", "worker_peak_bytes")
+    hidden = {"seconds", "images_per_second", "task_milliseconds", "worker_peak_bytes", "kept_from"}
     for stage, runs in facts["stages"].items():
         counts = ", ".join(f"{value:,} {key}" for key, value in runs.items() if key not in hidden)
         if stage == "publish":
             counts = "gates passed"
+        elif "kept_from" in runs:
+            counts = f"nothing to do: as in release {runs['kept_from']}"
         rate = runs.get("images_per_second")
         grid.add_row(stage, f"{runs['seconds']:.1f}", f"{rate:,.0f}" if rate else "", counts)
     return grid

@@ -86,6 +86,7 @@ def picture_recipe(settings: IngestSettings) -> str:
 
 
 def picture_limits(settings: IngestSettings) -> picture.Limits:
+    """The settings' limits as the decoder takes them."""
     return picture.Limits(
         bytes=settings.max_bytes,
         pixels=settings.max_pixels,

@@ -7,12 +7,15 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from artrec.config import Settings
 from artrec.digests import Hashes, key_hashes
 from artrec.releases import Release, read_base, receipts_of
 from artrec.schemas import TABLES, Table
 from artrec.stages import NAMES
+from artrec.stages.ingest import decoder_name, picture_recipe
+from artrec.stages.inventory import listing_id
 from artrec.stages.listing import Listing, list_sources
 from artrec.storage import Store, open_store
 from artrec.tables import Receipt, read_table
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["preview"]
 
 _KEY = ("source", "raw_name", "occurrence", "bytes", "fingerprint")
+_IDENTITY = Table("members", TABLES["members"].columns, key=_KEY, sort=())
 
 
 def preview(name: str, settings: Settings, options: Options) -> None:
@@ -46,47 +50,71 @@ def _plan(
 ) -> dict[str, Any]:
     """Counts by stage; the contents behind new members are not known before they are read."""
     listed = listing.counters["listed"]
-    before = receipts_of(store, release.refs("members"), "members") if release else []
-    sizes, keys = _members(listing.scratch, listing.receipts)
-    _, old = _members(store, before)
-    same_rules = release is not None and _results(release) == _plain(settings.results())
-    new = ~np.isin(keys, old) if same_rules else np.ones(len(keys), bool)
-    gone = int((~np.isin(old, keys)).sum())
-    count, size = int(new.sum()), int(sizes[new].sum())
-    changed = bool(count or gone or not same_rules)
-    rebuilt = listed if changed else 0
-    k = settings.neighbors.k
+    before = _members(store, _files(store, release, "members"))
+    sizes, keys = _stored_bytes(listing), _members(listing.scratch, listing.receipts)
+    unread = ~np.isin(keys, _read_before(settings, store, release))
+    count, size = int(unread.sum()), int(sizes[unread].sum())
+    kept = _kept(settings, release, listing)
+    rebuilt = {stage: 0 if kept[stage] else listed for stage in kept}
+    lists, k = rebuilt["neighbors"], settings.neighbors.k
     return {
         "current": release.release_id if release else None,
         "stages": {
-            "inventory": {"members listed": listed, "new": count, "gone": gone},
+            "inventory": {
+                "members listed": listed,
+                "new": int((~np.isin(keys, before)).sum()),
+                "gone": int((~np.isin(before, keys)).sum()),
+            },
             "ingest": {"members to read": count, "bytes to read": size},
-            "embed": {"pictures to encode at most": count},
-            "catalog": {"members to account for": rebuilt},
-            "neighbors": {"lists to make at most": rebuilt, "pairs to compare at most": rebuilt**2},
-            "publish": {"releases": int(changed), "neighbor rows at most": rebuilt * k},
+            "embed": {"pictures to encode at most": count if kept["embed"] else listed},
+            "catalog": {"members to account for": rebuilt["catalog"]},
+            "neighbors": {"lists to make at most": lists, "pairs to compare at most": lists**2},
+            "publish": {"releases": int(lists > 0), "neighbor rows at most": lists * k},
         },
     }
 
 
-def _members(
-    store: Store, receipts: Iterable[Receipt]
-) -> tuple[np.ndarray[Any, np.dtype[np.int64]], Hashes]:
-    """Stored bytes and a hash of the identity of each member: 16 bytes a member."""
-    sizes, hashes = [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)]
+def _kept(settings: Settings, release: Release | None, listing: Listing) -> dict[str, bool]:
+    """The stages whose rules, and whose inputs as far as they are known, are the release's."""
+    if release is None:
+        return dict.fromkeys(("embed", "catalog", "neighbors"), False)
+    before = Settings(**release.settings)
+    embed = settings.encoder == before.encoder and (
+        picture_recipe(settings.ingest) == picture_recipe(before.ingest)
+    )
+    catalog = (
+        embed
+        and listing_id(listing) == release.stages["inventory"].inputs
+        and decoder_name(settings.ingest) == decoder_name(before.ingest)
+        and settings.catalog == before.catalog
+    )
+    lists = [(each.neighbors.k, each.neighbors.slack) for each in (settings, before)]
+    return {"embed": embed, "catalog": catalog, "neighbors": catalog and lists[0] == lists[1]}
+
+
+def _read_before(settings: Settings, store: Store, release: Release | None) -> Hashes:
+    """The members that some earlier night has read under tonight's rules."""
+    rules = {"recipe": picture_recipe(settings.ingest), "decoder": decoder_name(settings.ingest)}
+    hashes = [np.zeros(0, np.uint64)]
+    for batch in read_table(store, _files(store, release, "ingested"), [*_KEY, *rules]):
+        same = [pc.equal(batch.column(name), value) for name, value in rules.items()]
+        hashes.append(key_hashes(batch.filter(pc.and_(*same)), _IDENTITY))
+    return np.concatenate(hashes)
+
+
+def _files(store: Store, release: Release | None, table: str) -> list[Receipt]:
+    return receipts_of(store, release.refs(table), table) if release else []
+
+
+def _members(store: Store, receipts: Iterable[Receipt]) -> Hashes:
+    """A hash of the identity of each member: 8 bytes a member."""
     members = [receipt for receipt in receipts if receipt.table == "members"]
-    identity = Table("members", TABLES["members"].columns, key=_KEY, sort=())
-    for batch in read_table(store, members, [*_KEY, "stored_bytes"]):
-        sizes.append(np.asarray(batch.column("stored_bytes")))
-        hashes.append(key_hashes(batch, identity))
-    return np.concatenate(sizes), np.concatenate(hashes)
+    batches = read_table(store, members, _KEY)
+    found = [key_hashes(batch, _IDENTITY) for batch in batches]
+    return np.concatenate([np.zeros(0, np.uint64), *found])
 
 
-def _results(release: Release) -> dict[str, Any]:
-    return _plain(Settings(**release.settings).results())
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """As JSON would give it back: tuples are lists there."""
-    plain: dict[str, Any] = json.loads(json.dumps(values))
-    return plain
+def _stored_bytes(listing: Listing) -> np.ndarray[Any, np.dtype[np.int64]]:
+    members = [receipt for receipt in listing.receipts if receipt.table == "members"]
+    batches = read_table(listing.scratch, members, ["stored_bytes"])
+    return np.concatenate([np.zeros(0, np.int64), *(np.asarray(b.column(0)) for b in batches)])

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from artrec import errors, log
+from artrec.commands.show import plain
 from artrec.config import Settings, load
 from artrec.errors import ArtrecError, StoreFull
 from artrec.releases import Draft, Outcome, StageRuns
@@ -186,7 +187,16 @@ def start_spark(name: str, verbosity: str = "normal") -> SparkSession:
         for key, value in ALONE.items():
             builder = builder.config(key, value)
     session: SparkSession = builder.getOrCreate()
+    if verbosity != "verbose":
+        _hush(session)
     return session
+
+
+def _hush(spark: SparkSession) -> None:
+    """A local Spark logs every failed try with its stack; what failed in the end, we say."""
+    with suppress(Exception):  # Spark Connect has no context
+        if str(spark.sparkContext.master).startswith("local["):
+            spark.sparkContext.setLogLevel("FATAL")
 
 
 def describe(spark: SparkSession, text: str) -> None:
@@ -223,11 +233,11 @@ def _explain(error: BaseException, debug: bool) -> tuple[str, int]:
     blamed = _blamed(error)
     if blamed is None:
         text = str(error).strip().splitlines() or [type(error).__name__]
-        print(f"artrec: unexpected: {type(error).__name__}: {text[0]}", file=sys.stderr)
+        print(plain(f"artrec: unexpected: {type(error).__name__}: {text[0]}"), file=sys.stderr)
         if not debug:
             print("artrec: --debug shows where it happened", file=sys.stderr)
         return f"unexpected: {text[0]}", 1
-    print(f"artrec: {blamed}", file=sys.stderr)
+    print(plain(f"artrec: {blamed}"), file=sys.stderr)
     return str(blamed), blamed.exit_code
 
 

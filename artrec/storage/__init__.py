@@ -105,7 +105,7 @@ def split_url(url: str) -> tuple[str, str]:
     >>> split_url("data/wikiart.zip")
     ('data', 'wikiart.zip')
     """
-    stripped = url.rstrip("/")
+    stripped = url.removeprefix("file://").rstrip("/")
     if not stripped:
         raise UsageError("an empty URL names no object")
     root, path = posixpath.split(stripped)

@@ -27,7 +27,7 @@ from artrec.storage import Entry
 
 __all__ = ["LocalStore"]
 
-_PART = ".part-"  # prefix of files that are still being written; lists leave them out
+_PART = ".artrec-part-"  # prefix of files that are still being written; lists leave them out
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class LocalStore:
         try:
             with os.scandir(folder) as found:
                 names = sorted((e.name + "/" if e.is_dir() else e.name) for e in found)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         for name in names:
             if name.endswith("/"):
@@ -196,9 +196,13 @@ def _explained(file: Path) -> Iterator[None]:
         raise
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise NotFound(f"{error.filename or file}: no such file") from error
+    except FileExistsError as error:  # a file stands where the path has a folder
+        raise ConditionFailed(f"{error.filename or file} exists already, as a file") from error
     except PermissionError as error:
         raise CredentialsError(f"{error.filename or file}: access denied") from error
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise UsageError(f"{file}: a name longer than its file system takes") from error
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreFull(
                 f"{file.parent}: no space left; free some and run the same command again"

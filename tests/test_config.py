@@ -1,0 +1,318 @@
+"""Settings: layers and their origins, refusals that name the key, and what counts as a result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from artrec.config import Settings, documented, flat, load
+from artrec.errors import ConfigError
+
+Environment = dict[str, str]
+NOTHING: Environment = {}
+
+
+def file_of(folder: Path, text: str) -> str:
+    file = folder / "settings.yaml"
+    file.write_text(text, encoding="utf-8")
+    return str(file)
+
+
+def refusal(
+    file: str | None = None,
+    assignments: tuple[str, ...] = (),
+    environment: Environment | None = None,
+) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(file, assignments, environment or {})
+    assert caught.value.exit_code == 3
+    return str(caught.value)
+
+
+# -- layers ---------------------------------------------------------------------------------
+
+
+def test_without_anything_all_keys_have_their_defaults() -> None:
+    found, origins = load(None, (), NOTHING)
+    assert (found.neighbors.k, found.encoder.id, found.store.root) == (
+        50,
+        "handmade",
+        "./artrec-out",
+    )
+    assert (found.ingest.max_side, found.sources) == (0, {})
+    assert set(origins.values()) == {"default"}
+
+
+def test_each_layer_wins_over_those_before_and_is_named_as_the_origin(tmp_path: Path) -> None:
+    file = file_of(
+        tmp_path, "neighbors: {k: 10, slack: 1}\nstore: {root: /file}\nembed: {batch: 2}"
+    )
+    environment = {"ARTREC_NEIGHBORS__K": "20", "ARTREC_STORE__ROOT": "/environment"}
+    found, origins = load(file, ["neighbors.k=30"], environment)
+    assert (found.neighbors.k, found.store.root) == (30, "/environment")
+    assert (found.neighbors.slack, found.embed.batch) == (1, 2)
+    picked = ("neighbors.k", "store.root", "neighbors.slack", "embed.batch", "ingest.max_side")
+    assert [origins[key] for key in picked] == [
+        "--set neighbors.k=30", "environment", file, file, "default",
+    ]  # fmt: skip
+
+
+def test_of_two_assignments_the_later_wins() -> None:
+    found, origins = load(None, ["neighbors.k=3", "neighbors.k=4"], NOTHING)
+    assert (found.neighbors.k, origins["neighbors.k"]) == (4, "--set neighbors.k=4")
+
+
+def test_layers_add_to_one_source(tmp_path: Path) -> None:
+    file = file_of(tmp_path, "sources:\n  main: {template: '{artist}', id_prefix: m/}")
+    environment = {"ARTREC_SOURCES__OTHER__URL": "/environment.zip"}
+    found, origins = load(file, ["sources.main.url=/set.zip"], environment)
+    assert sorted(found.sources) == ["main", "other"]
+    assert found.sources["main"].model_dump() == {
+        "url": "/set.zip", "id_prefix": "m/", "template": "{artist}",
+    }  # fmt: skip
+    assert found.sources["other"].url == "/environment.zip"
+    assert origins["sources.main.url"] == "--set sources.main.url=/set.zip"
+    assert origins["sources.main.template"] == file
+    assert origins["sources.other.template"] == "default"
+
+
+def test_every_key_has_an_origin() -> None:
+    found, origins = load(None, ["sources.main.url=a.zip"], NOTHING)
+    assert set(origins) == set(flat(found.model_dump()))
+
+
+def test_the_environment_is_read_where_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARTREC_NEIGHBORS__K", "7")
+    assert load()[0].neighbors.k == 7
+
+
+@pytest.mark.parametrize(
+    ("environment", "key", "value"),
+    [
+        ({"ARTREC_INGEST__FORMATS": '["PNG", "JPEG"]'}, "ingest.formats", ["PNG", "JPEG"]),
+        ({"ARTREC_CATALOG__EMBEDDINGS": "false"}, "catalog.embeddings", False),
+        ({"ARTREC_NEIGHBORS": '{"k": 3}'}, "neighbors.k", 3),
+        ({"artrec_neighbors__k": "9"}, "neighbors.k", 9),
+        ({"ARTREC_STORE__ROOT": "010"}, "store.root", "010"),
+        ({"ARTREC_SOURCES__MAIN__URL": "1e5"}, "sources.main.url", "1e5"),
+        ({"ARTREC_FAILPOINT": "x", "ARTREC_VENV": "y", "PATH": "z"}, "neighbors.k", 50),
+    ],
+)
+def test_the_environment_s_values_are_text_and_json(
+    environment: Environment, key: str, value: Any
+) -> None:
+    assert flat(load(None, (), environment)[0].model_dump(mode="json"))[key] == value
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("neighbors.k=20", "neighbors.k", 20),
+        ("catalog.embeddings=false", "catalog.embeddings", False),
+        ("ingest.formats=[PNG, TIFF]", "ingest.formats", ["PNG", "TIFF"]),
+        ("ingest.background=[0, 127, 255]", "ingest.background", [0, 127, 255]),
+        ("neighbors={k: 3, slack: 0}", "neighbors.slack", 0),
+        ("store.root=", "store.root", ""),
+    ],
+)
+def test_an_assignment_s_value_is_of_its_key_s_type(text: str, key: str, value: Any) -> None:
+    assert flat(load(None, [text], NOTHING)[0].model_dump(mode="json"))[key] == value
+
+
+SPECIAL = [
+    "a=b", "a: b", "#1", "/data/all pictures #1.zip", "[2020].zip", "[x]", "{x}", "{a: b}", "*.zip",
+    "&x", "!x", "!!python", "%x", "@x", "`x`", "'x'", '"x', "- x", "-", "? x", "|", ">", "~",
+    "null", "yes", "off", "true", "010", "0x10", "1_000", "12:30", "1e3", ".5", "2024-01-01",
+    " x ", "x\ny", "C:\\x\\y", "s3://bucket/key:1", "日本 é.zip",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ["store.root", "sources.main.url", "sources.main.template"])
+@pytest.mark.parametrize("value", SPECIAL)
+def test_text_is_taken_as_it_stands_whatever_yaml_makes_of_it(key: str, value: str) -> None:
+    found, _ = load(None, [f"{key}={value}"], NOTHING)
+    assert flat(found.model_dump())[key] == value
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text())
+def test_any_text_is_a_path(value: str) -> None:
+    assert load(None, [f"store.root={value}"], NOTHING)[0].store.root == value
+
+
+# -- refusals -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("neighbors.kk=3", ["neighbors.kk (--set neighbors.kk=3): unknown key", "found 3"]),
+        ("neighbours.k=3", ["neighbours (--set neighbours.k=3): unknown key"]),
+        ("sources.main.urll=x", ["sources.main.urll (--set ", "unknown key, found 'x'"]),
+        ("neighbors.k=many", ["neighbors.k (--set ", "valid integer", "found 'many'"]),
+        ("neighbors.k=0", ["neighbors.k (--set ", "greater than 0", "found 0"]),
+        ("neighbors.k=1001", ["neighbors.k (--set ", "less than or equal to 1000"]),
+        ("neighbors.k=1.5", ["neighbors.k (--set ", "found 1.5"]),
+        ("neighbors.slack=-1", ["neighbors.slack (--set ", "greater than or equal to 0"]),
+        ("neighbors.k=", ["neighbors.k (--set ", "found ''"]),
+        ("catalog.embeddings=perhaps", ["catalog.embeddings (--set ", "found 'perhaps'"]),
+        ("ingest.background=[0, 0]", ["ingest.background.2 (--set "]),
+        ("ingest.formats=PNG", ["ingest.formats (--set ", "found 'PNG'"]),
+        ("neighbors=3", ["neighbors (--set neighbors=3)", "found 3"]),
+        ("sources.a b.url=x", ["sources (--set ", "'a b' is not a name"]),
+        ("sources.main=x.zip", ["sources.main (--set ", "found 'x.zip'"]),
+        ("neighbors.k", ["--set neighbors.k: write it as key=value"]),
+        ("=3", ["--set =3: write it as key=value"]),
+    ],
+)
+def test_a_wrong_assignment_is_refused_with_its_key_and_origin(text: str, parts: list[str]) -> None:
+    message = refusal(assignments=(text,))
+    assert [part for part in parts if part not in message] == []
+
+
+def test_all_wrong_keys_are_named_at_once_each_with_its_origin(tmp_path: Path) -> None:
+    file = file_of(tmp_path, "neighbors: {kk: 1}\nembed: {batch: none}")
+    message = refusal(file, ("store.rot=x",), {"ARTREC_INGEST__MAX_SIDE": "-1"})
+    for part in (
+        f"neighbors.kk ({file}): unknown key",
+        f"embed.batch ({file}): ",
+        "store.rot (--set store.rot=x): unknown key",
+        "ingest.max_side (environment): ",
+        "All keys: artrec config show",
+    ):
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("environment", "part"),
+    [
+        ({"ARTREC_NEIGHBORS__K": "x"}, "neighbors.k (environment): "),
+        ({"ARTREC_NEIGHBORS__KK": "1"}, "neighbors.kk (environment): unknown key"),
+        ({"ARTREC_NEIGHBOURS__K": "1"}, "ARTREC_NEIGHBOURS__K: the environment names an unknown"),
+        ({"ARTREC_K": "1"}, "ARTREC_K: the environment names an unknown section 'k'"),
+        ({"ARTREC_INGEST__FORMATS": "PNG"}, "write lists and sections as JSON"),
+        ({"ARTREC_NEIGHBORS": "{"}, 'field "neighbors"'),
+    ],
+)
+def test_a_wrong_variable_is_refused_by_name(environment: Environment, part: str) -> None:
+    assert part in refusal(environment=environment)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("neighbors: [k", "not a YAML file"),
+        ("- neighbors", "expected sections of settings, found list"),
+        ("just text", "expected sections of settings, found str"),
+        ("neighbors:", "neighbors ("),
+        ("neighbors: {k: 3}\nneighbours: {k: 3}", "neighbours ("),
+        ("sources: {main: {url: [1]}}", "sources.main.url ("),
+    ],
+)
+def test_a_wrong_file_is_refused_by_name(tmp_path: Path, text: str, part: str) -> None:
+    file = file_of(tmp_path, text)
+    message = refusal(file)
+    assert part in message
+    assert file in message
+
+
+def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
+    assert "no.yaml: cannot read the settings file: No such file" in refusal(
+        str(tmp_path / "no.yaml")
+    )
+    assert "cannot read the settings file: Is a directory" in refusal(str(tmp_path))
+
+
+def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "latin.yaml").write_bytes(b"store: {root: caf\xe9}")
+    assert "not a YAML file" in refusal(str(tmp_path / "latin.yaml"))
+
+
+def test_an_empty_file_holds_no_settings(tmp_path: Path) -> None:
+    assert load(file_of(tmp_path, "# nothing yet\n"), (), NOTHING)[0] == load(None, (), NOTHING)[0]
+
+
+def test_settings_are_frozen() -> None:
+    found, _ = load(None, ["sources.main.url=a"], NOTHING)
+    with pytest.raises(ValueError, match="frozen"):
+        found.neighbors.k = 3
+
+
+# -- results --------------------------------------------------------------------------------
+
+CHANGED: dict[str, str] = {
+    "sources.main.url": "elsewhere.zip",
+    "sources.main.id_prefix": "other/",
+    "sources.main.template": "{title}",
+    "store.root": "/elsewhere",
+    "ingest.max_side": "64",
+    "ingest.formats": "[PNG]",
+    "ingest.max_bytes": "1000",
+    "ingest.max_pixels": "1000",
+    "ingest.max_picture_side": "1000",
+    "ingest.background": "[0, 0, 0]",
+    "ingest.decode_seconds": "1",
+    "ingest.decode_memory": "1000000",
+    "ingest.slice_bytes": "1000",
+    "ingest.segment_bytes": "1000",
+    "encoder.id": "other",
+    "embed.batch": "1",
+    "embed.slice_bytes": "1000",
+    "embed.segment_bytes": "1000",
+    "catalog.embeddings": "false",
+    "neighbors.k": "3",
+    "neighbors.slack": "0",
+    "neighbors.block_rows": "7",
+}
+"""Another value for each key."""
+
+HOW_NOT_WHAT = {
+    "sources.main.url", "store.root", "ingest.slice_bytes", "ingest.segment_bytes", "embed.batch",
+    "embed.slice_bytes", "embed.segment_bytes", "neighbors.block_rows",
+}  # fmt: skip
+"""The keys that say how or where, and never change a row."""
+
+
+def settings_with(*assignments: str) -> Settings:
+    return load(None, ["sources.main.url=a.zip", *assignments], NOTHING)[0]
+
+
+def test_each_key_either_changes_results_or_only_how_they_are_made() -> None:
+    before = settings_with()
+    assert set(CHANGED) == set(flat(before.model_dump()))
+    for key, value in CHANGED.items():
+        after = settings_with(f"{key}={value}")
+        assert flat(after.model_dump())[key] != flat(before.model_dump())[key], key
+        same = after.results_digest() == before.results_digest()
+        assert same == (key in HOW_NOT_WHAT), key
+        assert (key in before.results()) == (key not in HOW_NOT_WHAT), key
+
+
+def test_a_source_more_changes_results_whatever_its_place() -> None:
+    one = settings_with()
+    two = settings_with("sources.other.url=b.zip")
+    again = load(None, ["sources.other.url=b", "sources.main.url=c"], NOTHING)[0]
+    assert one.results_digest() != two.results_digest() == again.results_digest()
+
+
+# -- the reference --------------------------------------------------------------------------
+
+
+def test_every_section_and_key_is_documented() -> None:
+    keys = [key for section in documented().values() for key, _, _, _ in section]
+    expected = [key.replace(".main.", ".NAME.") for key in CHANGED]
+    assert sorted(keys) == sorted(expected)
+    assert [kind for _, kind, _, _ in documented()["neighbors"]] == ["int", "int", "int"]
+    kinds = {key: kind for keys in documented().values() for key, kind, _, _ in keys}
+    assert kinds["ingest.formats"] == "list of str"
+    assert kinds["ingest.background"] == "list of int"
+
+
+def test_nested_values_become_dotted_keys() -> None:
+    assert flat({"a": {"b": 1, "c": {"d": [2]}}, "e": {}, "f": None}) == {
+        "a.b": 1, "a.c.d": [2], "e": {}, "f": None,
+    }  # fmt: skip
