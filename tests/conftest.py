@@ -1,0 +1,121 @@
+"""What many tests share: a clean environment, one Spark, and two releases to read."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import structlog
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from tests.nights import Night
+
+OF_THE_SET_UP = ("ARTREC_VENV",)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _environment() -> Iterator[None]:
+    """No settings from outside, everything on loopback, and this Python in Spark's workers."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.upper().startswith("ARTREC_") and name not in OF_THE_SET_UP:
+                patch.delenv(name)
+        for name in ("MASTER", "SPARK_REMOTE", "SPARK_ENV_LOADED", "SPARK_CONF_DIR"):
+            patch.delenv(name, raising=False)
+        patch.setenv("PYSPARK_PYTHON", sys.executable)
+        patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _quiet_log() -> None:
+    """A test that sets up logging leaves none behind: its stream ends with it."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
+@pytest.fixture(scope="session")
+def spark(_environment: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """One small Spark for all; tasks are tried four times, as in a real run.
+
+    ``stop`` does nothing until the end, since each job stops the Spark that it was given.
+    """
+    from pyspark.sql import SparkSession
+
+    scratch = tmp_path_factory.mktemp("spark")
+    session: SparkSession = (
+        SparkSession.builder.appName("artrec tests")
+        .master("local[2,4]")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.memory", "1g")
+        .config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+        .config("spark.local.dir", str(scratch))
+        .config("spark.sql.warehouse.dir", str(scratch / "warehouse"))
+        .config("spark.sql.shuffle.partitions", "4")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+        .config("spark.log.level", "ERROR")
+        .getOrCreate()
+    )
+    stop = session.stop
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "stop", lambda: None)
+        yield session
+    stop()
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with first.zip, second.zip and the folder more; see tests/nights.py."""
+    from tests.nights import FIRST, MORE, SECOND
+    from tests.pictures import write_folder, write_zip
+
+    place = tmp_path_factory.mktemp("sources")
+    write_zip(place / "first.zip", FIRST)
+    write_zip(place / "second.zip", SECOND)
+    write_folder(place / "more", MORE)
+    return place
+
+
+@pytest.fixture(scope="session")
+def release(spark: SparkSession, sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Night:
+    """The first night, published as ``first``. For reading only: copy the store to go on."""
+    from tests.nights import PREFIX, SLACK, K, night
+
+    return night(
+        tmp_path_factory.mktemp("store") / "root",
+        "first",
+        f"sources.main.url={sources / 'first.zip'}",
+        f"sources.more.url={sources / 'more'}",
+        f"sources.more.id_prefix={PREFIX}",
+        f"neighbors.k={K}",
+        f"neighbors.slack={SLACK}",
+    )
+
+
+@pytest.fixture(scope="session")
+def next_release(release: Night, sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Night:
+    """The second night, on a copy of the first one's store, published as ``second``.
+
+    Beside another zip, the source ``more`` has another template, so its labels change.
+    """
+    from tests.nights import night
+
+    root = tmp_path_factory.mktemp("store") / "root"
+    shutil.copytree(release.root, root)
+    return night(
+        root,
+        "second",
+        *release.assignments[:-1],
+        f"sources.main.url={sources / 'second.zip'}",
+        "sources.more.template={genre}/{artist}_{title}",
+    )

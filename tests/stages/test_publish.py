@@ -1,0 +1,263 @@
+"""publish: what a release says, what readers open, and the gates that refuse one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from artrec.errors import GateRefused
+from artrec.releases import duckdb_views, read_release
+from artrec.schemas import PUBLISHED, TABLES
+from artrec.stages import catalog, publish
+from artrec.stages.session import Options, execute
+from artrec.storage import open_store
+from tests.nights import K, Night, opened, put, settings_of, tree
+
+Rows = list[dict[str, Any]]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_bytes())
+    return found
+
+
+def runs_of(night: Night) -> list[Path]:
+    refs = {
+        (ref["stage"], ref["run_id"])
+        for stage in night.document["stages"].values()
+        for refs in stage["tables"].values()
+        for ref in refs
+    }
+    return [night.root / "runs" / stage / name / "run.json" for stage, name in sorted(refs)]
+
+
+def test_the_release_names_encoder_metric_and_what_it_stands_on(
+    release: Night, next_release: Night
+) -> None:
+    first, second = release.document, next_release.document
+    assert (first["release_id"], first["previous"]) == ("first", None)
+    assert (second["release_id"], second["previous"]) == ("second", "first")
+    assert (first["metric"], first["dim"], first["k"]) == ("cosine", 154, K)
+    assert first["encoder"].startswith("handmade-")
+    assert {"artrec", "python", "pyspark", "pyarrow", "numpy", "pillow"} <= first["versions"].keys()
+    assert first["settings"]["neighbors"]["k"] == K
+    assert first["inputs"] != second["inputs"]
+    assert first["created"].endswith(("Z", "+00:00"))
+
+
+def test_every_published_table_is_made_of_runs_that_stand_in_the_store(release: Night) -> None:
+    stages = release.document["stages"]
+    assert list(stages) == ["inventory", "ingest", "embed", "catalog", "neighbors"]
+    tables = {table: refs for stage in stages.values() for table, refs in stage["tables"].items()}
+    assert set(PUBLISHED) <= tables.keys()
+    for table, refs in tables.items():
+        for ref in refs:
+            run = read_json(release.root / "runs" / ref["stage"] / ref["run_id"] / "run.json")
+            assert (run["stage"], run["run_id"]) == (ref["stage"], ref["run_id"])
+            assert ref["rows"][table] == sum(each["rows"] for each in run["tables"][table])
+
+
+def test_every_file_is_what_its_receipt_says(next_release: Night) -> None:
+    listed = 0
+    for path in runs_of(next_release):
+        run = read_json(path)
+        assert {"inputs", "settings", "versions", "counters"} <= run.keys()
+        for table, receipts in run["tables"].items():
+            for receipt in receipts:
+                data = (next_release.root / receipt["path"]).read_bytes()
+                assert receipt["bytes"] == len(data)
+                assert receipt["sha256"] == hashlib.sha256(data).hexdigest()
+                file = pq.ParquetFile(next_release.root / receipt["path"])
+                assert (receipt["rows"], receipt["row_groups"]) == (
+                    file.metadata.num_rows,
+                    file.metadata.num_row_groups,
+                )
+                metadata = file.schema_arrow.metadata
+                assert metadata[b"artrec.table"].decode() == receipt["table"] == table
+                assert int(metadata[b"artrec.version"]) == TABLES[table].version
+                listed += 1
+    assert listed >= 15
+
+
+def test_counts_are_those_of_the_tables(release: Night) -> None:
+    counts = release.document["counts"]
+    rejects = release.rows("rejects", ["reason"])
+    reasons = {row["reason"] for row in rejects}
+    assert counts == {
+        "listed": len(release.rows("members", ["entry"])),
+        "stored": len(release.rows("catalog", ["entry"])),
+        "rejected": len(rejects),
+        "lists": len(release.rows("neighbors_nested", ["query_id"])),
+        **dict.fromkeys(("lost", "invented", "double", "double_ids"), 0),
+        **{f"rejected_{each}": sum(r["reason"] == each for r in rejects) for each in reasons},
+    }
+    assert counts["listed"] == counts["stored"] + counts["rejected"]
+
+
+def test_every_gate_says_what_it_found_and_expected(release: Night) -> None:
+    gates = {gate["gate"]: gate for gate in release.document["gates"]}
+    assert gates.keys() >= {"balance", "identity", "lists", "images"}
+    for gate in gates.values():
+        assert gate["passed"]
+        assert gate["found"]
+        assert gate["expected"]
+
+
+def test_current_points_at_the_release_and_its_hash(release: Night, next_release: Night) -> None:
+    for night, previous in ((release, None), (next_release, "first")):
+        current = read_json(night.root / "CURRENT.json")
+        data = (night.root / f"releases/{night.name}.json").read_bytes()
+        assert current["release"] == night.name
+        assert current["previous"] == previous
+        assert current["sha256"] == hashlib.sha256(data).hexdigest()
+
+
+def test_a_published_release_is_never_written_again(release: Night, next_release: Night) -> None:
+    before, after = tree(release.root / "releases"), tree(next_release.root / "releases")
+    assert before.keys() <= after.keys()
+    for name, (_, digest) in before.items():
+        assert after[name][1] == digest
+
+
+def viewed(sql: str, table: str) -> Rows:
+    with duckdb.connect() as connection:
+        connection.execute(sql)
+        order = ", ".join(TABLES[table].key)
+        found = connection.execute(f"SELECT * FROM {table} ORDER BY {order}").fetchall()
+        names = [each[0] for each in connection.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in found]
+
+
+def plain(rows: Rows) -> Rows:
+    """Maps as DuckDB's client gives them."""
+    return [
+        {name: dict(v) if name == "extra" and v is not None else v for name, v in row.items()}
+        for row in rows
+    ]
+
+
+@pytest.mark.parametrize("table", PUBLISHED)
+def test_the_views_in_duckdb_are_the_files(next_release: Night, table: str) -> None:
+    sql = (next_release.root / "releases/second.sql").read_text()
+    expected = sorted(
+        next_release.rows(table), key=lambda r: tuple(r[n] for n in TABLES[table].key)
+    )
+    assert viewed(sql, table) == plain(expected)
+    assert len(expected) >= 10
+
+
+def test_views_of_a_store_under_an_odd_name_work_too(release: Night, tmp_path: Path) -> None:
+    root = tmp_path / "it's a [store] 100%"
+    shutil.copytree(release.root, root)
+    store = open_store(str(root))
+    sql = duckdb_views(store, read_release(store, "first"))
+    assert len(viewed(sql, "catalog")) == release.document["counts"]["stored"]
+
+
+# Gates.
+
+
+def test_a_catalog_that_lost_a_row_is_refused_and_nothing_changes_for_readers(
+    spark: SparkSession,
+    release: Night,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(release.root, root)
+    before = tree(root)
+    images = catalog._images
+
+    def one_less(judged: DataFrame, tables: Any) -> DataFrame:
+        return images(judged, tables).filter("image_id != 'cover.jpg'")
+
+    monkeypatch.setattr(catalog, "_images", one_less)
+    again = (*release.assignments[:-1], f"store.root={root}", "neighbors.k=2")
+    more = "sources.more.template={genre}/{artist}_{title}"
+    options = Options(assignments=(*again, more), release="refused", verbosity="quiet")
+    assert execute("nightly", options) == 5
+    message = capsys.readouterr().err
+    assert "gate balance: found 1 lost, 0 invented, 0 double, expected every member in" in message
+    assert "refused is not published; its draft is kept" in message
+
+    after = tree(root)
+    assert before.items() <= after.items()  # CURRENT, releases and every file are as they were
+    assert read_json(root / "CURRENT.json")["release"] == "first"
+    assert not (root / "releases/refused.json").exists()
+    assert (root / "drafts/refused/catalog.json").exists()
+    outcome = read_json(root / "drafts/refused/outcome.json")
+    assert (outcome["status"], outcome["exit_code"]) == ("failed", 5)
+    assert outcome["current"] == "first"
+    assert outcome["message"] in message
+
+
+def image(entry: int, image_id: str) -> dict[str, Any]:
+    given = {"source": "a", "entry": entry, "image_id": image_id, "content_sha256": bytes(32)}
+    rest = {"vector_no": 1, "width": 1, "height": 1, "format": "PNG", "bytes": 1}
+    history = {"first_release": "one", "changed_release": "one"}
+    return {**dict.fromkeys(TABLES["catalog"].columns.names), **given, **rest, **history}
+
+
+def member(entry: int) -> dict[str, Any]:
+    numbers = dict.fromkeys(("occurrence", "bytes", "stored_bytes", "offset"), 0)
+    texts = {"image_id": f"{entry}.jpg", "fingerprint": "crc32=0", "method": "stored"}
+    return {"source": "a", "entry": entry, "raw_name": b"x", **numbers, **texts}
+
+
+def reject(entry: int) -> dict[str, Any]:
+    facts = {"source": "a", "entry": entry, "image_id": f"{entry}.jpg", "stage": "ingest"}
+    rest = {"reason": "empty", "detail": "", "content_sha256": None, "bytes": 0}
+    return {**facts, **rest, "first_release": "one", "attempts": 1}
+
+
+def published(
+    spark: SparkSession, root: Path, members: Rows, images: Rows, rejects: Rows, lists: list[str]
+) -> dict[str, int]:
+    """publish, on literal tables; its counts."""
+    settings = settings_of(f"store.root={root}")
+    draft = opened(settings, "one")
+    draft.hold("literal")
+    put(draft, "inventory", {"members": members, "labels": []})
+    put(draft, "ingest", {"pictures": [], "ingested": []})
+    put(draft, "embed", {"vectors": []}, encoder="mine-1", metric="cosine", dim=2)
+    put(draft, "catalog", {"catalog": images, "rejects": rejects})
+    nested: Rows = [{"query_id": name, "ids": [], "distances": []} for name in lists]
+    put(draft, "neighbors", {"neighbors_nested": nested, "neighbors": []})
+    return publish.run(spark, settings, draft).counters
+
+
+def test_sound_literal_tables_are_published(spark: SparkSession, tmp_path: Path) -> None:
+    members = [member(n) for n in range(3)]
+    images = [image(0, "0.jpg"), image(2, "2.jpg")]
+    counts = published(spark, tmp_path / "root", members, images, [reject(1)], ["0.jpg", "2.jpg"])
+    assert (counts["listed"], counts["stored"], counts["rejected"]) == (3, 2, 1)
+    assert read_json(tmp_path / "root/CURRENT.json")["release"] == "one"
+
+
+def test_each_gate_finds_its_fault(spark: SparkSession, tmp_path: Path) -> None:
+    """Counts alone would pass: four members, three images and one reject."""
+    members = [member(n) for n in range(4)]
+    images = [image(0, "0.jpg"), image(2, "0.jpg"), image(9, "9.jpg")]
+    with pytest.raises(GateRefused) as refused:
+        published(spark, tmp_path / "root", members, images, [reject(2)], ["0.jpg", "9.jpg"])
+    message = str(refused.value)
+    assert "gate balance: found 2 lost, 1 invented, 1 double" in message
+    assert "gate identity: found 1 image_ids more than once" in message
+    assert "gate lists: found 2 neighbor lists, expected 3" in message
+    assert "gate images" not in message
+    assert not (tmp_path / "root/CURRENT.json").exists()
+    assert not (tmp_path / "root/releases").exists()
+
+
+def test_a_release_without_images_is_refused(spark: SparkSession, tmp_path: Path) -> None:
+    with pytest.raises(GateRefused, match="gate images: found 0 images, expected at least one"):
+        published(spark, tmp_path / "root", [member(0)], [], [reject(0)], [])
