@@ -25,7 +25,9 @@ Picture archives in; embeddings, a catalog and exact neighbor tables out.
   artrec releases list --root ./out
 """
 
-app = typer.Typer(help=EXAMPLES, no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    help=EXAMPLES, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
 releases_app = typer.Typer(help="List, show and verify releases.", no_args_is_help=True)
 config_app = typer.Typer(help="The settings.", no_args_is_help=True)
 app.add_typer(releases_app, name="releases")
@@ -122,10 +124,16 @@ def version(
 def main() -> None:
     """Entry point; an error of ours is one sentence on stderr and its exit code."""
     try:
-        app()
+        app(prog_name="artrec")
     except ArtrecError as error:
         lines = map(plain, str(error).split("\n"))  # names in a message are data
         print("artrec: " + "\n".join(lines), file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(141)
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        what = plain(str(error).split("\n")[0])
+        print(f"artrec: unexpected: {type(error).__name__}: {what}", file=sys.stderr)
+        sys.exit(1)

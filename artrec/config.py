@@ -97,7 +97,11 @@ class IngestSettings(_Section):
 class EncoderSettings(_Section):
     """Which encoder makes the vectors."""
 
-    id: str = _key("handmade", "A built-in encoder's name, or the id of one in the store.")
+    id: str = _key(
+        "",
+        "A built-in encoder's name (handmade), or the id of one in the store; empty: the current "
+        "release's, on an empty store handmade.",
+    )
 
 
 class EmbedSettings(_Section):

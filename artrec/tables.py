@@ -32,7 +32,7 @@ class Receipt(BaseModel):
     ``first`` and ``last`` are the sort columns of the first and last row, of a sorted table.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     table: str
     path: str
@@ -135,6 +135,10 @@ class TableWriter:
         arrays = []
         for column in self._schema:
             array = batch.column(column.name)
+            if pa.types.is_list(column.type) and not column.type.value_field.nullable:
+                within = array.flatten().null_count
+                if within:
+                    raise StoreFormatError(f"{where}: {within} nulls within {column.name}")
             if not column.nullable and array.null_count:
                 raise StoreFormatError(f"{where}: {array.null_count} nulls in {column.name}")
             arrays.append(array if array.type == column.type else array.cast(column.type))

@@ -40,7 +40,7 @@ def test_without_anything_all_keys_have_their_defaults() -> None:
     found, origins = load(None, (), NOTHING)
     assert (found.neighbors.k, found.encoder.id, found.store.root) == (
         50,
-        "handmade",
+        "",
         "./artrec-out",
     )
     assert (found.ingest.max_side, found.sources) == (0, {})

@@ -18,7 +18,15 @@ from artrec.picture import Filter, Fit
 from artrec.storage import Store
 
 BUILTIN = ("handmade",)
-__all__ = ["BUILTIN", "Encoder", "Metric", "Preprocess", "load_builtin", "load_encoder"]
+__all__ = [
+    "BUILTIN",
+    "Encoder",
+    "Metric",
+    "Preprocess",
+    "builtin_files",
+    "load_builtin",
+    "load_encoder",
+]
 
 Metric = Literal["cosine", "dot", "euclidean"]
 
@@ -73,13 +81,22 @@ class Encoder(Protocol):
 
 def load_builtin(name: str) -> Encoder:
     """An encoder that comes with artrec, by its name; ``ConfigError`` lists those there are."""
+    from artrec.encoders.card import CARD_FILE, WEIGHTS_FILE, read_encoder
+
+    files = builtin_files(name)
+    return read_encoder(files[CARD_FILE], files.get(WEIGHTS_FILE))
+
+
+def builtin_files(name: str) -> dict[str, bytes]:
+    """The files of a built-in encoder, as they stand in a store; the card comes last."""
     from artrec.encoders import handmade
-    from artrec.encoders.card import pack, read_encoder
+    from artrec.encoders.card import CARD_FILE, WEIGHTS_FILE, pack
 
     cards = {handmade.CARD.name: handmade.CARD}
     if name not in cards:
         raise ConfigError(f"no built-in encoder {name!r}; there is {', '.join(sorted(cards))}")
-    return read_encoder(*pack(cards[name], {}))
+    card, weights = pack(cards[name], {})
+    return ({} if weights is None else {WEIGHTS_FILE: weights}) | {CARD_FILE: card}
 
 
 def load_encoder(store: Store, encoder_id: str) -> Encoder:

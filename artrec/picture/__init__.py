@@ -8,8 +8,8 @@ its pixels later. What both promise:
   scaled, not clipped; every colour mode converted to RGB. Colour profiles are not applied.
 - A broken picture is a ``Reject`` (or a ``PictureError``) with a reason of ``REASONS``.
 
-``examine_in_child`` does the same where a crash or a hang costs a child process only, and
-``watchdog`` ends a process that hangs.
+A ``Child`` does both where a crash or a hang costs a child process only, ``examine_in_child`` for
+one picture, and ``watchdog`` ends a process that hangs.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Examining pictures in a child process, where a crash, a hang or a flood of memory is a Reject.
+"""Decoding pictures in a child process, where a crash, a hang or a flood of memory is a Reject.
 
-Parent and child talk over pipes: a request is 8 bytes of length and the picture; an answer is
-8 bytes of length, a JSON object, and the stored bytes where they are not the picture's own. The
-child gets no more of the environment than Python needs, so no credentials.
+Parent and child talk over pipes. A message is 8 bytes of length, a JSON object of that length, and
+as many bytes as its ``bytes`` says: the picture in a request; in an answer the pixels, or what is
+stored where that is not the picture itself. The child gets no more of the environment than Python
+needs, so no credentials.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import IO, Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from artrec.errors import ArtrecError
-from artrec.picture.decoding import examine
+from artrec.picture.decoding import decode, examine
 from artrec.picture.opening import check_formats
-from artrec.picture.records import Limits, Picture, Reject
+from artrec.picture.records import Filter, Fit, Limits, Picture, PictureError, Reject
 
 __all__ = ["Child", "examine_in_child", "serve"]
 
@@ -31,6 +35,8 @@ _START_SECONDS = 60.0
 _ENVIRONMENT = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "TMPDIR")
 _READY = b"artrec-1"
 _LENGTH = 8
+
+_Message = tuple[dict[str, Any], bytes | memoryview]
 
 
 def examine_in_child(
@@ -42,7 +48,7 @@ def examine_in_child(
 
 
 class Child:
-    """A process that examines pictures one by one, started when needed and after each failure.
+    """A process that decodes pictures one by one, started when needed and after each failure.
 
     A start costs a few tenths of a second, a picture then a few copies of its bytes.
     ``memory_bytes`` is what decoding may take beyond the idle child, the picture's bytes included.
@@ -70,18 +76,44 @@ class Child:
 
     def examine(self, data: bytes) -> Picture | Reject:
         """Like ``artrec.picture.examine``; ``ArtrecError`` if no child can be started at all."""
+        answer = self._asked({"task": "examine"}, data)
+        if isinstance(answer, Reject):
+            return answer
+        known, stored = answer
+        known["sha256"] = bytes.fromhex(known["sha256"])
+        return Picture(data=stored or data, **known)
+
+    def decode(
+        self,
+        data: bytes,
+        size: tuple[int, int] | None = None,
+        fit: Fit = "stretch",
+        filter: Filter = "lanczos",
+    ) -> NDArray[np.uint8] | Reject:
+        """Like ``artrec.picture.decode``, but a ``Reject`` where that has a ``PictureError``.
+
+        Pixels are ``uint8 [h, w, 3]``, read-only. ``ArtrecError`` if no child can be started.
+        """
+        task = {"task": "decode", "size": size, "fit": fit, "filter": filter}
+        answer = self._asked(task, data)
+        if isinstance(answer, Reject):
+            return answer
+        return np.frombuffer(answer[1], dtype=np.uint8).reshape(answer[0]["shape"])
+
+    def _asked(self, task: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes] | Reject:
         if len(data) > self._limits.bytes or not data:
-            return examine(data, self._limits)  # a verdict without decoding
+            verdict = examine(data, self._limits)  # without decoding
+            assert isinstance(verdict, Reject)
+            return verdict
         process = self._running()
         deadline = time.monotonic() + self._seconds
         try:
             assert process.stdin is not None
-            process.stdin.write(len(data).to_bytes(_LENGTH, "big") + data)
-            process.stdin.flush()
+            _send(process.stdin, (task, data))
         except BrokenPipeError:
             pass  # what became of the child shows when its answer is read
         try:
-            return self._answer(process, data, deadline)
+            return self._answer(process, deadline)
         except TimeoutError:
             self._stop()
             return Reject("decode_timeout", f"not decoded within {self._seconds:g} s")
@@ -90,18 +122,16 @@ class Child:
             return Reject("decode_crashed", f"the decoder ended with {_ending(process)}")
 
     def _answer(
-        self, process: subprocess.Popen[bytes], data: bytes, deadline: float
-    ) -> Picture | Reject:
+        self, process: subprocess.Popen[bytes], deadline: float
+    ) -> tuple[dict[str, Any], bytes] | Reject:
         size = int.from_bytes(_read(process, _LENGTH, deadline), "big")
         answer: dict[str, Any] = json.loads(_read(process, size, deadline))
-        stored = answer.pop("stored", None)
-        if "reason" in answer:
-            if answer["reason"] == "out_of_memory":
-                self._stop()  # the next picture finds a fresh one
-            return Reject(**answer)
-        answer["sha256"] = bytes.fromhex(answer["sha256"])
-        answer["data"] = data if stored is None else _read(process, stored, deadline)
-        return Picture(**answer)
+        body = _read(process, answer.pop("bytes"), deadline)
+        if "reason" not in answer:
+            return answer, body
+        if answer["reason"] == "out_of_memory":
+            self._stop()  # the next picture finds a fresh one
+        return Reject(**answer)
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is None:
@@ -189,35 +219,47 @@ def serve(task: str) -> None:
     _confine(memory_bytes)
     answers.write(_READY)
     answers.flush()
-    while header := requests.read(_LENGTH):
+    while length := requests.read(_LENGTH):
         # Should the parent be gone when this runs out, nobody else ends a hanging decoder.
         signal.setitimer(signal.ITIMER_REAL, 2 * seconds + 1)
-        _reply(answers, _served(requests, int.from_bytes(header, "big"), limits, max_side))
+        request = json.loads(requests.read(int.from_bytes(length, "big")))
+        _send(answers, _served(requests, request, limits, max_side))
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _served(
-    requests: IO[bytes], size: int, limits: Limits, max_side: int | None
-) -> tuple[dict[str, Any], bytes]:
+    requests: IO[bytes], task: dict[str, Any], limits: Limits, max_side: int | None
+) -> _Message:
     try:
-        data = requests.read(size)
-        found = examine(data, limits, max_side)
+        data = requests.read(task["bytes"])
+        if task["task"] == "examine":
+            return _examined(data, limits, max_side)
+        pixels = decode(data, limits, task["size"], task["fit"], task["filter"])
+        return {"shape": pixels.shape}, pixels.data
+    except PictureError as error:
+        found = Reject(error.reason, error.detail)
     except MemoryError:
         found = Reject("out_of_memory", "MemoryError")
+    return asdict(found), b""
+
+
+def _examined(data: bytes, limits: Limits, max_side: int | None) -> _Message:
+    found = examine(data, limits, max_side)
     answer = asdict(found)
     if isinstance(found, Reject):
         return answer, b""
     del answer["data"]
     answer["sha256"] = found.sha256.hex()
-    if found.data is data:
-        return answer, b""
-    return answer | {"stored": len(found.data)}, found.data
+    return answer, b"" if found.data is data else found.data
 
 
-def _reply(answers: IO[bytes], reply: tuple[dict[str, Any], bytes]) -> None:
-    header = json.dumps(reply[0]).encode()
-    answers.write(len(header).to_bytes(_LENGTH, "big") + header + reply[1])
-    answers.flush()
+def _send(pipe: IO[bytes], message: _Message) -> None:
+    """Without a copy of the body, which would count against the child's memory."""
+    fields, body = message
+    header = json.dumps(fields | {"bytes": memoryview(body).nbytes}).encode()
+    pipe.write(len(header).to_bytes(_LENGTH, "big") + header)
+    pipe.write(body)
+    pipe.flush()
 
 
 def _confine(memory_bytes: int) -> None:

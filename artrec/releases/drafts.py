@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from artrec.errors import ConditionFailed, NotFound, ReleaseConflict, UsageError
 from artrec.failpoints import reached
 from artrec.releases.published import Base, Release, StageRuns, read_base
-from artrec.releases.runs import Document, attempt_name, create, read_document
+from artrec.releases.runs import Document, RunRef, attempt_name, create, read_document
 from artrec.storage import Store
 
 __all__ = ["Draft", "DraftHead", "Outcome"]
+
+
+CLOCK_STEP = timedelta(seconds=2)
+"""Stores round the times of their objects; all are of the store's own clock."""
 
 
 class DraftHead(Document):
@@ -25,7 +29,10 @@ class DraftHead(Document):
 
 
 class Outcome(Document):
-    """How a job ended, for those who cannot see its exit code."""
+    """How a job ended, for those who cannot see its exit code.
+
+    ``status`` is done (a stage), published, unchanged (nothing to publish), or failed.
+    """
 
     status: str
     exit_code: int
@@ -85,8 +92,12 @@ class Draft:
         """Whether no stage has recorded anything that the current release does not have."""
         if self.base.release is None:
             return False
-        found = ((self.stage(name), runs) for name, runs in self.base.release.stages.items())
-        return all(mine is not None and _essence(mine) == _essence(runs) for mine, runs in found)
+        before = self.base.release.stages
+        tonight = {name: self.stage(name) for name in {*before, *self._stages}}
+        return all(
+            found is not None and name in before and _essence(found) == _essence(before[name])
+            for name, found in tonight.items()
+        )
 
     def hold(self, inputs: str) -> None:
         """Settle the name: ``--release``, else the open draft of these inputs, else the date.
@@ -116,14 +127,20 @@ class Draft:
         )
 
     def stage(self, name: str) -> StageRuns | None:
-        """What a stage recorded: in this attempt, or in an earlier one of the same draft."""
-        if name not in self._stages and self._written:
-            try:
-                path = f"drafts/{self.release_id}/{name}.json"
-                self._stages[name] = read_document(self.store, path, StageRuns)
-            except NotFound:
-                pass
-        return self._stages.get(name) or self._of_base(name)
+        """What a stage recorded: in this attempt, or in an earlier one of the same draft.
+
+        While nothing new is known, a stage has what it has in the current release.
+        """
+        if name in self._stages:
+            return self._stages[name]
+        if not self._written:
+            return self._of_base(name)
+        try:
+            found = read_document(self.store, self._path(f"{name}.json"), StageRuns)
+        except NotFound:
+            return None
+        self._stages[name] = found
+        return found
 
     def need(self, name: str) -> StageRuns:
         """The record of an earlier stage; UsageError names the stage that has to run first."""
@@ -148,18 +165,33 @@ class Draft:
         Of a night with the base's inputs nothing is written, unless a stage has other runs all the
         same. Notes alone (such as where an archive lies now) begin no draft.
         """
-        before = self._stages.get(runs.stage) or self._of_base(runs.stage)
-        same = before is not None and _essence(before) == _essence(runs)
-        if not same or self._is_new():
+        base = self._of_base(runs.stage)
+        if self._is_new() or base is None or _essence(base) != _essence(runs):
             self.begin_work()
-        if self._written and not (same and before is not None and before.notes == runs.notes):
-            self._replace(f"{runs.stage}.json", runs)
+        before = self.stage(runs.stage) if self._written else None
         self._stages[runs.stage] = runs
+        if self._written and before != runs:
+            self._replace(f"{runs.stage}.json", runs)
         return runs
 
+    def plan(self, stage: str, pending: RunRef) -> None:
+        """Name the run that holds a stage's cut, while its segments are under way."""
+        self._replace(f"{stage}.cut.json", pending)
+
+    def keep_gates(self, report: Document) -> None:
+        """Keep what the gates found, also of a release that is refused."""
+        self._replace("gates.json", report)
+
     def finish(self, outcome: Outcome) -> None:
-        """Leave word of how the job ended; the latest attempt's word counts."""
-        self._replace("outcome.json", outcome)
+        """Leave word of how the job ended; the latest attempt's word counts.
+
+        An attempt that never held its name leaves other attempts' word alone.
+        """
+        name = outcome.release_id
+        if self.head is None and (self._read_head(name) or self._release_inputs(name)):
+            self.store.write(f"drafts/{self.attempt}/outcome.json", outcome.to_bytes())
+        else:
+            self._replace("outcome.json", outcome)
 
     def _is_new(self) -> bool:
         """Whether this draft has other inputs than the current release."""
@@ -187,10 +219,12 @@ class Draft:
                 "run the same command again to join it"
             )
         self._written = True
+        for stage, runs in self._stages.items():  # recorded while they were as in the base
+            self._replace(f"{stage}.json", runs)
         reached("draft.held")
 
     def _replace(self, name: str, document: Document) -> None:
-        path = f"drafts/{self.release_id}/{name}"
+        path = self._path(name)
         for _ in range(8):
             try:
                 etag = self.store.stat(path).etag
@@ -202,6 +236,9 @@ class Draft:
             except (ConditionFailed, NotFound):
                 continue
         raise ReleaseConflict(f"{self.store.url}/{path}: other processes keep changing it")
+
+    def _path(self, name: str) -> str:
+        return f"drafts/{self.release_id}/{name}"
 
     def _explicit(self, name: str, inputs: str) -> str:
         head = self._read_head(name)
@@ -256,10 +293,24 @@ class Draft:
             return None
 
     def _open_heads(self) -> list[DraftHead]:
-        """Drafts that could still become the next release."""
-        paths = [e.path for e in self.store.list("drafts") if e.path.endswith("/draft.json")]
+        """Drafts that could still become the next release: none is older than CURRENT."""
+        since = self.base.modified
+        paths = [
+            entry.path
+            for entry in self.store.list("drafts")
+            if entry.path.endswith("/draft.json")
+            and (since is None or entry.modified >= since - CLOCK_STEP)
+        ]
         heads = [read_document(self.store, path, DraftHead) for path in paths]
-        return [head for head in heads if head.base_etag == self.base.etag]
+        live = (head for head in heads if head.base_etag == self.base.etag)
+        return [head for head in live if self._status(head) != "unchanged"]
+
+    def _status(self, head: DraftHead) -> str | None:
+        try:
+            path = f"drafts/{head.release_id}/outcome.json"
+            return read_document(self.store, path, Outcome).status
+        except NotFound:
+            return None
 
     def _release_inputs(self, name: str) -> str | None:
         try:

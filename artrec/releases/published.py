@@ -31,6 +31,7 @@ __all__ = [
     "Base",
     "CURRENT",
     "Current",
+    "GateReport",
     "GateResult",
     "Release",
     "StageRuns",
@@ -72,6 +73,13 @@ class GateResult(Document):
     passed: bool
     found: str
     expected: str
+
+
+class GateReport(Document):
+    """What all gates found in one draft; kept also when the release is refused."""
+
+    gates: list[GateResult]
+    counts: dict[str, int]
 
 
 class Release(Document):
@@ -117,6 +125,7 @@ class Base:
 
     release: Release | None
     etag: str | None
+    modified: datetime | None = None
 
     @property
     def release_id(self) -> str | None:
@@ -126,13 +135,14 @@ class Base:
 def read_base(store: Store) -> Base:
     """What is current now; an empty store has neither release nor ETag."""
     try:
-        etag = store.stat(CURRENT).etag
+        entry = store.stat(CURRENT)
+        etag = entry.etag
         current = parse_document(store.read(CURRENT, etag=etag), f"{store.url}/{CURRENT}", Current)
     except NotFound:
         return Base(None, None)
     except ConditionFailed:  # swapped between the two calls
         return read_base(store)
-    return Base(_checked_release(store, current), etag)
+    return Base(_checked_release(store, current), etag, entry.modified)
 
 
 def _checked_release(store: Store, current: Current) -> Release:

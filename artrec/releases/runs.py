@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import socket
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -23,6 +24,7 @@ __all__ = [
     "Run",
     "RunRef",
     "attempt_name",
+    "begin_run",
     "create",
     "digest_of",
     "find_run",
@@ -42,9 +44,9 @@ D = TypeVar("D", bound="Document")
 
 
 class Document(BaseModel):
-    """A JSON object of the store."""
+    """A JSON object of the store; fields that a later artrec adds within a format are ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
     format: int = FORMAT
 
     def to_bytes(self) -> bytes:
@@ -71,6 +73,23 @@ class Run(Document):
     @property
     def path(self) -> str:
         return f"runs/{self.stage}/{self.run_id}/run.json"
+
+    def folder(self, attempt: str) -> str:
+        """Where an attempt at this run writes its files."""
+        return f"runs/{self.stage}/{self.run_id}/{attempt}"
+
+    def done(
+        self,
+        tables: Mapping[str, list[Receipt]],
+        begun: float,
+        counters: Mapping[str, int] | None = None,
+        notes: Mapping[str, Any] | None = None,
+    ) -> Run:
+        """The run with its files; ``begun`` is the monotonic time at its start."""
+        found = {"tables": dict(tables), "seconds": time.monotonic() - begun}
+        return self.model_copy(
+            update=found | {"counters": dict(counters or {}), "notes": dict(notes or {})}
+        )
 
     def receipts(self, table: str) -> list[Receipt]:
         return self.tables.get(table, [])
@@ -103,6 +122,22 @@ class RunRef(Document):
 def run_id(stage: str, version: int, inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     """The name of a run: equal for equal stage, result version, inputs and settings."""
     return name_of({"stage": stage, "version": version, "inputs": inputs, "settings": settings})
+
+
+def begin_run(
+    stage: str, version: int, inputs: Mapping[str, Any], settings: Mapping[str, Any]
+) -> Run:
+    """A run under its name, without files yet; ``settings`` are those that change its results."""
+    return Run(
+        stage=stage,
+        run_id=run_id(stage, version, inputs, settings),
+        tables={},
+        inputs=dict(inputs),
+        settings=dict(settings),
+        versions=versions(),
+        counters={},
+        seconds=0.0,
+    )
 
 
 def attempt_name() -> str:

@@ -18,25 +18,24 @@ from artrec.releases import (
     Run,
     RunRef,
     StageRuns,
+    begin_run,
     digest_of,
     find_run,
     receipts_of,
     record_run,
-    run_id,
     table_receipts,
-    versions,
 )
 from artrec.schemas import TABLES
+from artrec.stages import RESULT_VERSIONS
 from artrec.stages.frames import read_frame, write_sorted
-from artrec.stages.ingest import decoder_name, picture_recipe
+from artrec.stages.ingest import MEMBER_KEY, ingest_rules, picture_recipe, verdicts
 from artrec.tables import Receipt
 
 __all__ = ["RESULT_VERSION", "run"]
 
-RESULT_VERSION = 1
+RESULT_VERSION = RESULT_VERSIONS["catalog"]
 ROW_BYTES = {"catalog": 200, "rejects": 150}  # compressed, about: only for the number of files
 
-_MEMBER_KEY = ["source", "raw_name", "occurrence", "bytes", "fingerprint"]
 _LABELS = ["style", "artist", "title", "year", "genre", "split", "license", "extra"]
 
 
@@ -51,13 +50,13 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     draft.begin_work()
     base = draft.base.release
     history = {"release": draft.release_id, "base": base.stages["catalog"].inputs if base else None}
-    name = run_id("catalog", RESULT_VERSION, inputs, history)
-    found = find_run(draft.store, "catalog", name)
+    run = begin_run("catalog", RESULT_VERSION, inputs, history)
+    found = find_run(draft.store, run.stage, run.run_id)
     if found is None:
-        found = _write(spark, settings, draft, name, begun)
+        found = _write(spark, settings, draft, run, begun)
     reached("catalog.run")
     ref = RunRef.of(found)
-    log.get(stage="catalog").info("done", run=name, **ref.rows)
+    log.get(stage="catalog").info("done", run=found.run_id, **ref.rows)
     return draft.record(
         StageRuns(
             stage="catalog",
@@ -85,15 +84,15 @@ def _inputs(settings: Settings, draft: Draft) -> dict[str, object]:
             store, embed.tables["vectors"], "vectors", ("vector_no", "embedding", "reason")
         ),
         "encoder": embed.notes["encoder"],
-        "rules": [picture_recipe(settings.ingest), decoder_name(settings.ingest)],
+        "rules": ingest_rules(settings.ingest),
         "embeddings": settings.catalog.embeddings,
     }
 
 
-def _write(spark: SparkSession, settings: Settings, draft: Draft, name: str, begun: float) -> Run:
+def _write(spark: SparkSession, settings: Settings, draft: Draft, run: Run, begun: float) -> Run:
     tables = _Inputs.of(spark, settings, draft)
     judged = _judged(tables).persist()
-    folder = f"runs/catalog/{name}/{draft.attempt}"
+    folder = run.folder(draft.attempt)
     listed = draft.need("inventory").counters["listed"]
     images = _with_history(_images(judged, tables), tables.catalog, draft.release_id)
     rejects = _reject_history(_rejects(judged), tables.rejects, draft.release_id)
@@ -122,19 +121,7 @@ def _write(spark: SparkSession, settings: Settings, draft: Draft, name: str, beg
         )
     judged.unpersist()
     reached("catalog.tables")
-    return record_run(
-        draft.store,
-        Run(
-            stage="catalog",
-            run_id=name,
-            tables=written,
-            inputs={},
-            settings={},
-            versions=versions(),
-            counters={},
-            seconds=time.monotonic() - begun,
-        ),
-    )
+    return record_run(draft.store, run.done(written, begun))
 
 
 @dataclass(frozen=True)
@@ -153,7 +140,6 @@ class _Inputs:
     @classmethod
     def of(cls, spark: SparkSession, settings: Settings, draft: Draft) -> _Inputs:
         recipe = picture_recipe(settings.ingest)
-        decoder = decoder_name(settings.ingest)
 
         def frame(stage: str, table: str, columns: list[str] | None = None) -> DataFrame:
             receipts = receipts_of(draft.store, draft.need(stage).tables[table], table)
@@ -171,9 +157,7 @@ class _Inputs:
         return cls(
             members=frame("inventory", "members").drop("offset", "method", "stored_bytes"),
             labels=frame("inventory", "labels"),
-            ingested=frame("ingest", "ingested")
-            .filter((F.col("recipe") == recipe) & (F.col("decoder") == decoder))
-            .drop("recipe", "decoder"),
+            ingested=verdicts(frame("ingest", "ingested"), ingest_rules(settings.ingest)),
             pictures=frame("ingest", "pictures", pictures)
             .filter(F.col("recipe") == recipe)
             .drop("recipe")
@@ -200,7 +184,7 @@ def _judged(tables: _Inputs) -> DataFrame:
         {"reason": "embed_reason", "detail": "embed_detail"}
     )
     joined = (
-        members.join(ingested, _MEMBER_KEY, "left")
+        members.join(ingested, list(MEMBER_KEY), "left")
         .join(vectors, "content_sha256", "left")
         .join(_collisions(vectors), ["vector_no", "content_sha256"], "left")
     )
@@ -275,20 +259,14 @@ def _fingerprint(columns: list[str]) -> Column:
 
 
 def _reject_history(rejects: DataFrame, before: DataFrame | None, release_id: str) -> DataFrame:
+    """first_release is carried over; attempts count how often the member was read."""
     tonight = F.lit(release_id)
+    counted = rejects.withColumn("attempts", F.coalesce("attempts", F.lit(1).cast("int")))
     if before is None:
-        return rejects.withColumn("first_release", tonight).withColumn(
-            "attempts", F.lit(1).cast("int")
-        )
-    old = before.select(
-        "source",
-        "image_id",
-        "reason",
-        F.col("first_release").alias("old_first"),
-        F.col("attempts").alias("old_attempts"),
-    ).dropDuplicates(["source", "image_id", "reason"])
-    return (
-        rejects.join(old, ["source", "image_id", "reason"], "left")
-        .withColumn("first_release", F.coalesce("old_first", tonight))
-        .withColumn("attempts", F.coalesce("old_attempts", F.lit(1).cast("int")))
+        return counted.withColumn("first_release", tonight)
+    old = before.groupBy("source", "image_id", "reason").agg(
+        F.min("first_release").alias("old_first")
+    )
+    return counted.join(old, ["source", "image_id", "reason"], "left").withColumn(
+        "first_release", F.coalesce("old_first", tonight)
     )

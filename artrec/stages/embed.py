@@ -8,49 +8,66 @@ through the JVM cost more than the encoder of a small picture.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cache, partial
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.functions import pandas_udf
-from pyspark.sql.types import ArrayType, FloatType
 
 from artrec import log, picture
-from artrec.config import Settings
+from artrec.config import IngestSettings, Settings
 from artrec.digests import name_of
-from artrec.encoders import BUILTIN, Encoder, load_builtin, load_encoder
+from artrec.encoders import Encoder
 from artrec.errors import ConfigError
 from artrec.failpoints import reached
 from artrec.releases import (
     Draft,
     Run,
+    RunRef,
     StageRuns,
+    begin_run,
     digest_of,
     find_run,
     receipts_of,
     record_run,
-    run_id,
-    versions,
 )
 from artrec.schemas import TABLES
-from artrec.stages.frames import Attempt, TaskReport, parallelism, read_frame, write_sorted
-from artrec.stages.ingest import picture_limits, picture_recipe
+from artrec.stages import RESULT_VERSIONS
+from artrec.stages.encoding import (
+    Decode,
+    Vector,
+    decode_here,
+    encode_pictures,
+    encode_udf,
+    keep_encoder,
+    worker_encoder,
+)
+from artrec.stages.frames import (
+    Attempt,
+    TaskReport,
+    parallelism,
+    read_frame,
+    write_sorted,
+)
+from artrec.stages.ingest import (
+    MEMBER_KEY,
+    ingest_rules,
+    picture_limits,
+    picture_recipe,
+    verdicts,
+)
 from artrec.stages.rejects import Rejected
 from artrec.stages.slices import SliceSpec, appended, cut_segments, run_segments
-from artrec.storage import Store, open_store
+from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, open_file, read_range, read_table
 
-__all__ = ["RESULT_VERSION", "encode_pictures", "encode_udf", "run", "vector_no"]
+__all__ = ["RESULT_VERSION", "encode_udf", "run", "vector_no"]
 
-RESULT_VERSION = 1
+RESULT_VERSION = RESULT_VERSIONS["embed"]
 ROW_BYTES = 120
-
-Vector = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def vector_no(content_sha256: bytes) -> int:
@@ -58,98 +75,28 @@ def vector_no(content_sha256: bytes) -> int:
     return int.from_bytes(content_sha256[:8], "big") >> 1
 
 
-def encode_udf(encoder_id: str = "handmade", root: str | None = None, batch: int = 32) -> Any:
-    """A pandas UDF from a column of picture bytes to ``array<float>``; null for what is no picture.
-
-    ``root`` is the store that holds the encoder, where it is not a built-in one. The encoder is
-    loaded once for each Python worker, whatever the number of tasks and batches.
-    """
-    limits = picture.Limits()
-
-    def encode(columns: Iterator[pd.Series]) -> Iterator[pd.Series]:
-        encoder = worker_encoder(encoder_id, root)
-        for column in columns:
-            found = encode_pictures(encoder, column, limits, batch)
-            yield pd.Series([None if isinstance(v, Rejected) else v for v in found], dtype=object)
-
-    return pandas_udf(encode, ArrayType(FloatType()))  # type: ignore[call-overload]
-
-
-@cache
-def worker_encoder(encoder_id: str, root: str | None) -> Encoder:
-    """The encoder of this process, built in or in the store at ``root``; loaded once."""
-    if encoder_id in BUILTIN:
-        return load_builtin(encoder_id)
-    if root is None:
-        raise ConfigError(f"encoder {encoder_id} is not built in; name the store that holds it")
-    return load_encoder(open_store(root), encoder_id)
-
-
-def encode_pictures(
-    encoder: Encoder, pictures: Iterable[bytes | None], limits: picture.Limits, batch: int
-) -> Iterator[Vector | Rejected]:
-    """For each picture its vector, float32 [dim], or the reason why it has none; in order."""
-    waiting: list[np.ndarray[Any, Any] | Rejected] = []
-    for data in pictures:
-        waiting.append(_decoded(encoder, data, limits))
-        if len(waiting) == batch:
-            yield from _encoded(encoder, waiting)
-            waiting = []
-    yield from _encoded(encoder, waiting)
-
-
-def _decoded(
-    encoder: Encoder, data: bytes | None, limits: picture.Limits
-) -> np.ndarray[Any, Any] | Rejected:
-    if data is None:
-        return Rejected("empty", "null instead of bytes")
-    wanted = encoder.preprocess
-    try:
-        return picture.decode(data, limits, wanted.size, wanted.fit, wanted.filter)
-    except picture.PictureError as error:
-        return Rejected(error.reason, error.detail)
-
-
-def _encoded(
-    encoder: Encoder, waiting: Sequence[np.ndarray[Any, Any] | Rejected]
-) -> Iterator[Vector | Rejected]:
-    pixels = [each for each in waiting if not isinstance(each, Rejected)]
-    vectors = iter(encoder.encode(np.stack(pixels)) if pixels else ())
-    for each in waiting:
-        yield each if isinstance(each, Rejected) else _checked(next(vectors), encoder.metric)
-
-
-def _checked(vector: Vector, metric: str) -> Vector | Rejected:
-    if not np.isfinite(vector).all():
-        return Rejected("non_finite_vector", f"{int((~np.isfinite(vector)).sum())} numbers")
-    if metric == "cosine" and not vector.any():
-        return Rejected("zero_vector", "it has no direction, so no cosine")
-    return vector
-
-
 def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
-    """Encode the pictures that this encoder has not yet met."""
-    begun = time.monotonic()
-    store = draft.store
+    """Encode the pictures of tonight's members that this encoder has not yet met."""
+    store, release = draft.store, draft.base.release
     ingest = draft.need("ingest")
-    encoder = worker_encoder(settings.encoder.id, store.url)
-    inputs = name_of(
-        {
-            "version": RESULT_VERSION,
-            "ingested": digest_of(
-                store, ingest.tables["ingested"], "ingested", ("content_sha256", "reason")
-            ),
-            "encoder": encoder.id,
-            "recipe": picture_recipe(settings.ingest),
-        }
-    )
+    encoder = keep_encoder(store, settings.encoder.id, release)
+    if encoder.metric == "dot":
+        raise ConfigError(
+            f"encoder {encoder.id} uses the inner product; the neighbor tables are made for cosine "
+            "and euclidean"
+        )
+    identity = vectors_identity(encoder, settings.ingest)
+    rules = {"encoder": identity, **ingest_rules(settings.ingest)}
+    columns = ("content_sha256", "reason")
+    ingested = digest_of(store, ingest.tables["ingested"], "ingested", columns)
+    inputs = name_of({"version": RESULT_VERSION, "ingested": ingested, **rules})
     known = draft.known("embed", inputs)
     if known is not None:
         return draft.record(known)
     draft.begin_work()
-    base = draft.base.release.stages.get("embed") if draft.base.release else None
-    before = base.tables if base else {}
-    pending = _pending(spark, settings, draft, ingest, before, encoder)
+    before = release.stages["embed"].tables if release else {}
+    pending = _pending(spark, settings, draft, before, rules)
+    draft.plan("embed", RunRef.of(pending))
     work = partial(
         _encode_slice,
         store,
@@ -157,92 +104,94 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
         receipts_of(store, ingest.tables["pictures"], "pictures"),
         settings,
         encoder.id,
+        identity,
     )
     runs = run_segments(spark, draft, "embed", RESULT_VERSION, pending, work)
     reached("embed.recorded")
-    stage = appended("embed", inputs, before, pending, runs, ("vectors",), begun)
-    notes = {"encoder": encoder.id, "metric": encoder.metric, "dim": encoder.dim}
+    stage = appended("embed", inputs, before, pending, runs, ("vectors",))
+    notes = {
+        "encoder": identity,
+        "encoder_id": encoder.id,
+        "metric": encoder.metric,
+        "dim": encoder.dim,
+    }
     return draft.record(stage.model_copy(update={"notes": notes}))
+
+
+def vectors_identity(encoder: Encoder, settings: IngestSettings) -> str:
+    """What vectors are kept under: the encoder, and what else changes the pixels it sees."""
+    plain = IngestSettings()
+    seen = {"recipe": picture_recipe(settings), "background": settings.background}
+    usual = {"recipe": picture_recipe(plain), "background": plain.background}
+    return encoder.id if seen == usual else f"{encoder.id}-{name_of(seen, 6)}"
 
 
 def _pending(
     spark: SparkSession,
     settings: Settings,
     draft: Draft,
-    ingest: StageRuns,
-    before: dict[str, Any],
-    encoder: Encoder,
+    before: dict[str, list[RunRef]],
+    rules: dict[str, Any],
 ) -> Run:
-    store = draft.store
-    recipe = picture_recipe(settings.ingest)
+    """The pictures to encode, cut into slices and segments; made once, found again afterwards."""
+    store, ingest = draft.store, draft.need("ingest")
     inputs = {
         "ingest": ingest.inputs,
-        "pictures": digest_of(store, ingest.tables["pictures"], "pictures", ()),
+        "pictures": [ref.run_id for ref in ingest.tables["pictures"]],  # places are told by file
         "vectors": digest_of(store, before.get("vectors", []), "vectors", ()),
     }
-    rules = {"encoder": encoder.id, "recipe": recipe}
-    name = run_id("embed", RESULT_VERSION, inputs, rules)
-    found = find_run(store, "embed", name)
+    run = begin_run("embed", RESULT_VERSION, inputs, rules)
+    found = find_run(store, run.stage, run.run_id)
     if found is not None:
         return found
     begun = time.monotonic()
     pictures = receipts_of(store, ingest.tables["pictures"], "pictures")
-    vectors = receipts_of(store, before.get("vectors", []), "vectors")
-    frame = _unencoded(spark, store, pictures, vectors, encoder.id, recipe)
-    folder = f"runs/embed/{name}/{draft.attempt}"
+    frame = _unencoded(spark, draft, before, rules)
     rows = sum(receipt.rows for receipt in pictures)
-    written = write_sorted(frame, store, folder, TABLES["pending_pictures"], rows * ROW_BYTES)
+    folder, table = run.folder(draft.attempt), TABLES["pending_pictures"]
+    written = write_sorted(frame, store, folder, table, rows * ROW_BYTES)
     reached("embed.pending")
     slices = _slices(store, written, pictures, settings.embed.slice_bytes, parallelism(spark))
     cut = cut_segments(slices, settings.embed.segment_bytes)
     log.get(stage="embed").info(
         "cut", pictures=cut.items, slices=len(slices), segments=len(cut.segments)
     )
-    return record_run(
-        store,
-        Run(
-            stage="embed",
-            run_id=name,
-            tables={"pending_pictures": written},
-            inputs=inputs,
-            settings=rules,
-            versions=versions(),
-            counters={},
-            seconds=time.monotonic() - begun,
-            notes={"cut": cut.model_dump(mode="json")},
-        ),
-    )
+    notes = {"cut": cut.model_dump(mode="json")}
+    return record_run(store, run.done({"pending_pictures": written}, begun, notes=notes))
 
 
 def _unencoded(
-    spark: SparkSession,
-    store: Store,
-    pictures: Sequence[Receipt],
-    vectors: Sequence[Receipt],
-    encoder_id: str,
-    recipe: str,
+    spark: SparkSession, draft: Draft, before: dict[str, list[RunRef]], rules: dict[str, Any]
 ) -> DataFrame:
-    """Each content once, at the first of its places."""
-    frame = (
-        read_frame(
-            spark,
-            store,
-            pictures,
-            TABLES["pictures"],
-            ["content_sha256", "recipe"],
-            located=True,
-        )
-        .filter(F.col("recipe") == recipe)
+    """Each content of tonight once, at the first of its places."""
+    ingest = draft.need("ingest")
+
+    def frame(
+        refs: Sequence[RunRef], table: str, columns: list[str], located: bool = False
+    ) -> DataFrame:
+        receipts = receipts_of(draft.store, refs, table)
+        return read_frame(spark, draft.store, receipts, TABLES[table], columns, located)
+
+    columns = ["content_sha256", "recipe"]
+    places = (
+        frame(ingest.tables["pictures"], "pictures", columns, located=True)
+        .filter(F.col("recipe") == rules["recipe"])
         .groupBy("content_sha256")
         .agg(F.min(F.struct("file", "row_group")).alias("place"))
         .select("content_sha256", "place.file", "place.row_group")
     )
+    vectors = before.get("vectors", [])
     if not vectors:
-        return frame
-    done = read_frame(
-        spark, store, vectors, TABLES["vectors"], ["content_sha256", "encoder"]
-    ).filter(F.col("encoder") == encoder_id)
-    return frame.join(done.select("content_sha256"), on="content_sha256", how="left_anti")
+        return places
+    done = frame(vectors, "vectors", ["content_sha256", "encoder"])
+    done = done.filter(F.col("encoder") == rules["encoder"]).select("content_sha256")
+    members = frame(draft.need("inventory").tables["members"], "members", list(MEMBER_KEY))
+    columns = [*MEMBER_KEY, "recipe", "decoder", "content_sha256", "reason"]
+    live = verdicts(frame(ingest.tables["ingested"], "ingested", columns), rules)
+    tonight = members.join(live, list(MEMBER_KEY)).select("content_sha256")
+    return places.join(tonight, "content_sha256", "left_semi").join(
+        done, "content_sha256", "left_anti"
+    )
 
 
 def _slices(
@@ -278,26 +227,50 @@ def _encode_slice(
     pictures: Sequence[Receipt],
     settings: Settings,
     encoder_id: str,
+    identity: str,
     spec: SliceSpec,
     folder: str,
     attempt: Attempt,
 ) -> TaskReport:
     """One task: the pictures of a slice, read by row groups, encoded, and their vectors written."""
-    encoder = worker_encoder(settings.encoder.id, store.url)
-    if encoder.id != encoder_id:
-        raise ConfigError(f"encoder {encoder_id} was asked for, the worker has {encoder.id}")
-    limits = picture_limits(settings.ingest)
+    encoder = worker_encoder(encoder_id, store.url)
     counters = {"encoded": 0, "rejected": 0}
-    metadata = {"encoder": encoder.id, "metric": encoder.metric, "dim": str(encoder.dim)}
-    with TableWriter(store, folder, TABLES["vectors"], attempt.stem, metadata) as vectors:
+    metadata = {"encoder": identity, "metric": encoder.metric, "dim": str(encoder.dim)}
+    with (
+        TableWriter(store, folder, TABLES["vectors"], attempt.stem, metadata) as vectors,
+        _decoder(encoder, settings.ingest, in_child=attempt.number > 0) as decode,
+    ):
         for keys, data in _row_groups(store, pending, pictures, spec):
-            watched = _watched(data, keys, float(settings.ingest.decode_seconds))
-            found = list(encode_pictures(encoder, watched, limits, settings.embed.batch))
-            vectors.write(_vector_rows(keys, found, encoder.id))
+            found = list(encode_pictures(encoder, data, decode, settings.embed.batch))
+            vectors.write(_vector_rows(keys, found, identity))
             rejected = sum(isinstance(each, Rejected) for each in found)
             counters["rejected"] += rejected
             counters["encoded"] += len(found) - rejected
     return TaskReport(receipts=vectors.receipts, counters=counters)
+
+
+@contextmanager
+def _decoder(encoder: Encoder, settings: IngestSettings, in_child: bool) -> Iterator[Decode]:
+    """Decodes here, under a watchdog; in a child process after a worker has died."""
+    limits, seconds = picture_limits(settings), float(settings.decode_seconds)
+    if not in_child:
+
+        def watched(data: bytes) -> Any:
+            with picture.watchdog(seconds, "a picture to encode"):
+                return decode_here(encoder, limits, data)
+
+        yield watched
+        return
+    wanted = encoder.preprocess
+    with picture.Child(limits, None, seconds, settings.decode_memory) as child:
+
+        def far(data: bytes) -> Any:
+            found = child.decode(data, wanted.size, wanted.fit, wanted.filter)
+            if isinstance(found, picture.Reject):
+                return Rejected(found.reason, found.detail)
+            return found
+
+        yield far
 
 
 def _row_groups(
@@ -321,13 +294,6 @@ def _row_groups(
                 keys.append(key.as_py())
                 data.append(value.as_py())
         yield keys, data
-
-
-def _watched(data: list[bytes], keys: list[bytes], seconds: float) -> Iterator[bytes]:
-    """Each picture, while the watchdog of its decoding runs."""
-    for key, each in zip(keys, data, strict=True):
-        with picture.watchdog(seconds, key.hex()):
-            yield each
 
 
 def _vector_rows(

@@ -22,38 +22,48 @@ from artrec.picture import Child, Picture, Reject
 from artrec.releases import (
     Draft,
     Run,
+    RunRef,
     StageRuns,
+    begin_run,
     digest_of,
     find_run,
     receipts_of,
     record_run,
-    run_id,
-    versions,
 )
 from artrec.schemas import TABLES
+from artrec.stages import RESULT_VERSIONS
 from artrec.stages.frames import Attempt, TaskReport, parallelism, read_frame, write_sorted
 from artrec.stages.listing import pinned_archives
-from artrec.stages.rejects import Rejected
+from artrec.stages.rejects import ATTEMPTS, TRANSIENT, Rejected
 from artrec.stages.slices import SliceSpec, appended, cut_segments, run_segments
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, read_range, read_table
 
-__all__ = ["RESULT_VERSION", "decoder_name", "picture_limits", "picture_recipe", "run"]
+__all__ = [
+    "MEMBER_KEY",
+    "RESULT_VERSION",
+    "decoder_name",
+    "ingest_rules",
+    "picture_limits",
+    "picture_recipe",
+    "run",
+    "verdicts",
+]
 
-RESULT_VERSION = 1
+RESULT_VERSION = RESULT_VERSIONS["ingest"]
 ROW_BYTES = 200  # of a member in a pending table, about: only to choose the number of files
 LEAST_SLICE = 1 << 20
 
-_KEY = ("source", "raw_name", "occurrence", "bytes", "fingerprint")
+MEMBER_KEY = ("source", "raw_name", "occurrence", "bytes", "fingerprint")
+"""What tells one member's content from another's without reading it."""
 
 
 def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     """Read the members that no earlier night has read under the same rules."""
-    begun = time.monotonic()
     inventory = draft.need("inventory")
     store = draft.store
-    listed = digest_of(store, inventory.tables["members"], "members", _KEY)
-    rules = _rules(settings.ingest)
+    listed = digest_of(store, inventory.tables["members"], "members", MEMBER_KEY)
+    rules = ingest_rules(settings.ingest)
     inputs = name_of({"version": RESULT_VERSION, "members": listed, **rules})
     known = draft.known("ingest", inputs)
     if known is not None:
@@ -69,10 +79,11 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
         pinned_archives(settings, inventory.notes["pins"]),
         settings.ingest,
     )
+    draft.plan("ingest", RunRef.of(pending))
     runs = run_segments(spark, draft, "ingest", RESULT_VERSION, pending, work)
     reached("ingest.recorded")
     tables = ("pictures", "ingested")
-    return draft.record(appended("ingest", inputs, before, pending, runs, tables, begun))
+    return draft.record(appended("ingest", inputs, before, pending, runs, tables))
 
 
 def decoder_name(settings: IngestSettings) -> str:
@@ -98,10 +109,11 @@ def picture_limits(settings: IngestSettings) -> picture.Limits:
 
 def _limits_facts(settings: IngestSettings) -> dict[str, Any]:
     names = ("formats", "max_bytes", "max_pixels", "max_picture_side", "background")
-    return {name: getattr(settings, name) for name in (*names, "decode_seconds", "decode_memory")}
+    return {name: getattr(settings, name) for name in names}
 
 
-def _rules(settings: IngestSettings) -> dict[str, Any]:
+def ingest_rules(settings: IngestSettings) -> dict[str, Any]:
+    """What a member's verdict depends on besides its bytes."""
     return {"recipe": picture_recipe(settings), "decoder": decoder_name(settings)}
 
 
@@ -117,12 +129,13 @@ def _pending(
     store = draft.store
     members = receipts_of(store, inventory.tables["members"], "members")
     ingested = receipts_of(store, before.get("ingested", []), "ingested")
+    columns = [name for name in TABLES["pending_members"].digested if name != "slice"]
     inputs = {
-        "members": inventory.inputs,
+        "members": digest_of(store, inventory.tables["members"], "members", columns),
         "ingested": digest_of(store, before.get("ingested", []), "ingested", ()),
     }
-    name = run_id("ingest", RESULT_VERSION, inputs, rules)
-    found = find_run(store, "ingest", name)
+    run = begin_run("ingest", RESULT_VERSION, inputs, rules)
+    found = find_run(store, run.stage, run.run_id)
     if found is not None:
         return found
     begun = time.monotonic()
@@ -133,7 +146,7 @@ def _pending(
         total = int(first.total or 0) if first is not None else 0
     slice_bytes = _slice_bytes(total, settings.ingest.slice_bytes, parallelism(spark))
     frame = frame.withColumn("slice", F.floor(F.col("offset") / F.lit(slice_bytes)).cast("long"))
-    folder = f"runs/ingest/{name}/{draft.attempt}"
+    folder = run.folder(draft.attempt)
     count = inventory.counters["listed"]
     written = write_sorted(frame, store, folder, TABLES["pending_members"], count * ROW_BYTES)
     reached("ingest.pending")
@@ -141,20 +154,8 @@ def _pending(
     log.get(stage="ingest").info(
         "cut", members=cut.items, slices=sum(map(len, cut.segments)), segments=len(cut.segments)
     )
-    return record_run(
-        store,
-        Run(
-            stage="ingest",
-            run_id=name,
-            tables={"pending_members": written},
-            inputs=inputs,
-            settings=rules,
-            versions=versions(),
-            counters={},
-            seconds=time.monotonic() - begun,
-            notes={"cut": cut.model_dump(mode="json")},
-        ),
-    )
+    notes = {"cut": cut.model_dump(mode="json")}
+    return record_run(store, run.done({"pending_members": written}, begun, notes=notes))
 
 
 def _unread(
@@ -168,10 +169,33 @@ def _unread(
     frame = read_frame(spark, store, members, TABLES["members"], columns)
     if not ingested:
         return frame
-    done = read_frame(
-        spark, store, ingested, TABLES["ingested"], [*_KEY, "recipe", "decoder"]
-    ).filter((F.col("recipe") == rules["recipe"]) & (F.col("decoder") == rules["decoder"]))
-    return frame.join(done.select(*_KEY), on=list(_KEY), how="left_anti")
+    columns = [*MEMBER_KEY, "recipe", "decoder", "content_sha256", "reason"]
+    known = verdicts(read_frame(spark, store, ingested, TABLES["ingested"], columns), rules)
+    again = F.col("reason").isin(*TRANSIENT) & (F.col("attempts") < ATTEMPTS)
+    done = known.filter(F.col("content_sha256").isNotNull() | ~again)
+    return frame.join(done.select(*MEMBER_KEY), on=list(MEMBER_KEY), how="left_anti")
+
+
+def verdicts(ingested: DataFrame, rules: dict[str, Any]) -> DataFrame:
+    """One row for each member that was read under ``rules``, with the number of ``attempts``.
+
+    A content counts more than a reason: what failed once for a passing cause may succeed later.
+    """
+    details = [F.min("detail").alias("detail")] if "detail" in ingested.columns else []
+    found = (
+        ingested.filter(
+            (F.col("recipe") == rules["recipe"]) & (F.col("decoder") == rules["decoder"])
+        )
+        .groupBy(*MEMBER_KEY)
+        .agg(
+            F.max("content_sha256").alias("content_sha256"),
+            F.min("reason").alias("reason"),
+            F.count("*").cast("int").alias("attempts"),
+            *details,
+        )
+    )
+    healed = F.col("content_sha256").isNotNull()
+    return found.withColumn("reason", F.when(~healed, F.col("reason")))
 
 
 def _slice_bytes(total: int, wanted: int, tasks: int) -> int:

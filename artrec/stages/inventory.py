@@ -10,12 +10,13 @@ from artrec import log
 from artrec.config import Settings
 from artrec.digests import name_of
 from artrec.failpoints import reached
-from artrec.releases import Draft, Run, RunRef, StageRuns, find_run, record_run, run_id, versions
+from artrec.releases import Draft, Run, RunRef, StageRuns, begin_run, find_run, record_run
+from artrec.stages import RESULT_VERSIONS
 from artrec.stages.listing import Listing, list_sources
 
-__all__ = ["RESULT_VERSION", "listing_id", "run"]
+__all__ = ["RESULT_VERSION", "draft_inputs", "listing_id", "run"]
 
-RESULT_VERSION = 1
+RESULT_VERSION = RESULT_VERSIONS["inventory"]
 
 
 def run(spark: SparkSession | None, settings: Settings, draft: Draft) -> StageRuns:
@@ -27,9 +28,9 @@ def run(spark: SparkSession | None, settings: Settings, draft: Draft) -> StageRu
     begun = time.monotonic()
     with list_sources(settings) as listing:
         name = listing_id(listing)
-        draft.hold(name_of({"listing": name, "settings": settings.results()}))
+        draft.hold(draft_inputs(name, settings))
         reached("inventory.listed")
-        found = find_run(draft.store, "inventory", name) or _write(draft, name, listing, begun)
+        found = find_run(draft.store, "inventory", name) or _write(draft, listing, begun)
         reached("inventory.run")
         log.get(stage="inventory").info("listed", run=name, **listing.counters)
         ref = RunRef.of(found)
@@ -45,26 +46,25 @@ def run(spark: SparkSession | None, settings: Settings, draft: Draft) -> StageRu
         )
 
 
+def draft_inputs(listing: str, settings: Settings) -> str:
+    """A digest of all that a release is made from: the listing, the settings, the code."""
+    facts = {"listing": listing, "settings": settings.results(), "versions": RESULT_VERSIONS}
+    return name_of(facts)
+
+
 def listing_id(listing: Listing) -> str:
     """The name of the run that holds these rows."""
-    inputs = {"members": listing.digest("members"), "labels": listing.digest("labels")}
-    return run_id("inventory", RESULT_VERSION, inputs, {})
+    return _begun(listing).run_id
 
 
-def _write(draft: Draft, name: str, listing: Listing, begun: float) -> Run:
+def _begun(listing: Listing) -> Run:
+    inputs = {table: listing.digest(table) for table in ("members", "labels")}
+    return begin_run("inventory", RESULT_VERSION, inputs, {})
+
+
+def _write(draft: Draft, listing: Listing, begun: float) -> Run:
     draft.begin_work()
-    tables = listing.upload(draft.store, f"runs/inventory/{name}/{draft.attempt}")
+    run = _begun(listing)
+    tables = listing.upload(draft.store, run.folder(draft.attempt))
     reached("inventory.uploaded")
-    return record_run(
-        draft.store,
-        Run(
-            stage="inventory",
-            run_id=name,
-            tables=tables,
-            inputs={},
-            settings={},
-            versions=versions(),
-            counters=listing.counters,
-            seconds=time.monotonic() - begun,
-        ),
-    )
+    return record_run(draft.store, run.done(tables, begun, listing.counters))

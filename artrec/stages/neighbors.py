@@ -18,21 +18,20 @@ from pyspark.sql import functions as F
 from artrec import log
 from artrec.config import Settings
 from artrec.digests import name_of
-from artrec.errors import ConfigError
 from artrec.failpoints import reached
 from artrec.releases import (
     Draft,
     Run,
     RunRef,
     StageRuns,
+    begin_run,
     digest_of,
     find_run,
     receipts_of,
     record_run,
-    run_id,
-    versions,
 )
 from artrec.schemas import TABLES
+from artrec.stages import RESULT_VERSIONS
 from artrec.stages.frames import (
     Attempt,
     TaskReport,
@@ -49,7 +48,7 @@ from artrec.vectors import Block, Pools, join
 
 __all__ = ["RESULT_VERSION", "run"]
 
-RESULT_VERSION = 1
+RESULT_VERSION = RESULT_VERSIONS["neighbors"]
 ENTRY_BYTES = 24  # of one neighbor in the published tables, about: only for the number of files
 LEAST_BLOCK = 256
 
@@ -59,11 +58,6 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     begun = time.monotonic()
     store, rules = draft.store, settings.neighbors
     catalog, embed = draft.need("catalog"), draft.need("embed")
-    if embed.notes["metric"] == "dot":
-        raise ConfigError(
-            f"encoder {embed.notes['encoder']} uses the inner product; neighbors supports cosine "
-            "and euclidean"
-        )
     inputs = {
         "version": RESULT_VERSION,
         "catalog": digest_of(store, catalog.tables["catalog"], "catalog", ("vector_no",)),
@@ -80,13 +74,13 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     if known is not None:
         return draft.record(known)
     draft.begin_work()
-    name = run_id("neighbors", RESULT_VERSION, inputs, {})
-    found = find_run(store, "neighbors", name)
+    run = begin_run("neighbors", RESULT_VERSION, inputs, {})
+    found = find_run(store, run.stage, run.run_id)
     if found is None:
-        found = _write(spark, settings, draft, name, begun)
+        found = _write(spark, settings, draft, run, begun)
     reached("neighbors.run")
     ref = RunRef.of(found)
-    log.get(stage="neighbors").info("done", run=name, **ref.rows)
+    log.get(stage="neighbors").info("done", run=found.run_id, **ref.rows)
     return draft.record(
         StageRuns(
             stage="neighbors",
@@ -99,10 +93,10 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     )
 
 
-def _write(spark: SparkSession, settings: Settings, draft: Draft, name: str, begun: float) -> Run:
+def _write(spark: SparkSession, settings: Settings, draft: Draft, run: Run, begun: float) -> Run:
     store = draft.store
     embed = draft.need("embed").notes
-    folder = f"runs/neighbors/{name}/{draft.attempt}"
+    folder = run.folder(draft.attempt)
     metadata = {key: str(embed[key]) for key in ("encoder", "metric", "dim")}
     metadata["k"] = str(settings.neighbors.k)
     catalog = read_frame(
@@ -119,24 +113,13 @@ def _write(spark: SparkSession, settings: Settings, draft: Draft, name: str, beg
     reached("neighbors.pool")
     nested, flat = _published(spark, settings, draft, catalog, pool, folder, metadata)
     counters = add_counters(report.counters for report in reports)
-    return record_run(
-        store,
-        Run(
-            stage="neighbors",
-            run_id=name,
-            tables={
-                "live_vectors": live,
-                "neighbor_pool": pool,
-                "neighbors_nested": nested,
-                "neighbors": flat,
-            },
-            inputs={},
-            settings={},
-            versions=versions(),
-            counters=counters,
-            seconds=time.monotonic() - begun,
-        ),
-    )
+    tables = {
+        "live_vectors": live,
+        "neighbor_pool": pool,
+        "neighbors_nested": nested,
+        "neighbors": flat,
+    }
+    return record_run(store, run.done(tables, begun, counters))
 
 
 def _live_vectors(

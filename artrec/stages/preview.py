@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.compute as pc
+from pydantic import ValidationError
 
 from artrec.config import Settings
 from artrec.digests import Hashes, key_hashes
@@ -76,9 +77,9 @@ def _plan(
 
 def _kept(settings: Settings, release: Release | None, listing: Listing) -> dict[str, bool]:
     """The stages whose rules, and whose inputs as far as they are known, are the release's."""
-    if release is None:
+    before = _settings_of(release)
+    if release is None or before is None:
         return dict.fromkeys(("embed", "catalog", "neighbors"), False)
-    before = Settings(**release.settings)
     embed = settings.encoder == before.encoder and (
         picture_recipe(settings.ingest) == picture_recipe(before.ingest)
     )
@@ -90,6 +91,14 @@ def _kept(settings: Settings, release: Release | None, listing: Listing) -> dict
     )
     lists = [(each.neighbors.k, each.neighbors.slack) for each in (settings, before)]
     return {"embed": embed, "catalog": catalog, "neighbors": catalog and lists[0] == lists[1]}
+
+
+def _settings_of(release: Release | None) -> Settings | None:
+    """What a release was made with; None where an artrec with other settings made it."""
+    try:
+        return Settings.model_validate(release.settings) if release else None
+    except ValidationError:
+        return None
 
 
 def _read_before(settings: Settings, store: Store, release: Release | None) -> Hashes:

@@ -12,7 +12,16 @@ from artrec import log
 from artrec.config import Settings
 from artrec.errors import GateRefused
 from artrec.failpoints import reached
-from artrec.releases import Draft, GateResult, Release, StageRuns, publish, receipts_of, versions
+from artrec.releases import (
+    Draft,
+    GateReport,
+    GateResult,
+    Release,
+    StageRuns,
+    publish,
+    receipts_of,
+    versions,
+)
 from artrec.schemas import TABLES
 from artrec.stages import NAMES
 from artrec.stages.frames import read_frame
@@ -35,6 +44,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
         return result.model_copy(update={"notes": notes})
     counts, gates = _checked(spark, draft, stages)
     reached("publish.gates")
+    draft.keep_gates(GateReport(gates=gates, counts=counts))
     refused = [gate for gate in gates if not gate.passed]
     if refused:
         raise GateRefused(
@@ -52,7 +62,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
         encoder=embed["encoder"],
         metric=embed["metric"],
         dim=embed["dim"],
-        k=settings.neighbors.k,
+        k=stages["neighbors"].notes["k"],
         stages=stages,
         gates=gates,
         counts=counts,

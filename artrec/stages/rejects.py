@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from artrec import archive, picture
 
-__all__ = ["REASONS", "Rejected"]
+__all__ = ["ATTEMPTS", "REASONS", "Rejected", "TRANSIENT"]
 
 REASONS: dict[str, str] = (
     dict.fromkeys((*sorted(archive.REASONS), *picture.REASONS), "ingest")
@@ -18,6 +18,13 @@ REASONS: dict[str, str] = (
     | {"duplicate_name": "inventory"}  # a later member has the same image_id
 )
 """Reason -> stage."""
+
+
+TRANSIENT = ("changed", "decode_crashed", "decode_timeout", "out_of_memory", "vanished")
+"""Reasons that may lie with the machine, or with the hour: another night tries such a member again,
+ATTEMPTS times in all."""
+
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,23 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from pydantic import BaseModel
 from pyspark.sql import SparkSession
 
 from artrec import log
 from artrec.failpoints import reached
-from artrec.releases import (
-    Draft,
-    Run,
-    RunRef,
-    StageRuns,
-    find_run,
-    record_run,
-    run_id,
-    versions,
-)
+from artrec.releases import Draft, Run, RunRef, StageRuns, begin_run, find_run, record_run
 from artrec.stages.frames import Attempt, TaskReport, add_counters, run_tasks
 from artrec.stages.session import describe
 from artrec.tables import Receipt
@@ -78,12 +68,12 @@ def run_segments(
     runs = []
     for number, segment in enumerate(segments):
         inputs = {"pending": pending.run_id, "segment": number}
-        name = run_id(stage, version, inputs, pending.settings)
-        found = find_run(draft.store, stage, name)
+        run = begin_run(stage, version, inputs, pending.settings)
+        found = find_run(draft.store, stage, run.run_id)
         if found is None:
             describe(spark, f"{stage} {number + 1}/{len(segments)}")
-            found = _run_segment(spark, draft, pending, name, inputs, segment, work)
-            logger = log.get(stage=stage, segment=f"{number + 1}/{len(segments)}", run=name)
+            found = _run_segment(spark, draft, run, segment, work)
+            logger = log.get(stage=stage, segment=f"{number + 1}/{len(segments)}", run=run.run_id)
             logger.info("segment done", seconds=round(found.seconds, 2), **found.counters)
         reached(f"{stage}.segment")
         runs.append(found)
@@ -93,33 +83,22 @@ def run_segments(
 def _run_segment(
     spark: SparkSession,
     draft: Draft,
-    pending: Run,
-    name: str,
-    inputs: dict[str, Any],
+    run: Run,
     segment: list[SliceSpec],
     work: Callable[[SliceSpec, str, Attempt], TaskReport],
 ) -> Run:
     begun = time.monotonic()
-    folder = f"runs/{pending.stage}/{name}/{draft.attempt}"
+    folder = run.folder(draft.attempt)
     reports = run_tasks(
         spark, len(segment), lambda attempt: work(segment[attempt.index], folder, attempt)
     )
-    reached(f"{pending.stage}.tasks")
+    reached(f"{run.stage}.tasks")
     tables: dict[str, list[Receipt]] = {}
     for report in reports:
         for receipt in report.receipts:
             tables.setdefault(receipt.table, []).append(receipt)
-    run = Run(
-        stage=pending.stage,
-        run_id=name,
-        tables=tables,
-        inputs=inputs,
-        settings=pending.settings,
-        versions=versions(),
-        counters=add_counters(report.counters for report in reports),
-        seconds=time.monotonic() - begun,
-    )
-    return record_run(draft.store, run)
+    counters = add_counters(report.counters for report in reports)
+    return record_run(draft.store, run.done(tables, begun, counters))
 
 
 def appended(
@@ -129,7 +108,6 @@ def appended(
     pending: Run,
     runs: Sequence[Run],
     names: Sequence[str],
-    begun: float,
 ) -> StageRuns:
     """What the stage leaves: for each table of ``names`` the earlier segments, then tonight's."""
     refs = [RunRef.of(run) for run in runs]
@@ -142,5 +120,5 @@ def appended(
             for name in names
         },
         counters=add_counters([counters, *(run.counters for run in runs)]),
-        seconds=time.monotonic() - begun,
+        seconds=pending.seconds + sum(run.seconds for run in runs),
     )

@@ -95,7 +95,10 @@ def open_store(url: str) -> Store:
     if scheme is None or scheme[1] == "file":
         from artrec.storage.local import LocalStore
 
-        return LocalStore(os.path.abspath(url.removeprefix("file://")))
+        root = os.path.abspath(url.removeprefix("file://"))
+        if os.path.isfile(root):
+            raise ConfigError(f"{root} is a file: a store is a folder")
+        return LocalStore(root)
     raise ConfigError(f"{url}: no store for {scheme[1]}://; use a local path or file://")
 
 

@@ -201,6 +201,8 @@ def _explained(file: Path) -> Iterator[None]:
     except PermissionError as error:
         raise CredentialsError(f"{error.filename or file}: access denied") from error
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UsageError(f"{error.filename or file}: links lead in a circle") from error
         if error.errno == errno.ENAMETOOLONG:
             raise UsageError(f"{file}: a name longer than its file system takes") from error
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -11,13 +11,24 @@ import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from artrec.errors import ArtrecError
-from artrec.picture import Child, Limits, Picture, Reject, examine, examine_in_child
+from artrec.picture import (
+    Child,
+    Fit,
+    Limits,
+    Picture,
+    PictureError,
+    Reject,
+    decode,
+    examine,
+    examine_in_child,
+)
 
 LIMITS = Limits()
 MEMORY = 512 * 2**20
@@ -63,6 +74,13 @@ def jpeg(comment: bytes = b"", side: int = 40) -> bytes:
     values = np.random.default_rng(3).integers(0, 256, (side, side, 3), dtype=np.uint8)
     stream = io.BytesIO()
     Image.fromarray(values).save(stream, "JPEG", comment=comment)
+    return stream.getvalue()
+
+
+def see_through_png(width: int, height: int) -> bytes:
+    values = np.random.default_rng(4).integers(0, 256, (height, width, 4), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(values).save(stream, "PNG")
     return stream.getvalue()
 
 
@@ -122,6 +140,75 @@ def test_a_decoder_that_wants_too_much_memory_is_a_reject() -> None:
     found = examine_in_child(sparse_png(12_000), LIMITS, None, 60, 100 * 2**20)
     assert isinstance(found, Reject)
     assert found.reason == "out_of_memory"
+
+
+@pytest.mark.parametrize("data", [jpeg(side=300), see_through_png(90, 50)], ids=["JPEG", "PNG"])
+@pytest.mark.parametrize("fit", get_args(Fit))
+def test_a_child_decodes_to_the_pixels_of_this_process(child: Child, data: bytes, fit: Fit) -> None:
+    here = decode(data, LIMITS, (24, 40), fit, "bicubic")
+    there = child.decode(data, (24, 40), fit, "bicubic")
+    assert isinstance(there, np.ndarray)
+    assert there.dtype == np.uint8
+    assert (there.shape, there.flags.writeable) == ((24, 40, 3), False)
+    np.testing.assert_array_equal(there, here)
+
+
+def test_a_child_decodes_whole_pictures_over_the_background_of_its_limits() -> None:
+    limits = Limits(background=(1, 2, 3))
+    with Child(limits, 10, 60, MEMORY) as child:
+        for data, shape in ((see_through_png(90, 50), (50, 90, 3)), (jpeg(), (40, 40, 3))):
+            there = child.decode(data)
+            assert isinstance(there, np.ndarray)
+            assert there.shape == shape
+            np.testing.assert_array_equal(there, decode(data, limits))
+
+
+def test_one_child_examines_and_decodes_in_turn(child: Child) -> None:
+    for data in (jpeg(), see_through_png(90, 50)):
+        assert child.examine(data) == examine(data, LIMITS)
+        np.testing.assert_array_equal(child.decode(data), decode(data, LIMITS))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty"),
+        (b"no picture", "not_a_picture"),
+        (jpeg()[:200], "truncated"),
+        (b"%PDF-1.7", "format_not_allowed"),
+    ],
+)
+def test_what_cannot_be_decoded_has_the_reason_of_this_process(
+    child: Child, data: bytes, reason: str
+) -> None:
+    with pytest.raises(PictureError) as here:
+        decode(data, LIMITS)
+    assert here.value.reason == reason
+    assert child.decode(data) == Reject(reason, here.value.detail)
+
+
+def test_more_bytes_than_allowed_are_not_decoded() -> None:
+    with Child(Limits(bytes=4), None, 60, MEMORY) as child:
+        assert child.decode(b"12345") == Reject("too_many_bytes", "5 bytes; at most 4")
+
+
+@pytest.mark.usefixtures("faulty_decoder")
+def test_pixels_lost_to_a_crash_or_a_hang_are_a_reject_and_the_next_picture_is_decoded() -> None:
+    with Child(LIMITS, None, 2, MEMORY) as child:
+        crashed = Reject("decode_crashed", "the decoder ended with SIGSEGV")
+        assert child.decode(jpeg(b"segfault"), (8, 8)) == crashed
+        assert isinstance(child.decode(jpeg(), (8, 8)), np.ndarray)
+        hung = Reject("decode_timeout", "not decoded within 2 s")
+        assert child.decode(jpeg(b"hang"), (8, 8)) == hung
+        assert isinstance(child.decode(jpeg(), (8, 8)), np.ndarray)
+
+
+def test_pixels_that_want_too_much_memory_are_a_reject_and_the_next_picture_is_decoded() -> None:
+    with Child(LIMITS, None, 60, 100 * 2**20) as child:
+        found = child.decode(sparse_png(12_000), (8, 8))
+        assert isinstance(found, Reject)
+        assert found.reason == "out_of_memory"
+        assert isinstance(child.decode(jpeg(), (8, 8)), np.ndarray)
 
 
 @pytest.mark.usefixtures("faulty_decoder")

@@ -223,6 +223,7 @@ def test_one_stage_with_something_new_begins_a_draft(store: Store, change: dict[
     assert draft.release_id == f"{TODAY}.2"
     assert sorted(p for p in tree(store) if p.startswith(f"drafts/{TODAY}.2/")) == [
         f"drafts/{TODAY}.2/draft.json", f"drafts/{TODAY}.2/embed.json",
+        f"drafts/{TODAY}.2/inventory.json",
     ]  # fmt: skip
     assert draft.stage("inventory") == stage("inventory")
 

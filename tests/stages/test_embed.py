@@ -8,6 +8,7 @@ import os
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,9 +23,11 @@ from artrec import picture
 from artrec.encoders import Preprocess, load_builtin
 from artrec.encoders.handmade import HANDMADE
 from artrec.errors import ConfigError
-from artrec.stages.embed import encode_pictures, encode_udf, vector_no, worker_encoder
+from artrec.stages import embed
+from artrec.stages.embed import encode_udf, vector_no
+from artrec.stages.encoding import decode_here, encode_pictures, worker_encoder
 from artrec.stages.rejects import REASONS, Rejected
-from tests.nights import ADDED, CHANGED, SAME, TRUNCATED, Night
+from tests.nights import ADDED, CHANGED, SAME, TRUNCATED, Night, opened, put, settings_of
 from tests.pictures import picture as tiny
 
 PICTURES = [tiny(n) for n in range(5)] + [tiny(5, "PNG"), tiny(6, "GIF", (300, 20))]
@@ -206,7 +209,9 @@ def plain(red: int) -> bytes:
 def encoded(encoder: Scripted, data: list[bytes | None], batch: int = 32) -> list[Any]:
     return [
         each.reason if isinstance(each, Rejected) else each.tolist()
-        for each in encode_pictures(encoder, data, picture.Limits(), batch)
+        for each in encode_pictures(
+            encoder, data, partial(decode_here, encoder, picture.Limits()), batch
+        )
     ]
 
 
@@ -241,3 +246,15 @@ def test_no_pictures_give_no_vectors() -> None:
 def test_an_encoder_that_is_not_built_in_needs_a_store() -> None:
     with pytest.raises(ConfigError, match=r"portraits-1.*name the store that holds it"):
         worker_encoder("portraits-1", None)
+
+
+def test_an_encoder_of_inner_products_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = opened(settings_of(f"store.root={tmp_path / 'root'}"), "one")
+    draft.hold("literal")
+    put(draft, "ingest", {"ingested": [], "pictures": []})
+    monkeypatch.setattr(embed, "keep_encoder", lambda *_: Scripted("dot"))
+    nothing: Any = None
+    with pytest.raises(ConfigError, match="uses the inner product"):
+        embed.run(nothing, settings_of(f"store.root={tmp_path / 'root'}"), draft)

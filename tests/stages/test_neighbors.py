@@ -12,7 +12,6 @@ import pytest
 from numpy.typing import NDArray
 from pyspark.sql import SparkSession
 
-from artrec.errors import ConfigError
 from artrec.schemas import TABLES
 from artrec.stages import neighbors
 from tests.brute_force import EVERYBODY, Vectors, brute_force, distance, pools_by_force
@@ -275,15 +274,3 @@ def test_equal_vectors_of_other_contents_stand_at_distance_zero(
     assert lists["y"] == [("z", 0.0), ("w", 0.0), ("x", 0.0)]
     assert lists["z"] == [("w", 0.0), ("x", 0.0), ("y", 0.0)]
     assert lists["x"] == [("z", 0.0), ("w", 0.0), ("y", 0.0)]
-
-
-def test_an_encoder_of_inner_products_is_refused(tmp_path: Path) -> None:
-    settings = settings_of(f"store.root={tmp_path / 'root'}")
-    draft = opened(settings, "one")
-    draft.hold("literal")
-    catalog = Catalog(images={"a": 1}, vectors={1: [1.0, 2.0]}, metric="dot")
-    put(draft, "catalog", {"catalog": catalog_rows(catalog)})
-    put(draft, "embed", {"vectors": []}, encoder="mine-1", metric="dot", dim=2)
-    nothing: Any = None
-    with pytest.raises(ConfigError, match="mine-1 uses the inner product"):
-        neighbors.run(nothing, settings, draft)

@@ -40,7 +40,7 @@ def test_a_second_night_without_change_writes_its_outcome_and_nothing_else(
     assert execute("nightly", options(*assignments, release="again", as_json=True)) == 0
     assert changes(before, tree(root)) == {"drafts/again", "drafts/again/outcome.json"}
     outcome = json.loads((root / "drafts/again/outcome.json").read_bytes())
-    assert (outcome["status"], outcome["exit_code"]) == ("done", 0)
+    assert (outcome["status"], outcome["exit_code"]) == ("unchanged", 0)
     assert (outcome["message"], outcome["current"]) == ("unchanged", "first")
     account = json.loads(capsys.readouterr().out)
     assert (account["status"], account["release"]) == ("unchanged", "first")

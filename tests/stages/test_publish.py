@@ -231,7 +231,7 @@ def published(
     put(draft, "embed", {"vectors": []}, encoder="mine-1", metric="cosine", dim=2)
     put(draft, "catalog", {"catalog": images, "rejects": rejects})
     nested: Rows = [{"query_id": name, "ids": [], "distances": []} for name in lists]
-    put(draft, "neighbors", {"neighbors_nested": nested, "neighbors": []})
+    put(draft, "neighbors", {"neighbors_nested": nested, "neighbors": []}, k=3)
     return publish.run(spark, settings, draft).counters
 
 

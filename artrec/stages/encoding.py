@@ -1,0 +1,116 @@
+"""Encoding pictures in a Python worker: one inner code for the stage and for ``encode_udf``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pyspark.sql.pandas.functions import pandas_udf
+from pyspark.sql.types import ArrayType, FloatType
+
+from artrec import picture
+from artrec.encoders import BUILTIN, Encoder, builtin_files, load_builtin, load_encoder
+from artrec.errors import ConditionFailed, ConfigError
+from artrec.releases import Release
+from artrec.stages.rejects import Rejected
+from artrec.storage import Store, open_store
+
+__all__ = [
+    "Decode",
+    "Vector",
+    "decode_here",
+    "encode_pictures",
+    "encode_udf",
+    "keep_encoder",
+    "worker_encoder",
+]
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+Vector = np.ndarray[Any, np.dtype[np.float32]]
+Decode = Callable[[bytes], Pixels | Rejected]
+"""From a picture's bytes to the pixels that an encoder wants."""
+
+
+def encode_udf(encoder_id: str = "handmade", root: str | None = None, batch: int = 32) -> Any:
+    """A pandas UDF from a column of picture bytes to ``array<float>``; null for what is no picture.
+
+    ``root`` is the store that holds the encoder, where it is not a built-in one. The encoder is
+    loaded once for each Python worker, whatever the number of tasks and batches.
+    """
+    limits = picture.Limits()
+
+    def encode(columns: Iterator[pd.Series]) -> Iterator[pd.Series]:
+        encoder = worker_encoder(encoder_id, root)
+        decode = partial(decode_here, encoder, limits)
+        for column in columns:
+            found = encode_pictures(encoder, column, decode, batch)
+            yield pd.Series([None if isinstance(v, Rejected) else v for v in found], dtype=object)
+
+    return pandas_udf(encode, ArrayType(FloatType()))  # type: ignore[call-overload]
+
+
+@cache
+def worker_encoder(encoder_id: str, root: str | None) -> Encoder:
+    """The encoder of this process, built in or in the store at ``root``; loaded once."""
+    if encoder_id in BUILTIN:
+        return load_builtin(encoder_id)
+    if root is None:
+        raise ConfigError(f"encoder {encoder_id} is not built in; name the store that holds it")
+    return load_encoder(open_store(root), encoder_id)
+
+
+def keep_encoder(store: Store, wanted: str, current: Release | None) -> Encoder:
+    """The encoder of a night, with its files in the store so that a release can name it.
+
+    Where the settings name none it is the current release's: a night never changes its own
+    encoder. On an empty store it is the hand-made one.
+    """
+    kept = current.stages["embed"].notes["encoder_id"] if current else BUILTIN[0]
+    name = wanted or str(kept)
+    encoder = worker_encoder(name, store.url)
+    if name in BUILTIN:
+        for file, data in builtin_files(name).items():
+            with suppress(ConditionFailed):
+                store.write(f"encoders/{encoder.id}/{file}", data)
+    return encoder
+
+
+def encode_pictures(
+    encoder: Encoder, pictures: Iterable[bytes | None], decode: Decode, batch: int
+) -> Iterator[Vector | Rejected]:
+    """For each picture its vector, float32 [dim], or the reason why it has none; in order."""
+    waiting: list[Pixels | Rejected] = []
+    for data in pictures:
+        waiting.append(Rejected("empty", "null instead of bytes") if data is None else decode(data))
+        if len(waiting) == batch:
+            yield from _encoded(encoder, waiting)
+            waiting = []
+    yield from _encoded(encoder, waiting)
+
+
+def decode_here(encoder: Encoder, limits: picture.Limits, data: bytes) -> Pixels | Rejected:
+    """What ``encoder`` wants of a picture, decoded in this process."""
+    wanted = encoder.preprocess
+    try:
+        return picture.decode(data, limits, wanted.size, wanted.fit, wanted.filter)
+    except picture.PictureError as error:
+        return Rejected(error.reason, error.detail)
+
+
+def _encoded(encoder: Encoder, waiting: Sequence[Pixels | Rejected]) -> Iterator[Vector | Rejected]:
+    pixels = [each for each in waiting if not isinstance(each, Rejected)]
+    vectors = iter(encoder.encode(np.stack(pixels)) if pixels else ())
+    for each in waiting:
+        yield each if isinstance(each, Rejected) else _checked(next(vectors), encoder.metric)
+
+
+def _checked(vector: Vector, metric: str) -> Vector | Rejected:
+    if not np.isfinite(vector).all():
+        return Rejected("non_finite_vector", f"{int((~np.isfinite(vector)).sum())} numbers")
+    if metric == "cosine" and not vector.any():
+        return Rejected("zero_vector", "it has no direction, so no cosine")
+    return vector
