@@ -114,8 +114,12 @@ def config_show(config: Config = None, set_: Set = None, json: Json = False) -> 
 
 @app.callback(invoke_without_command=True)
 def version(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Stack traces with errors.")] = False,
 ) -> None:
+    if debug:  # stages have the option themselves
+        context.default_map = {stage: {"debug": True} for stage in (*NAMES, "nightly")}
     if version:
         print(__version__)
         raise typer.Exit

@@ -331,6 +331,37 @@ def test_rows_of_another_form_are_refused_by_name(
     assert files_on_disk(store) == []
 
 
+@pytest.mark.parametrize("table", ["embeddings", "live_vectors", "vectors"])
+def test_a_null_number_is_refused_though_its_batch_has_the_tables_own_types(
+    store: LocalStore, table: str
+) -> None:
+    """Such a batch is not cast, so no cast finds the null."""
+    given = {"image_id": "a", "content_sha256": bytes(32), "encoder": "e", "vector_no": 1}
+    kind = TABLES[table]
+    rows = [
+        dict.fromkeys(kind.columns.names) | {n: given[n] for n in kind.columns.names if n in given}
+        for _ in range(3)
+    ]
+    for row, embedding in zip(rows, ([1.0, 2.0], [None, 3.0], [None, None]), strict=True):
+        row["embedding"] = embedding
+    with (
+        pytest.raises(StoreFormatError, match=f"f/{table}: 3 nulls within embedding"),
+        TableWriter(store, "f", kind, "x") as writer,
+    ):
+        writer.write(batch(kind, rows))
+    assert files_on_disk(store) == []
+
+
+def test_a_picture_without_a_vector_is_no_null_within_one(store: LocalStore) -> None:
+    vectors = TABLES["vectors"]
+    facts = {"encoder": "e", "vector_no": 1, "detail": ""}
+    rows = [
+        {"content_sha256": b"a" * 32, **facts, "embedding": None, "reason": "zero_vector"},
+        {"content_sha256": b"b" * 32, **facts, "embedding": [1.0], "reason": None},
+    ]
+    assert read(store, write(store, vectors, rows)) == rows
+
+
 def test_a_null_within_an_embedding_is_refused(store: LocalStore) -> None:
     rows = pa.RecordBatch.from_arrays(
         [pa.array(["a"]), pa.array([[1.0, None]], pa.list_(pa.float32()))],

@@ -179,9 +179,12 @@ def _unread(
 def verdicts(ingested: DataFrame, rules: dict[str, Any]) -> DataFrame:
     """One row for each member that was read under ``rules``, with the number of ``attempts``.
 
-    A content counts more than a reason: what failed once for a passing cause may succeed later.
+    A content counts more than a reason, since what failed once for a passing cause may succeed
+    later; and a lasting reason counts more than a passing one.
     """
-    details = [F.min("detail").alias("detail")] if "detail" in ingested.columns else []
+    detail = [name for name in ("detail",) if name in ingested.columns]
+    passing = F.col("reason").isin(*TRANSIENT).alias("passing")
+    why = F.when(F.col("reason").isNotNull(), F.struct(passing, "reason", *detail))
     found = (
         ingested.filter(
             (F.col("recipe") == rules["recipe"]) & (F.col("decoder") == rules["decoder"])
@@ -189,13 +192,13 @@ def verdicts(ingested: DataFrame, rules: dict[str, Any]) -> DataFrame:
         .groupBy(*MEMBER_KEY)
         .agg(
             F.max("content_sha256").alias("content_sha256"),
-            F.min("reason").alias("reason"),
+            F.min(why).alias("why"),
             F.count("*").cast("int").alias("attempts"),
-            *details,
         )
     )
-    healed = F.col("content_sha256").isNotNull()
-    return found.withColumn("reason", F.when(~healed, F.col("reason")))
+    rejected = F.col("content_sha256").isNull()
+    facts = {name: F.when(rejected, F.col(f"why.{name}")) for name in ("reason", *detail)}
+    return found.withColumns(facts).drop("why")
 
 
 def _slice_bytes(total: int, wanted: int, tasks: int) -> int:

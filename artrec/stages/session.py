@@ -9,25 +9,21 @@ import ast
 import importlib
 import os
 import pkgutil
-import re
-import signal
 import sys
 import time
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from artrec import errors, log
-from artrec.commands.show import plain
+from artrec import log
 from artrec.config import Settings, load
-from artrec.errors import ArtrecError, ReleaseConflict, Stopped, StoreFull
+from artrec.errors import ArtrecError, ReleaseConflict
 from artrec.releases import Draft, Outcome, StageRuns, read_base
+from artrec.stages.ending import explain, heed_signals, stop_spark, stoppable
 from artrec.stages.listing import check_sources
 from artrec.storage import open_store
 
@@ -58,10 +54,6 @@ ALONE = {
     "spark.ui.enabled": "false",
 }
 """For a process that starts its own Spark; ``local[*]`` would never try a task again."""
-
-_REMOTE = re.compile(r"artrec\.errors\.(\w+): (.*)")
-_IN_PYTHON = re.compile(r"Traceback \(most recent call last\):\n(?:[ \t].*\n)*(\S.*)")
-_IN_TASK = re.compile(r"most recent failure: Lost task [^:]*: (.*)")
 
 
 @dataclass(frozen=True)
@@ -127,16 +119,13 @@ def execute(name: str, options: Options) -> int:
     """Run a stage and return the exit code; every error ends as one sentence and its code."""
     log.setup(options.verbosity)
     draft: list[Draft] = []
-    with _terminable():
+    with stoppable():
         try:
-            message = _execute(name, options, draft)
-            status, code = message
+            status, code = _execute(name, options, draft)
         except BaseException as error:
-            status, code = _explain(error, options.debug)
-            if code in (130, 143):
-                signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if draft and not options.dry_run:
-        _finish(draft[0], status, code)
+            status, code = explain(error, options.debug)
+        if draft and not options.dry_run:
+            _finish(draft[0], status, code)
     return code
 
 
@@ -162,14 +151,12 @@ def _execute(name: str, options: Options, holder: list[Draft]) -> tuple[str, int
     run: Run = importlib.import_module(f"artrec.stages.{name}").run
     begun = time.monotonic()
     spark = start_spark(f"artrec {name}", options.verbosity)
-    # Spark's own handler first asks a JVM that Ctrl-C may have ended too.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    heed_signals()
     started = time.monotonic() - begun
     try:
         result = run(spark, settings, draft)
     finally:
-        with suppress(Exception):
-            spark.stop()
+        stop_spark(spark)
     from artrec.stages.account import show
 
     return show(name, settings, draft, result, started, options.as_json), 0
@@ -235,87 +222,6 @@ def describe(spark: SparkSession, text: str) -> None:
     """Name the next jobs in Spark's UI, where the session has a way to."""
     with suppress(Exception):  # Spark Connect has no context; names are only a courtesy
         spark.sparkContext.setJobDescription(text)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends the run like Ctrl-C, with its own code."""
-
-    def terminate(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _explain(error: BaseException, debug: bool) -> tuple[str, int]:
-    """One sentence on stderr; (status, exit code)."""
-    if debug:
-        with suppress(OSError):
-            traceback.print_exception(error)
-    if isinstance(error, KeyboardInterrupt):
-        _say("interrupted; the same command goes on from here")
-        return "interrupted", 130
-    if isinstance(error, SystemExit) and isinstance(error.code, int):
-        if error.code == 143:
-            _say("terminated; the same command goes on from here")
-        return "interrupted", error.code
-    blamed = _blamed(error)
-    if blamed is None:
-        gist = f"{type(error).__name__}: {_gist(str(error))}"
-        _say(f"unexpected: {gist}" + ("" if debug else "; --debug shows where it happened"))
-        return f"unexpected: {gist}", 1
-    _say(str(blamed))
-    return str(blamed), blamed.exit_code
-
-
-def _say(sentence: str) -> None:
-    """To people; nobody may be left to read it, when spark-submit was stopped too."""
-    with suppress(OSError):
-        print(plain(f"artrec: {sentence}"), file=sys.stderr, flush=True)
-
-
-def _gist(text: str) -> str:
-    """The line of an error's text that says what it was, also of one that crossed from a task."""
-    lines = _IN_PYTHON.findall(text)[-1:] or _IN_TASK.findall(text) or text.strip().splitlines()
-    return str(lines[0]) if lines else "no message"
-
-
-def _blamed(error: BaseException) -> ArtrecError | None:
-    """The error of ours behind one that crossed from a worker to the driver as text."""
-    if isinstance(error, ArtrecError):
-        return error
-    text = str(error)
-    for name, message in reversed(_REMOTE.findall(text)):
-        kind = getattr(errors, name, None)
-        if isinstance(kind, type) and issubclass(kind, ArtrecError):
-            return kind(message.strip())
-    if "No space left on device" in text or "Disk quota exceeded" in text:
-        return StoreFull(
-            "no space left on a local disk of Spark (spark.local.dir, or TMPDIR); free some and "
-            "run the same command again"
-        )
-    if _lost_jvm(error):
-        return Stopped(
-            "Spark's JVM is gone: stopped, killed, or out of memory; run the same command again"
-        )
-    if "Python worker exited unexpectedly" in text:
-        return ArtrecError(
-            "a Python worker died at each of its tries, for lack of memory or by what it was "
-            "decoding: give it more memory, or less at once (embed.batch, fewer cores)"
-        )
-    return None
-
-
-def _lost_jvm(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ConnectionError) or type(error).__name__ == "Py4JNetworkError":
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _finish(draft: Draft, status: str, code: int) -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
+import artrec as artrec_package
 from artrec import __version__
-from artrec.stages import NAMES
+from artrec.cli import main
+from artrec.commands import lookup
+from artrec.stages import NAMES, session
+from artrec.stages.session import command
 from tests.commands.conftest import Call
 
 
@@ -66,6 +71,88 @@ def test_an_unknown_kind_of_store_is_code_3(artrec: Call) -> None:
     called = artrec("lookup", "x", "--root", "gopher://x")
     assert (called.code, called.out) == (3, "")
     assert called.err == "artrec: gopher://x: no store for gopher://; use a local path or file://\n"
+
+
+def test_a_store_that_is_a_file_is_code_3(artrec: Call, tmp_path: Path) -> None:
+    file = tmp_path / "root.zip"
+    file.write_bytes(b"")
+    for arguments in (
+        ["lookup", "x", "--root", str(file)],
+        ["neighbors", f"--set=store.root={file}"],
+    ):
+        called = artrec(*arguments)
+        assert (called.code, called.out) == (3, "")
+        assert called.err == f"artrec: {file} is a file: a store is a folder\n"
+
+
+@pytest.mark.parametrize("program", ["pytest", "/somewhere/__main__.py"])
+def test_the_program_is_called_artrec_however_it_was_started(
+    artrec: Call, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], program: str
+) -> None:
+    for arguments in (["--help"], ["lookup", "--help"]):
+        monkeypatch.setattr(sys, "argv", [program, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 0
+        assert " ".join(["Usage: artrec", *arguments[:-1]]) in capsys.readouterr().out
+
+
+def broken(*_: object, **__: object) -> None:
+    raise ZeroDivisionError("no such\x1b[31m place\nand more")
+
+
+SAID = "ZeroDivisionError: no such\\x1b[31m place"
+
+
+def test_an_unexpected_error_of_a_command_is_one_sentence(
+    artrec: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookup, "show", broken)
+    called = artrec("lookup", "x")
+    assert (called.code, called.out) == (1, "")
+    assert called.err == f"artrec: unexpected: {SAID}\n"
+    with pytest.raises(ZeroDivisionError):  # that Python prints with its trace
+        artrec("--debug", "lookup", "x")
+
+
+@pytest.mark.parametrize("verb", [*NAMES, "nightly"])
+def test_an_unexpected_error_of_a_stage_is_one_sentence(
+    artrec: Call, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    monkeypatch.setattr(session, "open_store", broken)
+    called = artrec(verb)
+    assert (called.code, called.out) == (1, "")
+    assert called.err == f"artrec: unexpected: {SAID}; --debug shows where it happened\n"
+    for arguments in ([verb, "--debug"], ["--debug", verb]):
+        called = artrec(*arguments)
+        assert called.code == 1
+        assert "Traceback (most recent call last):" in called.err
+        assert "raise ZeroDivisionError" in called.err
+        assert called.err.endswith(f"artrec: unexpected: {SAID}\n")
+
+
+def test_the_stages_commands_can_be_made_from_a_zip_of_the_package(tmp_path: Path) -> None:
+    """As spark-submit's --py-files sends them."""
+    package = Path(artrec_package.__file__).parent
+    with zipfile.ZipFile(tmp_path / "artrec.zip", "w") as packed:
+        for file in package.rglob("*.py"):
+            packed.write(file, file.relative_to(package.parent))
+    script = (
+        f"import sys; sys.path.insert(0, {str(tmp_path / 'artrec.zip')!r})\n"
+        "from artrec.stages import NAMES, session\n"
+        "print(session.__file__)\n"
+        "for name in (*NAMES, 'nightly'):\n"
+        "    print(session.command(name).__doc__)\n"
+        "import artrec.cli\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    file, *lines = done.stdout.splitlines()
+    assert file == str(tmp_path / "artrec.zip" / "artrec" / "stages" / "session.py")
+    assert lines == [command(name).__doc__ for name in (*NAMES, "nightly")]
+    assert "All stages of a night, in one Spark application." in lines
 
 
 def test_a_reader_that_goes_away_gets_no_stack_trace(finished: Path) -> None:

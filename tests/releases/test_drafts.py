@@ -8,11 +8,20 @@ from datetime import UTC, datetime, tzinfo
 import pytest
 
 from artrec.errors import ReleaseConflict, StoreFormatError, UsageError
-from artrec.releases import Draft, Outcome, drafts, publish, read_base, read_document
+from artrec.releases import (
+    Draft,
+    Outcome,
+    RunRef,
+    StageRuns,
+    drafts,
+    publish,
+    read_base,
+    read_document,
+)
 from artrec.releases.drafts import _today as unfrozen_today
 from artrec.releases.published import CURRENT
 from artrec.storage import Store
-from tests.releases.protocol import LATER, RUNS, TODAY, night, outcome, release, stage, tree
+from tests.releases.protocol import LATER, RUNS, TODAY, night, outcome, ref, release, stage, tree
 
 
 def open_draft(store: Store, inputs: str = "same", name: str | None = None) -> Draft:
@@ -228,6 +237,17 @@ def test_one_stage_with_something_new_begins_a_draft(store: Store, change: dict[
     assert draft.stage("inventory") == stage("inventory")
 
 
+def test_a_stage_that_the_current_release_lacks_is_something_new(store: Store) -> None:
+    night(store)
+    draft = Draft.begin(store, None)
+    draft.hold("same")
+    for name in RUNS:
+        draft.record(stage(name))
+    assert draft.unchanged
+    draft.record(StageRuns(stage="evaluate", inputs="same", tables={}))
+    assert not draft.unchanged
+
+
 # -- two at once ----------------------------------------------------------------------------
 
 
@@ -279,6 +299,23 @@ def test_a_stage_whose_forerunner_has_not_run_says_so(store: Store) -> None:
     assert draft is not None
     with pytest.raises(UsageError, match="embed has not run yet; run artrec embed first"):
         draft.need("embed")
+
+
+def test_a_stage_that_has_not_run_is_not_borrowed_from_the_current_release(store: Store) -> None:
+    night(store, "before", inputs="one")
+    begun = open_draft(store, "two", "tonight")
+    reopened = Draft.reopen(store, "tonight")
+    resumed = Draft.begin(store, "tonight")
+    resumed.hold("two")
+    for draft in (begun, reopened, resumed):
+        assert draft is not None
+        assert draft.need("inventory") == stage("inventory", inputs="two")
+        assert draft.stage("embed") is None
+        with pytest.raises(
+            UsageError, match="draft tonight: embed has not run yet; run artrec embed first"
+        ):
+            draft.need("embed")
+        assert not draft.unchanged
 
 
 def test_without_an_open_draft_there_is_nothing_to_go_on_with(store: Store) -> None:
@@ -342,6 +379,37 @@ def test_the_latest_outcome_counts(store: Store) -> None:
         draft.finish(outcome(draft, message))
     found = read_document(store, f"drafts/{TODAY}/outcome.json", Outcome)
     assert (found.message, found.exit_code, found.current) == ("done at last", 0, None)
+
+
+@pytest.mark.parametrize("published", [True, False], ids=["a release", "a draft"])
+def test_an_attempt_refused_its_name_leaves_the_holders_outcome_alone(
+    store: Store, published: bool
+) -> None:
+    if published:
+        night(store, "mine", inputs="one")
+    else:
+        open_draft(store, "one", "mine")
+    holder = Draft.begin(store, "mine")
+    holder.hold("one")
+    holder.finish(outcome(holder, "the holder's"))
+    before = tree(store)
+    other = Draft.begin(store, "mine")
+    with pytest.raises(ReleaseConflict):
+        other.hold("two")
+    other.finish(outcome(other, "the other's"))
+    path = f"drafts/{other.attempt}/outcome.json"
+    after = tree(store)
+    assert json.loads(after.pop(path))["message"] == "the other's"
+    assert after == before
+
+
+def test_a_stages_cut_is_named_in_the_draft_while_it_is_worked_on(store: Store) -> None:
+    draft = open_draft(store)
+    for run in ("run-1", "run-2"):
+        draft.plan("embed", ref("embed", run))
+        path = f"drafts/{TODAY}/embed.cut.json"
+        assert read_document(store, path, RunRef) == ref("embed", run)
+    assert draft.stage("embed") is None
 
 
 def test_a_draft_of_a_newer_artrec_is_refused(store: Store) -> None:

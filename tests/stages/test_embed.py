@@ -8,11 +8,13 @@ import os
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
@@ -20,15 +22,24 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from artrec import picture
-from artrec.encoders import Preprocess, load_builtin
+from artrec.encoders import Preprocess, handmade, load_builtin, load_encoder
+from artrec.encoders.card import encoder_id, pack
 from artrec.encoders.handmade import HANDMADE
 from artrec.errors import ConfigError
+from artrec.releases import read_base
+from artrec.schemas import TABLES
 from artrec.stages import embed
 from artrec.stages.embed import encode_udf, vector_no
-from artrec.stages.encoding import decode_here, encode_pictures, worker_encoder
+from artrec.stages.encoding import decode_here, encode_pictures, keep_encoder, worker_encoder
+from artrec.stages.frames import Attempt
 from artrec.stages.rejects import REASONS, Rejected
+from artrec.stages.slices import SliceSpec
+from artrec.storage import Store, open_store
+from artrec.tables import Receipt, TableWriter, read_table
 from tests.nights import ADDED, CHANGED, SAME, TRUNCATED, Night, opened, put, settings_of
 from tests.pictures import picture as tiny
+from tests.releases.protocol import release as made
+from tests.releases.protocol import stage
 
 PICTURES = [tiny(n) for n in range(5)] + [tiny(5, "PNG"), tiny(6, "GIF", (300, 20))]
 
@@ -258,3 +269,135 @@ def test_an_encoder_of_inner_products_is_refused_before_any_work(
     nothing: Any = None
     with pytest.raises(ConfigError, match="uses the inner product"):
         embed.run(nothing, settings_of(f"store.root={tmp_path / 'root'}"), draft)
+
+
+# The watchdog is for decoders: an encoder may take its time.
+
+
+class Recorded(Scripted):
+    """Says when it encodes."""
+
+    def __init__(self, events: list[str]) -> None:
+        super().__init__()
+        self.events = events
+
+    def encode(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.events.append(f"encode {len(pictures)}")
+        return super().encode(pictures)
+
+
+def encoded_slice(
+    monkeypatch: pytest.MonkeyPatch, root: Path, events: list[str], attempt: Attempt
+) -> list[dict[str, Any]]:
+    """The vectors of one task of the stage over three pictures, in this process."""
+
+    @contextmanager
+    def watched(seconds: float, name: str) -> Iterator[None]:
+        events.append(f"watch {seconds:g}")
+        yield
+        events.append("done")
+
+    def decoded(*arguments: Any) -> Any:
+        events.append("decode")
+        return decode_here(*arguments)
+
+    monkeypatch.setattr(picture, "watchdog", watched)
+    monkeypatch.setattr(embed, "decode_here", decoded)
+    monkeypatch.setattr(embed, "worker_encoder", lambda *_: Recorded(events))
+    store = open_store(str(root))
+    data = {hashlib.sha256(each).digest(): each for each in (plain(1), plain(2), plain(0))}
+    facts = {"recipe": "original", "width": 8, "height": 8, "format": "PNG", "mode": "RGB"}
+    pictures = written(
+        store,
+        "pictures",
+        [{"content_sha256": k, "data": v, "phash": 0, **facts} for k, v in data.items()],
+    )
+    place = {"file": pictures[0].path, "row_group": 0}
+    pending = written(
+        store, "pending_pictures", [{"content_sha256": k, **place} for k in sorted(data)]
+    )
+    low = (place["file"], 0)
+    spec = SliceSpec(low=low, high=low, items=3, bytes=1)
+    settings = settings_of("ingest.decode_seconds=7", "embed.batch=2")
+    report = embed._encode_slice(
+        store, pending, pictures, settings, "scripted-0", "mine", spec, "runs/x", attempt
+    )
+    assert report.counters == {"encoded": 2, "rejected": 1}
+    return [row for batch in read_table(store, report.receipts) for row in batch.to_pylist()]
+
+
+def written(store: Store, table: str, rows: list[dict[str, Any]]) -> list[Receipt]:
+    with TableWriter(store, "literal", TABLES[table], "all") as writer:
+        writer.write(pa.RecordBatch.from_pylist(rows, schema=TABLES[table].columns))
+    return writer.receipts
+
+
+def test_the_watchdog_watches_each_decoding_and_no_encoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    rows = encoded_slice(monkeypatch, tmp_path, events, Attempt(0, 0, 0))
+    one = ["watch 7", "decode", "done"]
+    assert events == [*one, *one, "encode 2", *one, "encode 1"]
+    assert {row["encoder"] for row in rows} == {"mine"}
+
+
+def test_a_later_attempt_decodes_in_a_child_and_finds_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    first = encoded_slice(monkeypatch, tmp_path / "first", [], Attempt(0, 0, 0))
+    later = encoded_slice(monkeypatch, tmp_path / "later", events, Attempt(0, 1, 1))
+    assert events == ["encode 2", "encode 1"]
+    assert later == first
+
+
+# What vectors are kept under, and which encoder makes them.
+
+
+def test_vectors_are_kept_apart_by_whatever_changes_the_pixels_an_encoder_sees() -> None:
+    encoder = load_builtin("handmade")
+
+    def identity(*assignments: str) -> str:
+        return embed.vectors_identity(encoder, settings_of(*assignments).ingest)
+
+    assert identity() == HANDMADE
+    others = [
+        identity("ingest.max_side=50"),
+        identity("ingest.max_side=60"),
+        identity("ingest.background=[0, 0, 0]"),
+        identity("ingest.background=[0, 0, 0]", "ingest.max_side=50"),
+    ]
+    assert len({HANDMADE, *others}) == 5
+    assert all(each.startswith(f"{HANDMADE}-") for each in others)
+    same = ("ingest.decode_seconds=1", "ingest.max_bytes=1000", "embed.batch=1")
+    assert identity(*same) == HANDMADE
+    assert identity("ingest.max_side=50", *same) == others[0]
+
+
+def test_the_encoder_that_a_release_names_stands_in_its_store(release: Night) -> None:
+    """The settings named none, on an empty store."""
+    assert release.settings().encoder.id == ""
+    notes = release.document["stages"]["embed"]["notes"]
+    encoder = load_encoder(open_store(str(release.root)), notes["encoder_id"])
+    assert (encoder.id, encoder.dim, encoder.metric) == (HANDMADE, 154, "cosine")
+    assert (notes["dim"], notes["metric"]) == (154, "cosine")
+
+
+def test_a_night_keeps_the_encoder_of_the_current_release_unless_told_otherwise(
+    tmp_path: Path,
+) -> None:
+    store = open_store(str(tmp_path))
+    card = handmade.CARD.model_copy(update={"name": "mine", "notes": "another"})
+    card_bytes, _ = pack(card, {})
+    mine = encoder_id(card_bytes)
+    store.write(f"encoders/{mine}/config.json", card_bytes)
+    runs = stage("embed", notes={"encoder": f"{mine}-0a1b2c", "encoder_id": mine})
+    current = made("one", read_base(store)).model_copy(update={"stages": {"embed": runs}})
+
+    assert keep_encoder(store, "", current).id == mine
+    assert [entry.path for entry in store.list()] == [f"encoders/{mine}/config.json"]
+    assert keep_encoder(store, "handmade", current).id == HANDMADE
+    assert keep_encoder(store, "", None).id == HANDMADE
+    assert keep_encoder(store, mine, None).id == mine
+    assert load_encoder(store, HANDMADE).id == HANDMADE

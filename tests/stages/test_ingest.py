@@ -6,6 +6,7 @@ import hashlib
 import io
 import shutil
 import zipfile
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from typing import Any
 import pytest
 from PIL import Image
 from pyspark.sql import SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
 
 from artrec import archive, picture
-from artrec.releases import StageRuns
-from artrec.stages import ingest, inventory
+from artrec.releases import StageRuns, publish
+from artrec.schemas import TABLES
+from artrec.stages import catalog, embed, ingest, inventory
+from artrec.stages.rejects import ATTEMPTS, REASONS, TRANSIENT
 from tests.nights import (
     ADDED,
     BROKEN,
@@ -29,10 +33,12 @@ from tests.nights import (
     Night,
     draft_rows,
     opened,
+    put,
     settings_of,
 )
 from tests.pictures import picture as tiny
 from tests.pictures import write_zip
+from tests.releases.protocol import release as protocol_release
 
 Rows = list[dict[str, Any]]
 
@@ -262,3 +268,146 @@ def test_a_member_of_the_bytes_limit_is_kept_and_a_larger_one_refused(
     rows = draft_rows(tmp_path / "root", "one", "ingest", "ingested")
     reasons = {row["raw_name"]: row["reason"] for row in rows}
     assert reasons == {b"fits.jpg": None, b"not.jpg": "too_large"}
+
+
+# What failed for a cause that may pass is tried again.
+
+RULES = ingest.ingest_rules(settings_of().ingest)
+
+
+def ingested(name: str, data: bytes, verdict: str | None, **other: Any) -> dict[str, Any]:
+    """A row about a member of a zip; of ``verdict`` None, it was a picture."""
+    key = {"source": "main", "raw_name": name.encode(), "occurrence": 0, "bytes": len(data)}
+    content = hashlib.sha256(data).digest() if verdict is None else None
+    found = {"content_sha256": content, "reason": verdict, "detail": verdict and f"once {verdict}"}
+    return {**key, "fingerprint": f"crc32={zlib.crc32(data):08x}", **RULES, **found, **other}
+
+
+def test_a_member_has_one_verdict_and_a_content_counts_more_than_a_reason(
+    spark: SparkSession,
+) -> None:
+    rows = [
+        ingested("healed", b"1", "decode_timeout"),
+        ingested("healed", b"1", None),
+        ingested("fell ill", b"2", None),
+        ingested("fell ill", b"2", "truncated"),
+        ingested("twice", b"3", "decode_timeout"),
+        ingested("twice", b"3", "decode_timeout"),
+        ingested("at last", b"4", "decode_crashed", detail="a"),
+        ingested("at last", b"4", "truncated", detail="b"),
+        ingested("other rules", b"5", None, recipe="max_side=9"),
+        ingested("other rules", b"5", "empty", decoder="0-0"),
+        ingested("other rules", b"5", "bad_crc"),
+        ingested("in turn", b"6", "vanished", detail="a"),
+        ingested("in turn", b"6", "changed", detail="b"),
+        ingested("same name", b"7", None),
+        ingested("same name", b"77", "truncated"),
+    ]
+    schema = from_arrow_schema(TABLES["ingested"].columns)
+    frame = spark.createDataFrame([tuple(row[n] for n in schema.names) for row in rows], schema)
+    columns = ["raw_name", "bytes", "content_sha256", "reason", "detail", "attempts"]
+    found = ingest.verdicts(frame, RULES).select(*columns).collect()
+    contents = {n: hashlib.sha256(n).digest() for n in (b"1", b"2", b"7")}
+    assert sorted(tuple(bytes(v) if isinstance(v, bytearray) else v for v in r) for r in found) == [
+        (b"at last", 1, None, "truncated", "b", 2),
+        (b"fell ill", 1, contents[b"2"], None, None, 2),
+        (b"healed", 1, contents[b"1"], None, None, 2),
+        (b"in turn", 1, None, "changed", "b", 2),
+        (b"other rules", 1, None, "bad_crc", "once bad_crc", 1),
+        (b"same name", 1, contents[b"7"], None, None, 1),
+        (b"same name", 2, None, "truncated", "once truncated", 1),
+        (b"twice", 1, None, "decode_timeout", "once decode_timeout", 2),
+    ]
+
+
+GOOD = {
+    name: tiny(80 + n)
+    for n, name in enumerate(("known", "cured", "ill", "worse", "given-up", "lasting", "new"))
+}
+MEMBERS = {**GOOD, "torn": tiny(90)[:600]}
+BEFORE: dict[str, list[str | None]] = {
+    "known": [None],
+    "cured": ["decode_timeout", None],
+    "ill": ["decode_timeout"],
+    "worse": ["decode_crashed"] * (ATTEMPTS - 1),
+    "given-up": ["decode_timeout"] * ATTEMPTS,
+    "lasting": ["truncated"],
+    "torn": ["out_of_memory"],
+}
+"""The verdicts of earlier nights; all but ``torn`` are good pictures, whatever was said of them."""
+
+
+def after_bad_nights(root: Path) -> None:
+    """A release ``one`` on what earlier nights said, of literal tables."""
+    settings = settings_of(f"store.root={root}")
+    draft = opened(settings, "one")
+    draft.hold("literal")
+    rows = [ingested(name, MEMBERS[name], each) for name, said in BEFORE.items() for each in said]
+    pictures = [
+        {"content_sha256": hashlib.sha256(GOOD[name]).digest(), "data": GOOD[name], "phash": 0}
+        | {"recipe": "original", "width": 64, "height": 48, "format": "JPEG", "mode": "RGB"}
+        for name in ("known", "cured")
+    ]
+    rejects = [
+        {"source": "main", "entry": n, "image_id": name, "stage": "ingest", "reason": said[-1]}
+        | {"detail": "", "content_sha256": None, "bytes": 1, "first_release": "one", "attempts": 1}
+        for n, (name, said) in enumerate(BEFORE.items())
+        if said[-1] is not None
+    ]
+    put(draft, "inventory", {"members": [], "labels": []})
+    put(draft, "ingest", {"ingested": rows, "pictures": pictures})
+    put(draft, "embed", {"vectors": []}, encoder_id="handmade")
+    put(draft, "catalog", {"catalog": [], "rejects": rejects})
+    stages = {name: draft.need(name) for name in ("inventory", "ingest", "embed", "catalog")}
+    made = protocol_release("one", draft.base).model_copy(update={"stages": stages})
+    publish(draft.store, made, draft.base)
+
+
+def test_what_may_have_failed_in_passing_is_read_again_a_few_times_and_the_rest_never(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    after_bad_nights(root)
+    source = write_zip(tmp_path / "a.zip", MEMBERS.items())
+    settings = settings_of(f"store.root={root}", f"sources.main.url={source}")
+    draft = opened(settings, "two")
+    inventory.run(None, settings, draft)
+    counters = ingest.run(spark, settings, draft).counters
+    assert counters["read"] == counters["pending"] == 4
+    rows = draft_rows(root, "two", "ingest", "ingested")
+    literal = sum(map(len, BEFORE.values()))
+    assert {row["raw_name"] for row in rows[literal:]} == {b"ill", b"worse", b"torn", b"new"}
+
+    embed.run(spark, settings, draft)
+    catalog.run(spark, settings, draft)
+    images = [row["image_id"] for row in draft_rows(root, "two", "catalog", "catalog")]
+    assert sorted(images) == ["cured", "ill", "known", "new", "worse"]
+    rejects = {
+        row["image_id"]: (row["reason"], row["attempts"], row["first_release"])
+        for row in draft_rows(root, "two", "catalog", "rejects")
+    }
+    assert rejects == {
+        "given-up": ("decode_timeout", ATTEMPTS, "one"),
+        "lasting": ("truncated", 1, "one"),
+        "torn": ("truncated", 2, "two"),
+    }
+
+
+def test_the_reasons_that_may_pass_are_of_the_closed_list_and_say_nothing_of_the_bytes() -> None:
+    assert set(TRANSIENT) <= REASONS.keys()
+    lasting = {"truncated", "bad_crc", "not_a_picture", "empty", "too_many_pixels", "too_large"}
+    assert lasting <= REASONS.keys() - set(TRANSIENT)
+    assert ATTEMPTS > 1
+
+
+def test_a_decoder_is_named_by_its_rules_and_not_by_its_patience() -> None:
+    def name(*assignments: str) -> str:
+        return ingest.decoder_name(settings_of(*assignments).ingest)
+
+    patient = ("ingest.decode_seconds=99", "ingest.decode_memory=1000000000")
+    assert name(*patient) == name()
+    rules = (
+        "ingest.formats=[PNG]", "ingest.max_bytes=9", "ingest.max_pixels=9",
+        "ingest.max_picture_side=9", "ingest.background=[0, 0, 0]",
+    )  # fmt: skip
+    assert len({name(), *map(name, rules)}) == 1 + len(rules)

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from artrec.errors import ConfigError, InputError, ReleaseConflict
+from artrec.errors import ConfigError, InputError, ReleaseConflict, UsageError
 from artrec.releases import Draft, StageRuns
-from artrec.stages import inventory
+from artrec.stages import RESULT_VERSIONS, inventory
 from tests.nights import (
     BROKEN,
     DAMAGED,
@@ -294,3 +294,25 @@ def test_a_name_held_by_another_archive_is_refused(tmp_path: Path) -> None:
     listed(tmp_path / "root", f"sources.a.url={one}")
     with pytest.raises(ReleaseConflict, match="the name one is held by other inputs"):
         listed(tmp_path / "root", f"sources.a.url={other}")
+
+
+def test_a_folder_whose_links_lead_in_a_circle_is_refused(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "in", dict(PICTURES))
+    (folder / "a" / "back").symlink_to(folder)
+    with pytest.raises(UsageError, match="links lead in a circle"):
+        listed(tmp_path / "root", f"sources.a.url={folder}")
+    assert not (tmp_path / "root").exists()
+
+
+@pytest.mark.parametrize("stage", RESULT_VERSIONS)
+def test_other_inputs_are_another_listing_other_settings_or_a_newer_stage(
+    monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    usual = settings_of("sources.a.url=a.zip")
+    before = inventory.draft_inputs("listing", usual)
+    assert inventory.draft_inputs("listing", settings_of("sources.a.url=b.zip")) == before
+    assert inventory.draft_inputs("other", usual) != before
+    more = settings_of("sources.a.url=a.zip", "neighbors.k=3")
+    assert inventory.draft_inputs("listing", more) != before
+    monkeypatch.setitem(RESULT_VERSIONS, stage, RESULT_VERSIONS[stage] + 1)
+    assert inventory.draft_inputs("listing", usual) != before

@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
-from artrec.schemas import PUBLISHED
-from artrec.stages import NAMES
-from artrec.stages.session import Options, execute
-from tests.nights import ADDED, CHANGED, REMOVED, RENAMED, TRUNCATED, Night, night, tree
+from artrec.releases import Draft
+from artrec.releases.verify import verify
+from artrec.schemas import PUBLISHED, Table
+from artrec.stages import NAMES, embed, frames, ingest, inventory, nightly, slices
+from artrec.stages.session import Options, execute, start_spark
+from artrec.storage import Store, open_store
+from tests.nights import (
+    ADDED,
+    CHANGED,
+    PAINTINGS,
+    REMOVED,
+    RENAMED,
+    TRUNCATED,
+    Night,
+    night,
+    opened,
+    settings_of,
+    tree,
+)
 from tests.pictures import write_zip
 
 
@@ -179,3 +196,187 @@ def test_an_archive_without_a_single_picture_is_refused(
     assert "gate images: found 0 images, expected at least one" in capsys.readouterr().err
     assert not (root / "CURRENT.json").exists()
     assert json.loads((root / "drafts/none/outcome.json").read_bytes())["exit_code"] == 5
+
+
+# A night that goes on from another one's draft.
+
+
+class Killed(BaseException):
+    """What a process that is killed does not catch."""
+
+
+@dataclass(frozen=True)
+class GoneOn:
+    """A night stopped in embed, the next one with another template, and what Spark planned."""
+
+    made: Night
+    cuts: dict[str, str]
+    read: tuple[list[Path], list[Path]]
+    plans: dict[str, str]
+
+
+def stopped_in_embed(
+    spark: SparkSession, assignments: tuple[str, ...], patch: pytest.MonkeyPatch
+) -> Draft:
+    """The draft ``stopped``, when its first segment of vectors is written but not recorded."""
+
+    def reached(point: str) -> None:
+        if point == "embed.tasks":
+            raise Killed
+
+    settings = settings_of(*assignments)
+    draft = opened(settings, "stopped")
+    patch.setattr(slices, "reached", reached)
+    with pytest.raises(Killed):
+        nightly.run(spark, settings, draft)
+    return draft
+
+
+@pytest.fixture(scope="module")
+def gone_on(
+    spark: SparkSession,
+    release: Night,
+    sources: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[GoneOn]:
+    """Without adaptive execution, so that plans are as they were guessed."""
+    plans: dict[str, str] = {}
+    write = frames.write_frame
+
+    def written(frame: DataFrame, store: Store, folder: str, table: Table, *more: Any) -> Any:
+        jvm: Any = frame
+        plans[table.name] = jvm._jdf.queryExecution().executedPlan().toString()
+        return write(frame, store, folder, table, *more)
+
+    root = tmp_path_factory.mktemp("gone-on") / "root"
+    shutil.copytree(release.root, root)
+    given = (*release.assignments[:-1], f"sources.main.url={sources / 'second.zip'}")
+    before = spark.conf.get("spark.sql.adaptive.enabled")
+    with pytest.MonkeyPatch.context() as patch:
+        spark.conf.set("spark.sql.adaptive.enabled", "false")
+        patch.setattr(frames, "write_frame", written)
+        with patch.context() as killing:
+            stopped_in_embed(spark, (*given, f"store.root={root}"), killing)
+        cuts = {path.name: path.read_text() for path in (root / "drafts/stopped").iterdir()}
+        read = sorted((root / "runs/ingest").rglob("*.parquet"))
+        made = night(root, "other", *given, "sources.main.template={genre}/{artist}_{title}")
+        yield GoneOn(made, cuts, (read, sorted((root / "runs/ingest").rglob("*.parquet"))), plans)
+    spark.conf.set("spark.sql.adaptive.enabled", str(before))
+
+
+def test_a_night_with_another_template_goes_on_from_a_stopped_ones_pictures(
+    gone_on: GoneOn, next_release: Night
+) -> None:
+    made = gone_on.made
+    assert made.account["status"] == "published"
+    labels = {"style", "genre", "artist", "title", "year", "changed_release", "first_release"}
+    found, expected = (
+        [{k: v for k, v in row.items() if k not in labels} for row in night.rows("catalog")]
+        for night in (made, next_release)
+    )
+    assert found == expected
+    assert made.rows("neighbors") == next_release.rows("neighbors")
+    genres = {row["genre"] for row in made.rows("catalog") if row["source"] == "main"}
+    assert genres == {"Baroque", "Cubism", "Realism", None}
+    assert gone_on.read[0] == gone_on.read[1]
+    assert verify(open_store(str(made.root)), "other")[1] == []
+
+
+def test_a_stopped_draft_names_the_runs_that_hold_its_cuts(gone_on: GoneOn) -> None:
+    names = {"draft.json", "inventory.json", "ingest.json", "ingest.cut.json", "embed.cut.json"}
+    assert set(gone_on.cuts) == names
+    for stage in ("ingest", "embed"):
+        name = json.loads(gone_on.cuts[f"{stage}.cut.json"])["run_id"]
+        run = json.loads((gone_on.made.root / f"runs/{stage}/{name}/run.json").read_bytes())
+        assert run["notes"]["cut"]["segments"]
+
+
+def test_no_table_is_broadcast_by_a_guess_of_its_size(gone_on: GoneOn) -> None:
+    """Spark cannot know how large a table is that its tasks read. This is a night with a past."""
+    joined = {table for table, plan in gone_on.plans.items() if "Join" in plan}
+    assert joined == {
+        "pending_members", "pending_pictures", "catalog", "rejects", "embeddings", "live_vectors",
+        "neighbors_nested",
+    }  # fmt: skip
+    assert {table for table, plan in gone_on.plans.items() if "Broadcast" in plan} == set()
+
+
+FEW = PAINTINGS[:5]
+
+
+def test_a_night_with_its_members_moved_goes_on_beside_a_stopped_one(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same pictures are read anew, into files that the stopped night's cut knows nothing of."""
+    root = f"store.root={tmp_path / 'root'}"
+    one = write_zip(tmp_path / "one.zip", FEW)
+    other = write_zip(tmp_path / "other.zip", FEW[::-1])
+    with monkeypatch.context() as patch:
+        stopped_in_embed(spark, (root, f"sources.main.url={one}"), patch)
+    settings = settings_of(root, f"sources.main.url={other}")
+    draft = opened(settings, "other")
+    inventory.run(spark, settings, draft)
+    assert ingest.run(spark, settings, draft).counters["read"] == len(FEW)
+    assert embed.run(spark, settings, draft).counters["encoded"] == len(FEW)
+
+
+def test_a_stage_with_other_settings_than_its_drafts_is_refused(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, source = tmp_path / "root", write_zip(tmp_path / "a.zip", FEW)
+    given = (f"sources.main.url={source}", f"store.root={root}")
+    assert execute("inventory", options(*given, "neighbors.k=4", release="mine")) == 0
+    before = tree(root)
+    for stage in NAMES[1:]:
+        capsys.readouterr()
+        assert execute(stage, options(*given, "neighbors.k=10")) == 8
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.startswith("artrec: draft mine was begun with other settings ")
+        assert "give every stage the same ones, or begin a new draft with artrec inv" in said.err
+    assert tree(root) == before
+    how_not_what = ("neighbors.k=4", "ingest.slice_bytes=7")
+    assert execute("ingest", options(*given, *how_not_what)) == 0
+
+
+def test_a_run_that_is_refused_its_name_leaves_that_names_outcome_alone(
+    spark: SparkSession, release: Night, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(release.root, root)
+    source = write_zip(tmp_path / "a.zip", FEW)
+    before = tree(root)
+    asked = (f"sources.main.url={source}", f"store.root={root}")
+    assert execute("nightly", options(*asked, release="first")) == 8
+    assert "the name first is held by other inputs" in capsys.readouterr().err
+    folder, file = sorted(changes(before, tree(root)))
+    assert file == f"{folder}/outcome.json"
+    outcome = json.loads((root / file).read_bytes())
+    assert (outcome["status"], outcome["exit_code"]) == ("failed", 8)
+    assert (outcome["release_id"], outcome["current"]) == ("first", "first")
+
+
+def test_an_outcome_names_the_release_that_is_current_after_the_run(
+    release: Night, next_release: Night
+) -> None:
+    for made in (release, next_release):
+        outcome = json.loads((made.root / f"drafts/{made.name}/outcome.json").read_bytes())
+        assert (outcome["status"], outcome["current"]) == ("published", made.name)
+
+
+def test_spark_is_told_to_broadcast_only_what_it_has_measured(spark: SparkSession) -> None:
+    static, measured = (f"spark.sql.{kind}autoBroadcastJoinThreshold" for kind in ("", "adaptive."))
+    before = {key: spark.conf.get(key, None) for key in (static, measured)}
+    try:
+        spark.conf.set(static, "10MB")
+        spark.conf.unset(measured)
+        session = start_spark("a test")
+        assert session is spark
+        assert session.conf.get(static) == "-1"
+        assert session.conf.get(measured) == "10MB"
+        assert session.conf.get("spark.sql.session.timeZone") == "UTC"
+    finally:
+        for key, value in before.items():
+            spark.conf.unset(key)
+            if value is not None:
+                spark.conf.set(key, value)

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from artrec.errors import GateRefused
-from artrec.releases import duckdb_views, read_release
+from artrec.errors import GateRefused, UsageError
+from artrec.releases import duckdb_views, read_release, run_id
 from artrec.schemas import PUBLISHED, TABLES
-from artrec.stages import catalog, publish
+from artrec.stages import RESULT_VERSIONS, catalog, publish
 from artrec.stages.session import Options, execute
 from artrec.storage import open_store
 from tests.nights import K, Night, opened, put, settings_of, tree
@@ -261,3 +261,91 @@ def test_each_gate_finds_its_fault(spark: SparkSession, tmp_path: Path) -> None:
 def test_a_release_without_images_is_refused(spark: SparkSession, tmp_path: Path) -> None:
     with pytest.raises(GateRefused, match="gate images: found 0 images, expected at least one"):
         published(spark, tmp_path / "root", [member(0)], [], [reject(0)], [])
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, root: Path, **counts: int) -> None:
+    """publish, on counts instead of tables: it needs no Spark then."""
+    found = {"listed": 2, "stored": 1, "rejected": 1, "lists": 1}
+    found |= dict.fromkeys(("lost", "invented", "double", "double_ids"), 0) | counts
+    monkeypatch.setattr(publish, "_checked", lambda *_: (found, publish._gates(found)))
+    nothing: Any = None
+    published(nothing, root, [], [], [], [])
+
+
+def test_what_the_gates_of_a_refused_release_found_is_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(GateRefused):
+        counted(monkeypatch, tmp_path / "root", lost=1, lists=0)
+    report = read_json(tmp_path / "root/drafts/one/gates.json")
+    found = {gate["gate"]: (gate["passed"], gate["found"]) for gate in report["gates"]}
+    assert found == {
+        "balance": (False, "1 lost, 0 invented, 0 double"),
+        "identity": (True, "0 image_ids more than once"),
+        "lists": (False, "0 neighbor lists"),
+        "images": (True, "1 images"),
+    }
+    expected = {gate["gate"]: gate["expected"] for gate in report["gates"]}
+    assert expected["lists"] == "1, one for each image"
+    assert (report["counts"]["listed"], report["counts"]["lost"]) == (2, 1)
+
+
+def test_the_gates_of_a_published_release_are_kept_in_its_draft_too(release: Night) -> None:
+    report = read_json(release.root / "drafts/first/gates.json")
+    assert report["gates"] == release.document["gates"]
+    assert report["counts"] == release.document["counts"]
+
+
+def test_a_release_has_the_k_of_its_lists_whatever_the_settings_say_now(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    counted(monkeypatch, tmp_path / "root")
+    document = read_json(tmp_path / "root/releases/one.json")
+    assert (document["k"], document["settings"]["neighbors"]["k"]) == (3, 50)
+
+
+@pytest.mark.parametrize("missing", ["ingest", "embed", "catalog", "neighbors"])
+def test_a_draft_without_all_its_stages_is_not_filled_up_from_the_current_release(
+    release: Night, tmp_path: Path, missing: str
+) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(release.root, root)
+    settings = settings_of(f"store.root={root}")
+    draft = opened(settings, "other")
+    draft.hold("other inputs")
+    assert draft.base.release is not None
+    for name, runs in draft.base.release.stages.items():
+        if name != missing:
+            draft.record(runs)
+    nothing: Any = None
+    with pytest.raises(
+        UsageError,
+        match=f"draft other: {missing} has not run yet; run artrec {missing} first",
+    ):
+        publish.run(nothing, settings, draft)
+    assert read_json(root / "CURRENT.json")["release"] == "first"
+    assert not (root / "releases/other.json").exists()
+
+
+def test_every_run_is_named_by_what_it_records_of_its_inputs(next_release: Night) -> None:
+    """Also those that hold a stage's cut, which no release names."""
+    runs = [read_json(path) for path in next_release.root.glob("runs/*/*/run.json")]
+    stages = {run["stage"] for run in runs}
+    assert stages == {"inventory", "ingest", "embed", "catalog", "neighbors"}
+    assert len(runs) == 2 * (3 + 2 * 2)
+    for run in runs:
+        assert run["inputs"], run["stage"]
+        assert run["versions"]["artrec"]
+        version = RESULT_VERSIONS[run["stage"]]
+        name = run_id(run["stage"], version, run["inputs"], run["settings"])
+        assert name == run["run_id"], run["stage"]
+
+
+@pytest.mark.parametrize("stage", ["ingest", "embed"])
+def test_a_draft_names_the_run_that_holds_a_stages_cut(next_release: Night, stage: str) -> None:
+    plan = read_json(next_release.root / f"drafts/second/{stage}.cut.json")
+    run = read_json(next_release.root / "runs" / stage / plan["run_id"] / "run.json")
+    assert (plan["stage"], run["run_id"]) == (stage, plan["run_id"])
+    segments = run["notes"]["cut"]["segments"]
+    pending = next_release.document["stages"][stage]["counters"]["pending"]
+    assert sum(each["items"] for segment in segments for each in segment) == pending

@@ -492,6 +492,16 @@ def test_a_file_in_the_place_of_a_folder_is_no_folder(tmp_path: Path) -> None:
         store.write("folder", b"")
 
 
+@pytest.mark.parametrize("target", [".", "../in", "loop"], ids=["itself", "above", "a link"])
+def test_links_that_lead_in_a_circle_are_named(tmp_path: Path, target: str) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(b"a")
+    (folder / "loop").symlink_to(target)
+    with pytest.raises(UsageError, match=r"loop.*: links lead in a circle"):
+        list(LocalStore(str(tmp_path)).list("in"))
+
+
 def test_objects_follow_the_user_s_umask(tmp_path: Path) -> None:
     mask = os.umask(0)
     os.umask(mask)
@@ -519,6 +529,14 @@ def test_other_programs_find_an_object_under_its_path_url(
 def test_a_local_store_is_named_by_path_or_file_url(url: str, tmp_path: Path) -> None:
     assert open_store(url.format(tmp_path)).url == str(tmp_path)
     assert not (tmp_path / "anything").exists()
+
+
+def test_a_file_is_no_store(tmp_path: Path) -> None:
+    file = tmp_path / "archive.zip"
+    file.write_bytes(b"PK")
+    for url in (str(file), f"file://{file}"):
+        with pytest.raises(ConfigError, match=r"archive\.zip is a file: a store is a folder"):
+            open_store(url)
 
 
 def test_an_unknown_kind_of_store_is_a_fault_of_the_settings() -> None:

@@ -1,0 +1,160 @@
+"""How a run ends: by a signal or an error, with one sentence for people and its exit code."""
+
+from __future__ import annotations
+
+import logging
+import re
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from artrec import errors
+from artrec.commands.show import plain
+from artrec.errors import ArtrecError, Stopped, StoreFull
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+__all__ = ["explain", "heed_signals", "stop_spark", "stoppable"]
+
+WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+PATIENCE = 30.0  # seconds for a JVM to answer, which may be gone itself
+
+_REMOTE = re.compile(r"artrec\.errors\.(\w+): (.*)")
+_IN_PYTHON = re.compile(r"Traceback \(most recent call last\):\n(?:[ \t].*\n)*(\S.*)")
+_IN_TASK = re.compile(r"most recent failure: Lost task [^:]*: (.*)")
+
+_received: list[int] = []
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Within the block Ctrl-C and SIGTERM end the run, each with its own code."""
+    before = {number: signal.getsignal(number) or signal.SIG_DFL for number in WORDS}
+    heed_signals()
+    try:
+        yield
+    finally:
+        _received.clear()
+        logging.disable(logging.NOTSET)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def heed_signals() -> None:
+    """To be called again when Spark has started, as it sets a handler of its own."""
+    for number in WORDS:
+        signal.signal(number, _receive)
+
+
+def _receive(number: int, frame: FrameType | None) -> None:
+    """The first signal ends the run, more of them do nothing.
+
+    The running job is cancelled first: this thread waits for its result, and Py4J could not say
+    anything else before it came.
+    """
+    if _received:
+        return
+    _received.append(number)
+    logging.disable(logging.CRITICAL)  # Py4J's log of connections that end in the middle
+    _aside(_cancel_jobs)
+    raise SystemExit(128 + number)
+
+
+def _cancel_jobs() -> None:
+    from pyspark import SparkContext
+
+    context: Any = SparkContext._active_spark_context
+    if context is not None:
+        context.cancelAllJobs()
+
+
+def stop_spark(spark: SparkSession) -> None:
+    """Stop Spark, whatever state its JVM and the connections to it are in."""
+    _aside(spark.stop)
+
+
+def _aside(work: Callable[[], None]) -> None:
+    """Do it in another thread, which has its own connection to the JVM; errors are no matter."""
+
+    def quietly() -> None:
+        with suppress(Exception):
+            work()
+
+    thread = threading.Thread(target=quietly, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+
+
+def explain(error: BaseException, debug: bool) -> tuple[str, int]:
+    """One sentence on stderr; (status, exit code)."""
+    if debug:
+        with suppress(OSError):
+            traceback.print_exception(error)
+    if _received or isinstance(error, KeyboardInterrupt):
+        number = signal.Signals(_received[0] if _received else signal.SIGINT)
+        _say(f"{WORDS[number]}; the same command goes on from here")
+        return WORDS[number], 128 + number
+    if isinstance(error, SystemExit) and isinstance(error.code, int):
+        return "interrupted", error.code
+    try:
+        text = str(error)
+    except Exception as lost:  # a Java error asks its JVM for the text
+        error, text = lost, ""
+    blamed = _blamed(error, text)
+    if blamed is None:
+        gist = f"{type(error).__name__}: {_gist(text)}"
+        _say(f"unexpected: {gist}" + ("" if debug else "; --debug shows where it happened"))
+        return f"unexpected: {gist}", 1
+    _say(str(blamed))
+    return str(blamed), blamed.exit_code
+
+
+def _say(sentence: str) -> None:
+    """To people; nobody may be left to read it, when spark-submit was stopped too."""
+    with suppress(OSError):
+        print(plain(f"artrec: {sentence}"), file=sys.stderr, flush=True)
+
+
+def _gist(text: str) -> str:
+    """The line of an error's text that says what it was, also of one that crossed from a task."""
+    lines = _IN_PYTHON.findall(text)[-1:] or _IN_TASK.findall(text) or text.strip().splitlines()
+    return str(lines[0]) if lines else "no message"
+
+
+def _blamed(error: BaseException, text: str) -> ArtrecError | None:
+    """The error of ours behind one that crossed from a worker to the driver as text."""
+    if isinstance(error, ArtrecError):
+        return error
+    for name, message in reversed(_REMOTE.findall(text)):
+        kind = getattr(errors, name, None)
+        if isinstance(kind, type) and issubclass(kind, ArtrecError):
+            return kind(message.strip())
+    if "No space left on device" in text or "Disk quota exceeded" in text:
+        return StoreFull(
+            "no space left on a local disk of Spark (spark.local.dir, or TMPDIR); free some and "
+            "run the same command again"
+        )
+    if _lost_jvm(error) or "SparkContext was shut down" in text:
+        return Stopped(
+            "Spark's JVM is gone: stopped, killed, or out of memory; run the same command again"
+        )
+    if "Python worker exited unexpectedly" in text:
+        return ArtrecError(
+            "a Python worker died at each of its tries, for lack of memory or by what it was "
+            "decoding: give it more memory, or less at once (embed.batch, fewer cores)"
+        )
+    return None
+
+
+def _lost_jvm(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ConnectionError) or type(error).__name__ == "Py4JNetworkError":
+            return True
+        error = error.__cause__ or error.__context__
+    return False
