@@ -76,10 +76,7 @@ def test_an_unknown_kind_of_store_is_code_3(artrec: Call) -> None:
 def test_a_store_that_is_a_file_is_code_3(artrec: Call, tmp_path: Path) -> None:
     file = tmp_path / "root.zip"
     file.write_bytes(b"")
-    for arguments in (
-        ["lookup", "x", "--root", str(file)],
-        ["neighbors", f"--set=store.root={file}"],
-    ):
+    for arguments in (["lookup", "x", f"--root={file}"], ["embed", f"--set=store.root={file}"]):
         called = artrec(*arguments)
         assert (called.code, called.out) == (3, "")
         assert called.err == f"artrec: {file} is a file: a store is a folder\n"
@@ -149,8 +146,8 @@ def test_the_stages_commands_can_be_made_from_a_zip_of_the_package(tmp_path: Pat
         [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert (done.returncode, done.stderr) == (0, "")
-    file, *lines = done.stdout.splitlines()
-    assert file == str(tmp_path / "artrec.zip" / "artrec" / "stages" / "session.py")
+    origin, *lines = done.stdout.splitlines()
+    assert origin == str(tmp_path / "artrec.zip" / "artrec" / "stages" / "session.py")
     assert lines == [command(name).__doc__ for name in (*NAMES, "nightly")]
     assert "All stages of a night, in one Spark application." in lines
 

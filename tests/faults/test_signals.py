@@ -20,7 +20,7 @@ import pytest
 from tests.faults.conftest import Nights
 from tests.faults.harm import Harm, arm
 from tests.faults.rig import (
-    FINE,
+    LISTS,
     NEW,
     Ended,
     assert_same_tables,
@@ -34,7 +34,7 @@ from tests.faults.rig import (
 from tests.nights import night
 
 PICTURE = dict(NEW)["Cubism/ben_20.jpg"]
-PATIENT = (*FINE, "ingest.decode_seconds=1000")
+PATIENT = (*LISTS, "ingest.decode_seconds=1000")
 TRACE = re.compile(r"Traceback|^\s+at ", re.MULTILINE)
 
 Stop = Callable[[Popen[str]], None]

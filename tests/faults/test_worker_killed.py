@@ -11,6 +11,7 @@ from tests.faults.conftest import Nights
 from tests.faults.harm import Harm, arm, done
 from tests.faults.rig import (
     FINE,
+    LISTS,
     NEW,
     Ended,
     assert_same_tables,
@@ -35,7 +36,7 @@ def _night(
     surroundings = environment(
         nights.place / name, PYSPARK_PYTHON=python, PYSPARK_DRIVER_PYTHON=sys.executable
     )
-    ended = job(command(root, nights.new, *FINE, *assignments, master=master), surroundings)
+    ended = job(command(root, nights.new, *assignments, master=master), surroundings)
     return root, folder, ended
 
 
@@ -44,7 +45,7 @@ def test_a_worker_killed_in_ingest_and_one_in_embed_change_nothing(nights: Night
         Harm.to(AMONG["Cubism/ben_17.jpg"], "kill_once", "examine"),
         Harm.to(AMONG["Cubism/ben_25.jpg"], "kill_once", "decode"),
     ]
-    root, folder, ended = _night(nights, "worker-killed", harms)
+    root, folder, ended = _night(nights, "worker-killed", harms, *FINE)
     assert ended.code == 0, ended.log
     assert done(folder) == {("examine", "kill_once"): 1, ("decode", "kill_once"): 1}
     assert_whole(root, nights.new)
@@ -58,7 +59,8 @@ def test_pictures_that_kill_or_hang_their_decoder_are_rejects(nights: Nights) ->
         Harm.to(AMONG[SCARE], "kill", "examine"),
         Harm.to(AMONG[HANG], "hang", "examine", "child"),
     ]
-    root, folder, ended = _night(nights, "poison", harms, "ingest.decode_seconds=3")
+    settings = (*LISTS, "ingest.decode_seconds=3", "ingest.slice_bytes=12000")
+    root, folder, ended = _night(nights, "poison", harms, *settings)
     assert ended.code == 0, ended.log
     assert all(done(folder)[where, "kill"] >= 1 for where in ("examine", "child"))
     assert done(folder)["examine", "hang"] >= 1
@@ -80,7 +82,7 @@ def test_executors_killed_in_ingest_and_in_embed_change_nothing(nights: Nights) 
         Harm.to(AMONG["Cubism/ben_17.jpg"], "kill_executor_once", "examine"),
         Harm.to(AMONG["Cubism/ben_25.jpg"], "kill_executor_once", "decode"),
     ]
-    root, folder, ended = _night(nights, "executor-killed", harms)
+    root, folder, ended = _night(nights, "executor-killed", harms, *FINE)
     assert ended.code == 0, ended.log
     assert len(done(folder)) == 2
     assert_whole(root, nights.new)
@@ -93,7 +95,7 @@ def test_a_picture_that_kills_every_worker_of_embed_ends_the_job_and_nothing_is_
 ) -> None:
     before = (nights.before / "CURRENT.json").read_bytes()
     harms = [Harm.to(AMONG[POISON], "kill", "decode")]
-    root, _, ended = _night(nights, "poison-embed", harms, master=None)
+    root, _, ended = _night(nights, "poison-embed", harms, *FINE, master=None)
     assert ended.code == 1, ended.log
     assert len(ended.complaints) == 1
     assert "a Python worker died at each of its tries" in ended.complaints[0]

@@ -316,7 +316,7 @@ def encoded_slice(
     pending = written(
         store, "pending_pictures", [{"content_sha256": k, **place} for k in sorted(data)]
     )
-    low = (place["file"], 0)
+    low = (pictures[0].path, 0)
     spec = SliceSpec(low=low, high=low, items=3, bytes=1)
     settings = settings_of("ingest.decode_seconds=7", "embed.batch=2")
     report = embed._encode_slice(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -238,7 +237,7 @@ def gone_on(
     release: Night,
     sources: Path,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[GoneOn]:
+) -> GoneOn:
     """Without adaptive execution, so that plans are as they were guessed."""
     plans: dict[str, str] = {}
     write = frames.write_frame
@@ -251,17 +250,20 @@ def gone_on(
     root = tmp_path_factory.mktemp("gone-on") / "root"
     shutil.copytree(release.root, root)
     given = (*release.assignments[:-1], f"sources.main.url={sources / 'second.zip'}")
-    before = spark.conf.get("spark.sql.adaptive.enabled")
     with pytest.MonkeyPatch.context() as patch:
-        spark.conf.set("spark.sql.adaptive.enabled", "false")
         patch.setattr(frames, "write_frame", written)
-        with patch.context() as killing:
-            stopped_in_embed(spark, (*given, f"store.root={root}"), killing)
-        cuts = {path.name: path.read_text() for path in (root / "drafts/stopped").iterdir()}
-        read = sorted((root / "runs/ingest").rglob("*.parquet"))
-        made = night(root, "other", *given, "sources.main.template={genre}/{artist}_{title}")
-        yield GoneOn(made, cuts, (read, sorted((root / "runs/ingest").rglob("*.parquet"))), plans)
-    spark.conf.set("spark.sql.adaptive.enabled", str(before))
+        spark.conf.set("spark.sql.adaptive.enabled", "false")
+        try:
+            with pytest.MonkeyPatch.context() as killing:
+                stopped_in_embed(spark, (*given, f"store.root={root}"), killing)
+            cuts = {path.name: path.read_text() for path in (root / "drafts/stopped").iterdir()}
+            before = sorted((root / "runs/ingest").rglob("*.parquet"))
+            more = "sources.main.template={genre}/{artist}_{title}"
+            made = night(root, "other", *given, more)
+        finally:
+            spark.conf.unset("spark.sql.adaptive.enabled")
+    after = sorted((root / "runs/ingest").rglob("*.parquet"))
+    return GoneOn(made, cuts, (before, after), plans)
 
 
 def test_a_night_with_another_template_goes_on_from_a_stopped_ones_pictures(
@@ -271,8 +273,8 @@ def test_a_night_with_another_template_goes_on_from_a_stopped_ones_pictures(
     assert made.account["status"] == "published"
     labels = {"style", "genre", "artist", "title", "year", "changed_release", "first_release"}
     found, expected = (
-        [{k: v for k, v in row.items() if k not in labels} for row in night.rows("catalog")]
-        for night in (made, next_release)
+        [{k: v for k, v in row.items() if k not in labels} for row in each.rows("catalog")]
+        for each in (made, next_release)
     )
     assert found == expected
     assert made.rows("neighbors") == next_release.rows("neighbors")
