@@ -114,6 +114,11 @@ def _print_release(console: Console, draft: Draft, facts: dict[str, Any]) -> Non
     peaks = [runs.get("worker_peak_bytes", 0) for runs in facts["stages"].values()]
     root, release = shlex.quote(facts["root"]), facts["release"]
     image = shlex.quote(_an_image(draft, release))
+    views = draft.store.path_url(f"releases/{release}.sql")
+    look = (
+        f"import duckdb; c = duckdb.connect(); c.execute(open({json.dumps(views)}).read()); "
+        'print(c.sql("SELECT * FROM neighbors LIMIT 10"))'
+    )
     lines = [
         "",
         f"listed {counts['listed']:,} = stored {counts['stored']:,} + rejected "
@@ -124,9 +129,7 @@ def _print_release(console: Console, draft: Draft, facts: dict[str, Any]) -> Non
         "",
         "Look at it:",
         f"  {_program('artrec')} lookup {image} -k 10 --root {root}",
-        f'  {_program("python")} -c "import duckdb; c = duckdb.connect(); '
-        f"c.execute(open('{draft.store.path_url(f'releases/{release}.sql')}').read()); "
-        "print(c.sql('SELECT * FROM neighbors LIMIT 10'))\"",
+        f"  {_program('python')} -c {shlex.quote(look)}",
     ]
     console.print("\n".join(lines), markup=False)
 
