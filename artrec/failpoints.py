@@ -27,7 +27,7 @@ POINTS = (
     "embed.recorded",
     "catalog.tables",
     "catalog.run",
-    "neighbors.vectors",
+    "catalog.vectors",
     "neighbors.pool",
     "neighbors.run",
     "publish.gates",

@@ -174,7 +174,7 @@ class _OpenFile:
         self._path, self._table = path, table
         self._stack = ExitStack()
         self._sink = _HashingSink(self._stack.enter_context(store.create(path)))
-        plain = [column.name for column in schema if _is_plain(column)]
+        plain = [column.name for column in schema if _is_plain(column, table)]
         self._parquet = pq.ParquetWriter(
             self._sink,
             schema,
@@ -357,8 +357,10 @@ def _metadata(table: Table, more: Mapping[str, str]) -> dict[str, str]:
     return own | {f"artrec.{name}": value for name, value in more.items()}
 
 
-def _is_plain(column: pa.Field) -> bool:
-    return column.name != "data" and not pa.types.is_nested(column.type)
+def _is_plain(column: pa.Field, table: Table) -> bool:
+    """Neither nested nor bulky: a dictionary and statistics are worth their place."""
+    own = isinstance(table.compression, dict) and column.name in table.compression
+    return not own and not pa.types.is_nested(column.type)
 
 
 def _compression(table: Table) -> str | dict[str, str]:

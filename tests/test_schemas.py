@@ -72,6 +72,8 @@ def value_of(kind: pa.DataType, name: str) -> Any:
         return -7
     if pa.types.is_float32(kind):
         return 0.25
+    if pa.types.is_float64(kind):
+        return 0.1
     if pa.types.is_map(kind):
         return [("id", "12"), ("note", None)]
     if pa.types.is_list(kind):

@@ -24,8 +24,10 @@ from artrec.releases.published import (
 )
 from artrec.releases.runs import (
     FORMAT,
+    Artifact,
     Run,
     RunRef,
+    artifacts_of,
     begin_run,
     digest_of,
     find_run,
@@ -33,10 +35,13 @@ from artrec.releases.runs import (
     receipts_of,
     record_run,
     run_id,
+    upload_artifact,
     versions,
+    write_artifact,
 )
 
 __all__ = [
+    "Artifact",
     "Base",
     "Current",
     "Draft",
@@ -49,6 +54,7 @@ __all__ = [
     "Run",
     "RunRef",
     "StageRuns",
+    "artifacts_of",
     "begin_run",
     "current_release",
     "digest_of",
@@ -64,5 +70,7 @@ __all__ = [
     "record_run",
     "run_id",
     "table_receipts",
+    "upload_artifact",
     "versions",
+    "write_artifact",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import socket
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -19,10 +21,12 @@ from artrec.storage import Store
 from artrec.tables import Receipt
 
 __all__ = [
+    "Artifact",
     "Document",
     "FORMAT",
     "Run",
     "RunRef",
+    "artifacts_of",
     "attempt_name",
     "begin_run",
     "create",
@@ -34,7 +38,9 @@ __all__ = [
     "receipts_of",
     "record_run",
     "run_id",
+    "upload_artifact",
     "versions",
+    "write_artifact",
 ]
 
 FORMAT = 1
@@ -53,16 +59,28 @@ class Document(BaseModel):
         return (self.model_dump_json(indent=1) + "\n").encode()
 
 
+class Artifact(BaseModel):
+    """One file of a run that is no table, such as an index or a page of a report."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    path: str
+    bytes: int
+    sha256: str
+
+
 class Run(Document):
     """What one stage wrote once; recorded last, so a run that can be read is whole.
 
-    ``tables`` maps a table's name to its files in order; ``notes`` holds what later runs of the
-    same stage need to know (such as where segments were cut).
+    ``tables`` maps a table's name to its files in order, ``artifacts`` does so for files of other
+    kinds; ``notes`` holds what later runs of the same stage need to know (such as where segments
+    were cut).
     """
 
     stage: str
     run_id: str
     tables: dict[str, list[Receipt]]
+    artifacts: dict[str, list[Artifact]] = Field(default_factory=dict)
     inputs: dict[str, Any]
     settings: dict[str, Any]
     versions: dict[str, str]
@@ -84,9 +102,14 @@ class Run(Document):
         begun: float,
         counters: Mapping[str, int] | None = None,
         notes: Mapping[str, Any] | None = None,
+        artifacts: Mapping[str, list[Artifact]] | None = None,
     ) -> Run:
         """The run with its files; ``begun`` is the monotonic time at its start."""
-        found = {"tables": dict(tables), "seconds": time.monotonic() - begun}
+        found = {
+            "tables": dict(tables),
+            "artifacts": dict(artifacts or {}),
+            "seconds": time.monotonic() - begun,
+        }
         return self.model_copy(
             update=found | {"counters": dict(counters or {}), "notes": dict(notes or {})}
         )
@@ -164,6 +187,24 @@ def read_runs(store: Store, refs: Iterable[RunRef]) -> list[Run]:
 def receipts_of(store: Store, refs: Iterable[RunRef], table: str) -> list[Receipt]:
     """The files of a table over several runs, in order."""
     return [receipt for run in read_runs(store, refs) for receipt in run.receipts(table)]
+
+
+def artifacts_of(store: Store, refs: Iterable[RunRef], name: str) -> list[Artifact]:
+    """The files of that name, which are no table, over several runs, in order."""
+    return [each for run in read_runs(store, refs) for each in run.artifacts.get(name, [])]
+
+
+def upload_artifact(store: Store, local: Path, path: str) -> Artifact:
+    """Create ``path`` in the Store from a local file."""
+    with open(local, "rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return Artifact(path=path, bytes=store.upload(local, path).bytes, sha256=sha256)
+
+
+def write_artifact(store: Store, data: bytes, path: str) -> Artifact:
+    """Create ``path`` in the Store with these bytes."""
+    store.write(path, data)
+    return Artifact(path=path, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
 def digest_of(store: Store, refs: Iterable[RunRef], table: str, columns: Sequence[str]) -> Digest:

@@ -1,4 +1,4 @@
-"""catalog: every member is an image or a reject, once; and the embeddings of the images."""
+"""catalog: every member is an image or a reject, once; and the vectors of the images."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
 from artrec.stages.frames import read_frame, write_sorted
 from artrec.stages.ingest import MEMBER_KEY, ingest_rules, picture_recipe, verdicts
+from artrec.stages.live import live_run
 from artrec.tables import Receipt
 
 __all__ = ["RESULT_VERSION", "run"]
@@ -56,12 +57,13 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
         found = _write(spark, settings, draft, run, begun)
     reached("catalog.run")
     ref = RunRef.of(found)
-    log.get(stage="catalog").info("done", run=found.run_id, **ref.rows)
+    live = RunRef.of(live_run(spark, draft, ref))
+    log.get(stage="catalog").info("done", run=found.run_id, **ref.rows, **live.rows)
     return draft.record(
         StageRuns(
             stage="catalog",
             inputs=digest,
-            tables={table: [ref] for table in found.tables},
+            tables={table: [each] for each in (ref, live) for table in each.rows},
             counters={"images": ref.rows["catalog"], "rejects": ref.rows["rejects"]},
             seconds=time.monotonic() - begun,
         )

@@ -21,6 +21,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
+from artrec.releases import Artifact
 from artrec.schemas import Table
 from artrec.storage import Store
 from artrec.tables import FILE_BYTES, Receipt, TableWriter, open_file
@@ -64,6 +65,7 @@ class TaskReport(BaseModel):
     """What a task did: the files it wrote and what it counted (time and memory are added)."""
 
     receipts: list[Receipt] = Field(default_factory=list)
+    artifacts: list[Artifact] = Field(default_factory=list)
     counters: dict[str, int] = Field(default_factory=dict)
 
 

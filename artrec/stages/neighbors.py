@@ -104,40 +104,20 @@ def _write(spark: SparkSession, settings: Settings, draft: Draft, run: Run, begu
         store,
         receipts_of(store, draft.need("catalog").tables["catalog"], "catalog"),
         TABLES["catalog"],
-        ["image_id", "content_sha256", "vector_no"],
+        ["image_id", "vector_no"],
     )
-    live = _live_vectors(spark, draft, catalog, folder, metadata)
-    reached("neighbors.vectors")
+    live = receipts_of(store, draft.need("catalog").tables["live_vectors"], "live_vectors")
     reports = _join_blocks(spark, settings, draft, live, folder, metadata)
     pool = [receipt for report in reports for receipt in report.receipts]
     reached("neighbors.pool")
     nested, flat = _published(spark, settings, draft, catalog, pool, folder, metadata)
     counters = add_counters(report.counters for report in reports)
     tables = {
-        "live_vectors": live,
         "neighbor_pool": pool,
         "neighbors_nested": nested,
         "neighbors": flat,
     }
     return record_run(store, run.done(tables, begun, counters))
-
-
-def _live_vectors(
-    spark: SparkSession, draft: Draft, catalog: DataFrame, folder: str, metadata: dict[str, str]
-) -> list[Receipt]:
-    """The distinct vectors of the catalog, in the order of their numbers."""
-    store, embed = draft.store, draft.need("embed")
-    describe(spark, "neighbors: vectors")
-    vectors = read_frame(
-        spark,
-        store,
-        receipts_of(store, embed.tables["vectors"], "vectors"),
-        TABLES["vectors"],
-        ["content_sha256", "encoder", "embedding"],
-    ).filter(F.col("encoder") == embed.notes["encoder"])
-    live = catalog.select("content_sha256", "vector_no").distinct().join(vectors, "content_sha256")
-    size = draft.need("catalog").rows("catalog") * 4 * int(embed.notes["dim"])
-    return write_sorted(live, store, folder, TABLES["live_vectors"], size, metadata)
 
 
 def _join_blocks(
@@ -239,7 +219,7 @@ def _published(
     )
     size = draft.need("catalog").rows("catalog") * k * ENTRY_BYTES
     nested_table, flat_table = TABLES["neighbors_nested"], TABLES["neighbors"]
-    lists = named_lists(catalog.select("image_id", "vector_no"), pools, k)
+    lists = named_lists(catalog, pools, k)
     nested = write_sorted(lists, store, folder, nested_table, size, metadata)
     entries = read_frame(spark, store, nested, nested_table).select(
         "query_id", F.posexplode(F.arrays_zip("ids", "distances"))

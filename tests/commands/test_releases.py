@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from artrec.releases import write_artifact
 from artrec.releases.verify import verify
 from artrec.schemas import TABLES
 from artrec.storage import open_store
@@ -181,6 +182,19 @@ def test_verify_finds_a_receipt_that_says_more_rows(artrec: Call, store_root: Pa
     called = artrec("releases", "verify", "--root", str(store_root))
     assert called.code == 1
     assert "neighbors/x-000.parquet: rows is 140, the receipt says 141" in called.out
+
+
+def test_verify_reads_files_that_are_no_tables_too(artrec: Call, store_root: Path) -> None:
+    (run,) = store_root.glob("runs/neighbors/*/run.json")
+    document = json.loads(run.read_text())
+    page = write_artifact(open_store(str(store_root)), b"abc", "runs/neighbors/x/page.html")
+    document["artifacts"] = {"pages": [page.model_dump()]}
+    run.write_text(json.dumps(document))
+    assert artrec("releases", "verify", "--root", str(store_root)).code == 0
+    (store_root / page.path).write_bytes(b"abd")
+    called = artrec("releases", "verify", "--root", str(store_root))
+    assert called.code == 1
+    assert f"FAULT {page.path}: sha256 is " in called.out
 
 
 def test_verify_says_which_run_is_missing(artrec: Call, store_root: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ from artrec.releases import (
     Run,
     RunRef,
     StageRuns,
+    artifacts_of,
     digest_of,
     find_run,
     iter_runs,
@@ -22,7 +24,9 @@ from artrec.releases import (
     receipts_of,
     record_run,
     run_id,
+    upload_artifact,
     versions,
+    write_artifact,
 )
 from artrec.releases.runs import attempt_name, create, parse_document
 from artrec.schemas import TABLES
@@ -124,6 +128,28 @@ def test_a_run_that_several_tables_share_is_read_once(store: Store) -> None:
     }
     found = list(iter_runs(store, made.model_copy(update={"stages": stages})))
     assert [run.run_id for run in found] == ["r"]
+
+
+def test_a_run_s_files_of_other_kinds_come_back_with_their_hashes(
+    store: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "page.html").write_bytes(b"<p>page</p>")
+    artifacts = [
+        upload_artifact(store, tmp_path / "page.html", "runs/report/one/a/page.html"),
+        write_artifact(store, b"abc", "runs/report/one/a/abc.js"),
+    ]
+    run = run_of(store, "one", rows("x")).model_copy(update={"artifacts": {"report": artifacts}})
+    record_run(store, run)
+    found = artifacts_of(store, [RunRef.of(run)], "report")
+    assert found == artifacts
+    assert [(each.path, each.bytes) for each in found] == [
+        ("runs/report/one/a/page.html", 11),
+        ("runs/report/one/a/abc.js", 3),
+    ]
+    # sha256("abc"), FIPS 180-4
+    assert found[1].sha256[:16] == "ba7816bf8f01cfea"
+    assert store.read(found[0].path) == b"<p>page</p>"
+    assert artifacts_of(store, [RunRef.of(run)], "shards") == []
 
 
 def test_a_missing_run_is_not_passed_over(store: Store) -> None:

@@ -1,0 +1,80 @@
+"""What indexes and joins read: the distinct vectors of a catalog, and the names behind each."""
+
+from __future__ import annotations
+
+import time
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from artrec.failpoints import reached
+from artrec.releases import (
+    Draft,
+    Run,
+    RunRef,
+    begin_run,
+    digest_of,
+    find_run,
+    receipts_of,
+    record_run,
+)
+from artrec.schemas import TABLES
+from artrec.stages import RESULT_VERSIONS
+from artrec.stages.frames import read_frame, write_sorted
+from artrec.stages.session import describe
+
+__all__ = ["live_run"]
+
+NAME_BYTES = 80  # of a row of vector_images, about: only for the number of files
+
+
+def live_run(spark: SparkSession, draft: Draft, catalog: RunRef) -> Run:
+    """The run of live_vectors and vector_images of a catalog; made anew only if they changed."""
+    begun = time.monotonic()
+    store, embed = draft.store, draft.need("embed")
+    inputs = {
+        "catalog": digest_of(store, [catalog], "catalog", ("vector_no",)),
+        "vectors": digest_of(
+            store, embed.tables["vectors"], "vectors", ("vector_no", "embedding", "reason")
+        ),
+        "encoder": embed.notes["encoder"],
+    }
+    run = begin_run("catalog", RESULT_VERSIONS["catalog"], inputs, {})
+    found = find_run(store, run.stage, run.run_id)
+    if found is not None:
+        return found
+    folder = run.folder(draft.attempt)
+    metadata = {key: str(embed.notes[key]) for key in ("encoder", "metric", "dim")}
+    images = read_frame(
+        spark,
+        store,
+        receipts_of(store, [catalog], "catalog"),
+        TABLES["catalog"],
+        ["image_id", "content_sha256", "vector_no"],
+    )
+    rows = catalog.rows["catalog"]
+    describe(spark, "catalog: vectors")
+    vectors = write_sorted(
+        _live(spark, draft, images),
+        store,
+        folder,
+        TABLES["live_vectors"],
+        rows * 4 * int(embed.notes["dim"]),
+        metadata,
+    )
+    names = write_sorted(images, store, folder, TABLES["vector_images"], rows * NAME_BYTES)
+    reached("catalog.vectors")
+    return record_run(store, run.done({"live_vectors": vectors, "vector_images": names}, begun))
+
+
+def _live(spark: SparkSession, draft: Draft, images: DataFrame) -> DataFrame:
+    """The distinct vectors of the catalog."""
+    embed = draft.need("embed")
+    vectors = read_frame(
+        spark,
+        draft.store,
+        receipts_of(draft.store, embed.tables["vectors"], "vectors"),
+        TABLES["vectors"],
+        ["content_sha256", "encoder", "embedding"],
+    ).filter(F.col("encoder") == embed.notes["encoder"])
+    return images.select("content_sha256", "vector_no").distinct().join(vectors, "content_sha256")
