@@ -340,7 +340,14 @@ _ALL = [
     ),
     Table(  # the images that stand in the most lists
         "hubs",
-        _columns(image_id=pa.string(), lists=pa.int64()),
+        _columns(
+            image_id=pa.string(),
+            lists=pa.int64(),
+            content_sha256=_SHA,
+            style_=pa.string(),
+            artist_=pa.string(),
+            title_=pa.string(),
+        ),
         key=("image_id",),
         sort=("image_id",),
     ),
@@ -350,9 +357,17 @@ _ALL = [
         key=("content_sha256", "image_id"),
         sort=("content_sha256", "image_id"),
     ),
-    Table(  # a flat map of the embeddings
+    Table(  # a flat map of the embeddings of some random images
         "coordinates",
-        _columns(image_id=pa.string(), x=pa.float32(), y=pa.float32()),
+        _columns(
+            image_id=pa.string(),
+            x=pa.float32(),
+            y=pa.float32(),
+            content_sha256=_SHA,
+            style_=pa.string(),
+            artist_=pa.string(),
+            title_=pa.string(),
+        ),
         key=("image_id",),
         sort=("image_id",),
     ),
