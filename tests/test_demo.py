@@ -56,3 +56,9 @@ def test_the_demo_again_publishes_nothing_and_says_so(first: tuple[Path, str]) -
     assert done.returncode == 0
     assert "Nothing has changed since release" in done.stdout
     assert sorted((folder / "artrec-demo/store").rglob("*.*")) == before
+
+
+def test_the_result_as_json_is_the_last_line_whatever_was_logged(first: tuple[Path, str]) -> None:
+    folder, _ = first
+    done = demo(folder, "--json")
+    assert json.loads(done.stdout.splitlines()[-1])["status"] == "unchanged"

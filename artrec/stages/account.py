@@ -35,7 +35,7 @@ def show(
     """Print the account of a stage or a night; returns the outcome's message."""
     facts = _facts(name, draft, result, start_seconds)
     if as_json:
-        print(json.dumps(facts, indent=1, default=str))
+        print(json.dumps(facts, default=str))  # one line: spark-submit mixes the log in before it
     else:
         _print(name, settings, draft, facts)
     return str(facts["status"])

@@ -53,6 +53,7 @@ __all__ = [
 RESULT_VERSION = RESULT_VERSIONS["ingest"]
 ROW_BYTES = 200  # of a member in a pending table, about: only to choose the number of files
 LEAST_SLICE = 1 << 20
+ROWS, BATCH_BYTES = 512, 8 << 20  # that wait in a task to be written together
 
 MEMBER_KEY = ("source", "raw_name", "occurrence", "bytes", "fingerprint")
 """What tells one member's content from another's without reading it."""
@@ -245,9 +246,10 @@ def _read_slice(
         TableWriter(store, folder, TABLES["ingested"], attempt.stem) as ingested,
         _Judge(settings, in_child=attempt.number > 0) as judge,
     ):
+        kept, judged = _Rows("pictures", pictures), _Rows("ingested", ingested)
         for content in archives[source].read([_member(row) for row in rows]):
             found = judge.examine(content)
-            ingested.write(_ingested_row(source, content.member, judge, found))
+            judged.add(_ingested_row(source, content.member, judge, found))
             counters["read"] += 1
             if isinstance(found, Rejected):
                 counters["rejected"] += 1
@@ -256,7 +258,9 @@ def _read_slice(
             if found.sha256 not in seen:
                 seen.add(found.sha256)
                 counters["picture_bytes"] += len(found.data)
-                pictures.write(_picture_row(found, judge.recipe))
+                kept.add(_picture_row(found, judge.recipe), len(found.data))
+        kept.flush()
+        judged.flush()
     return TaskReport(receipts=[*pictures.receipts, *ingested.receipts], counters=counters)
 
 
@@ -301,8 +305,8 @@ class _Judge:
             return picture.examine(data, self._limits, self._side)
 
 
-def _picture_row(found: Picture, recipe: str) -> pa.RecordBatch:
-    values = {
+def _picture_row(found: Picture, recipe: str) -> dict[str, Any]:
+    return {
         "content_sha256": found.sha256,
         "recipe": recipe,
         "data": found.data,
@@ -312,14 +316,13 @@ def _picture_row(found: Picture, recipe: str) -> pa.RecordBatch:
         "mode": found.mode,
         "phash": found.phash,
     }
-    return _row("pictures", values)
 
 
 def _ingested_row(
     source: str, member: Member, judge: _Judge, found: Picture | Rejected
-) -> pa.RecordBatch:
+) -> dict[str, Any]:
     reject = found if isinstance(found, Rejected) else None
-    values = {
+    return {
         "source": source,
         "raw_name": member.raw_name,
         "occurrence": member.occurrence,
@@ -331,10 +334,28 @@ def _ingested_row(
         "reason": reject and reject.reason,
         "detail": reject and reject.detail,
     }
-    return _row("ingested", values)
 
 
-def _row(table: str, values: dict[str, Any]) -> pa.RecordBatch:
-    schema = TABLES[table].columns
-    arrays = [pa.array([values[column.name]], column.type) for column in schema]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+class _Rows:
+    """Rows on their way to a writer, some hundreds at once: one by one they cost as much as a
+    small picture."""
+
+    def __init__(self, table: str, writer: TableWriter) -> None:
+        self._schema, self._writer = TABLES[table].columns, writer
+        self._rows: list[dict[str, Any]] = []
+        self._bytes = 0
+
+    def add(self, row: dict[str, Any], size: int = 0) -> None:
+        self._rows.append(row)
+        self._bytes += size
+        if len(self._rows) >= ROWS or self._bytes >= BATCH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._rows:
+            arrays = [
+                pa.array([row[column.name] for row in self._rows], column.type)
+                for column in self._schema
+            ]
+            self._writer.write(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+        self._rows, self._bytes = [], 0

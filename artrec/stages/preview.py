@@ -39,7 +39,7 @@ def preview(name: str, settings: Settings, options: Options) -> None:
     stages = NAMES if name == "nightly" else (name,)
     facts["stages"] = {stage: facts["stages"][stage] for stage in stages}
     if options.as_json:
-        print(json.dumps(facts, indent=1))
+        print(json.dumps(facts))
         return
     print(f"dry run on {settings.store.root}, current release: {facts['current'] or 'none'}")
     for stage, counts in facts["stages"].items():

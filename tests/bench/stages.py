@@ -123,7 +123,7 @@ def night(archive: Path, root: Path, options: list[str]) -> dict[str, Any]:
         errors.seek(0)
         if process.returncode:
             raise SystemExit(errors.read().decode()[-2000:])
-        account: dict[str, Any] = json.loads(out.read())
+        account: dict[str, Any] = json.loads(out.read().splitlines()[-1])
     return account | {"wall_seconds": time.perf_counter() - begun, "peak_bytes": peaks}
 
 

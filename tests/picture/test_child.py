@@ -279,6 +279,32 @@ def test_a_forked_worker_has_a_watchdog_of_its_own() -> None:
     assert "'worker'" in ended.stderr
 
 
+def test_a_guard_that_died_is_replaced() -> None:
+    ended = run(
+        "from artrec.picture.watchdog import _GUARD\n"
+        "with watchdog(60, 'before'):\n"
+        "    _GUARD._process.kill()\n"
+        "    _GUARD._process.wait()\n"
+        f"    with watchdog(0.2, 'after'):\n        {HANG}"
+    )
+    assert ended.returncode == -signal.SIGKILL
+    assert "'after'" in ended.stderr
+
+
+def test_many_threads_have_a_deadline_each() -> None:
+    ended = run(
+        "import threading\n"
+        "ready = threading.Barrier(101)\n"
+        "def work(n):\n"
+        "    with watchdog(60, f'quick {n}'):\n        ready.wait()\n"
+        "for n in range(100):\n    threading.Thread(target=work, args=(n,)).start()\n"
+        "ready.wait()\n"
+        f"with watchdog(0.3, 'slow'):\n    {HANG}"
+    )
+    assert ended.returncode == -signal.SIGKILL
+    assert "'slow'" in ended.stderr
+
+
 def test_a_process_ends_by_itself_when_nothing_hangs() -> None:
     ended = run("with watchdog(60, 'quick'):\n    print('done')\n")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")
