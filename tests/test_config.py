@@ -72,7 +72,7 @@ def test_layers_add_to_one_source(tmp_path: Path) -> None:
     found, origins = load(file, ["sources.main.url=/set.zip"], environment)
     assert sorted(found.sources) == ["main", "other"]
     assert found.sources["main"].model_dump() == {
-        "url": "/set.zip", "id_prefix": "m/", "template": "{artist}",
+        "url": "/set.zip", "id_prefix": "m/", "template": "{artist}", "labels": "",
     }  # fmt: skip
     assert found.sources["other"].url == "/environment.zip"
     assert origins["sources.main.url"] == "--set sources.main.url=/set.zip"
