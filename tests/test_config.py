@@ -248,6 +248,7 @@ CHANGED: dict[str, str] = {
     "sources.main.url": "elsewhere.zip",
     "sources.main.id_prefix": "other/",
     "sources.main.template": "{title}",
+    "sources.main.labels": "lists",
     "store.root": "/elsewhere",
     "ingest.max_side": "64",
     "ingest.formats": "[PNG]",
@@ -271,7 +272,8 @@ CHANGED: dict[str, str] = {
 """Another value for each key."""
 
 HOW_NOT_WHAT = {
-    "sources.main.url", "store.root", "ingest.slice_bytes", "ingest.segment_bytes", "embed.batch",
+    "sources.main.url", "sources.main.labels", "store.root", "ingest.slice_bytes",
+    "ingest.segment_bytes", "embed.batch",
     "embed.slice_bytes", "embed.segment_bytes", "neighbors.block_rows",
 }  # fmt: skip
 """The keys that say how or where, and never change a row."""

@@ -19,8 +19,9 @@ class Spellings:
     """How the classes of one field are written in its column, learnt from what the paths say.
 
     A class is written as the paths write the same name (but for case, separators, accents). Where
-    none does, as the one value that the paths of all its members have, if no other class has it
-    (the folder Art_Nouveau_Modern of the class Art_Nouveau). Else as the class file writes it.
+    none does, as a longer or shorter name (the folder Art_Nouveau_Modern of the class Art_Nouveau),
+    if the paths of all its members have it, and no member of another class. Else as the class file
+    writes it: the list says something else than the path, and is believed.
     """
 
     def __init__(self, classes: Mapping[int, str]) -> None:
@@ -53,7 +54,11 @@ class Spellings:
         """The class as the column has it."""
         if index in self._same:
             return self._same[index]
-        value = self._value_of.get(index)
-        if value and self._class_of[value] == index and folded(value) not in self._folded:
-            return value
-        return self._classes[index]
+        value, name = self._value_of.get(index), self._classes[index]
+        only = value is not None and self._class_of[value] == index
+        return value if value and only and self._extends(folded(value), folded(name)) else name
+
+    def _extends(self, one: str, other: str) -> bool:
+        """Whether one name begins with all words of the other, and is no class itself."""
+        alike = f"{one} ".startswith(f"{other} ") or f"{other} ".startswith(f"{one} ")
+        return alike and one not in self._folded
