@@ -13,10 +13,14 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from artrec.config import Source
 from artrec.errors import InputError
+from artrec.schemas import TABLES
 from artrec.stages import inventory
-from artrec.stages.labelling import COUNTERS
+from artrec.stages.labelling import COUNTERS, Overlay, label_rows
 from artrec.stages.session import Options, execute
+from artrec.storage.local import LocalStore
+from artrec.tables import GROUP_ROWS, TableWriter, read_table
 from tests.nights import Night, draft_rows, night, opened, settings_of, tree
 from tests.pictures import write_folder, write_zip
 
@@ -237,6 +241,7 @@ def test_each_source_has_lists_of_its_own(tmp_path: Path) -> None:
     assert said(found, VINCENT).get("split") is None
     assert said(found, f"wikiart/{VINCENT}")["split"] == "train"
     assert said(found, "Realism/x_y.jpg")["genre"] == "portrait"
+    assert said(found, "Realism/x_y.jpg").get("split") is None  # that is from style lists alone
     assert found.counters["list_rows"] == 13
 
 
@@ -345,6 +350,29 @@ def test_a_dry_run_counts_what_the_lists_give_and_writes_nothing(
         "rows on the other side of the split": 1,
     }
     assert tree(tmp_path) == before
+
+
+def test_labels_and_misses_of_a_long_listing_are_those_of_their_members(tmp_path: Path) -> None:
+    count = GROUP_ROWS + 10_000
+    paths = [f"w/{n % 7}/{n}.jpg" for n in range(count)]
+    rows = "".join(f"{n % 7}/{n}.jpg,{n % 3}\n" for n in range(0, count, 2))
+    files = {"style_val.csv": rows.encode(), "style_class.txt": b"0 a\n1 b\n2 c"}
+    source = Source(url="a.zip", labels=str(write_folder(tmp_path / "lists", files)))
+    store = LocalStore(str(tmp_path / "scratch"))
+    with Overlay("main", source, store) as overlay:
+        overlay.add(label_rows("main", range(count), paths, [None] * count))
+    with (
+        TableWriter(store, "t", TABLES["labels"], "all") as labels,
+        TableWriter(store, "t", TABLES["label_misses"], "all") as misses,
+    ):
+        overlay.lay(labels, misses)
+    found = [row for batch in read_table(store, labels.receipts) for row in batch.to_pylist()]
+    assert [row["entry"] for row in found] == list(range(count))
+    assert [row["style"] for row in found] == [
+        None if n % 2 else "abc"[n % 3] for n in range(count)
+    ]
+    missed = [row for batch in read_table(store, misses.receipts) for row in batch.to_pylist()]
+    assert [(row["line"], row["path"]) for row in missed] == list(enumerate(paths))[1::2]
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="shared/data is not here")
