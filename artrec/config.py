@@ -53,6 +53,12 @@ class Source(_Section):
         "{style}/{artist}_{title}",
         "Labels from the end of a member's path; split at the first of each separator.",
     )
+    labels: str = _key(
+        "",
+        "Folder of label lists under WikiArt's names: style_train.csv, style_val.csv, "
+        "style_class.txt, and the same for artist and genre.",
+        result=False,
+    )
 
 
 class StoreSettings(_Section):

@@ -124,6 +124,24 @@ _ALL = [
         key=("source", "entry"),
         sort=("source", "entry"),
     ),
+    Table(  # what the paths of members say, while label lists are laid over it; in scratch only
+        "path_labels",
+        _columns(source=pa.string(), entry=pa.int64(), path=pa.string(), **_LABELS),
+        key=("source", "entry"),
+        sort=("source", "entry"),
+    ),
+    Table(  # rows of label lists that were not used as they stand; and, as list "", members that
+        "label_misses",  # no list names, by their entry instead of a line
+        _columns(
+            source=pa.string(),
+            list=pa.string(),
+            line=pa.int64(),
+            path=pa.string(),
+            reason=pa.string(),
+        ),
+        key=("source", "list", "line"),
+        sort=("source", "list", "line"),
+    ),
     Table(  # the members that ingest has to read tonight, in the order of their slices
         "pending_members",
         _columns(

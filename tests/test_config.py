@@ -72,7 +72,7 @@ def test_layers_add_to_one_source(tmp_path: Path) -> None:
     found, origins = load(file, ["sources.main.url=/set.zip"], environment)
     assert sorted(found.sources) == ["main", "other"]
     assert found.sources["main"].model_dump() == {
-        "url": "/set.zip", "id_prefix": "m/", "template": "{artist}",
+        "url": "/set.zip", "id_prefix": "m/", "template": "{artist}", "labels": "",
     }  # fmt: skip
     assert found.sources["other"].url == "/environment.zip"
     assert origins["sources.main.url"] == "--set sources.main.url=/set.zip"
@@ -248,6 +248,7 @@ CHANGED: dict[str, str] = {
     "sources.main.url": "elsewhere.zip",
     "sources.main.id_prefix": "other/",
     "sources.main.template": "{title}",
+    "sources.main.labels": "lists",
     "store.root": "/elsewhere",
     "ingest.max_side": "64",
     "ingest.formats": "[PNG]",
@@ -271,7 +272,8 @@ CHANGED: dict[str, str] = {
 """Another value for each key."""
 
 HOW_NOT_WHAT = {
-    "sources.main.url", "store.root", "ingest.slice_bytes", "ingest.segment_bytes", "embed.batch",
+    "sources.main.url", "sources.main.labels", "store.root", "ingest.slice_bytes",
+    "ingest.segment_bytes", "embed.batch",
     "embed.slice_bytes", "embed.segment_bytes", "neighbors.block_rows",
 }  # fmt: skip
 """The keys that say how or where, and never change a row."""

@@ -31,6 +31,7 @@ PROMISED: dict[str, tuple[list[str], list[str]]] = {
         ["data", "width", "height", "format", "mode", "phash"],
     ),
     "labels": (["source", "entry"], LABELS),
+    "label_misses": (["source", "list", "line"], ["path", "reason"]),
     "ingested": (
         ["source", "raw_name", "occurrence", "bytes", "fingerprint", "recipe", "decoder"],
         ["content_sha256", "reason", "detail"],

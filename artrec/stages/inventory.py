@@ -1,4 +1,4 @@
-"""inventory: the sources' listings become the tables members and labels."""
+"""inventory: the sources' listings become the tables members, labels and label_misses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from artrec.digests import name_of
 from artrec.failpoints import reached
 from artrec.releases import Draft, Run, RunRef, StageRuns, begin_run, find_run, record_run
 from artrec.stages import RESULT_VERSIONS
-from artrec.stages.listing import Listing, list_sources
+from artrec.stages.listing import LISTED, Listing, list_sources
 
 __all__ = ["RESULT_VERSION", "draft_inputs", "listing_id", "run"]
 
@@ -33,12 +33,14 @@ def run(spark: SparkSession | None, settings: Settings, draft: Draft) -> StageRu
         found = find_run(draft.store, "inventory", name) or _write(draft, listing, begun)
         reached("inventory.run")
         log.get(stage="inventory").info("listed", run=name, **listing.counters)
+        for source, examples in listing.misses.items():
+            log.get(stage="inventory").warning("labels missed", source=source, **examples)
         ref = RunRef.of(found)
         return draft.record(
             StageRuns(
                 stage="inventory",
                 inputs=name,
-                tables={"members": [ref], "labels": [ref]},
+                tables={table: [ref] for table in LISTED},
                 counters=listing.counters,
                 seconds=time.monotonic() - begun,
                 notes={"pins": listing.pins},
@@ -58,7 +60,7 @@ def listing_id(listing: Listing) -> str:
 
 
 def _begun(listing: Listing) -> Run:
-    inputs = {table: listing.digest(table) for table in ("members", "labels")}
+    inputs = {table: listing.digest(table) for table in LISTED}
     return begin_run("inventory", RESULT_VERSION, inputs, {})
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import unicodedata
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,44 +16,56 @@ from artrec.archive import Archive, Limits, Member, Pin, open_archive
 from artrec.config import Settings, Source
 from artrec.digests import Digest, add
 from artrec.errors import ConfigError, InputError, NotFound
-from artrec.labels import Labels, PathTemplate
+from artrec.labels import PathTemplate
 from artrec.schemas import TABLES
+from artrec.stages.labelling import Overlay, label_rows, lists_of
 from artrec.storage import Store, open_store, split_url
 from artrec.tables import Receipt, TableWriter
 
-__all__ = ["Listing", "check_sources", "list_sources", "pinned_archives"]
+__all__ = ["LISTED", "Listing", "check_sources", "list_sources", "pinned_archives"]
+
+LISTED = ("members", "labels", "label_misses")
+"""The tables that a listing is made of."""
 
 _ROWS = 10_000
 
 
 @dataclass
 class Listing:
-    """Tables members and labels in a scratch Store, and what was met on the way."""
+    """Tables members, labels, label_misses in a scratch Store, and what was met on the way."""
 
     scratch: Store
     receipts: list[Receipt] = field(default_factory=list)
     pins: dict[str, dict[str, Any]] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
+    misses: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    """Source -> reason -> a few examples of rows and members that label lists do not fit."""
 
     def digest(self, table: str) -> Digest:
         return add(receipt.digest for receipt in self.receipts if receipt.table == table)
 
     def upload(self, store: Store, folder: str) -> dict[str, list[Receipt]]:
         """The files, moved into a Store; receipts by table."""
-        tables: dict[str, list[Receipt]] = {"members": [], "labels": []}
+        tables: dict[str, list[Receipt]] = {table: [] for table in LISTED}
         for receipt in self.receipts:
             path = f"{folder}/{receipt.path.removeprefix('t/')}"
             store.upload(Path(self.scratch.path_url(receipt.path)), path)
             tables[receipt.table].append(receipt.model_copy(update={"path": path}))
         return tables
 
+    def count(self, counters: Mapping[str, int]) -> None:
+        for key, value in counters.items():
+            self.counters[key] = self.counters.get(key, 0) + value
+
 
 def check_sources(settings: Settings) -> None:
     """Fail early, before Spark is started, on a source that is missing or is no archive."""
     if not any(source.url for source in settings.sources.values()):
         raise ConfigError("no source is set; name one with --set sources.main.url=PATH")
-    for name in settings.sources:
+    for name, source in settings.sources.items():
         _opened(name, settings)
+        if source.labels:
+            lists_of(name, source)
 
 
 def pinned_archives(settings: Settings, pins: dict[str, Any]) -> dict[str, Archive]:
@@ -74,45 +86,52 @@ def _opened(name: str, settings: Settings, pin: Pin | None = None) -> Archive:
 def list_sources(settings: Settings) -> Iterator[Listing]:
     """List every source, in the order of their names.
 
-    Raises InputError for a source that cannot be listed or holds no members at all.
+    Raises InputError for a source that cannot be listed or holds no members at all, and for
+    label lists that cannot be read or fit no member.
     """
     check_sources(settings)
     with tempfile.TemporaryDirectory(prefix="artrec-") as folder:
         listing = Listing(open_store(folder))
-        with (
-            TableWriter(listing.scratch, "t", TABLES["members"], "all", even_empty=True) as members,
-            TableWriter(listing.scratch, "t", TABLES["labels"], "all", even_empty=True) as labels,
-        ):
+        with ExitStack() as stack:
+            writers = {table: stack.enter_context(_writer(listing, table)) for table in LISTED}
             for name in sorted(settings.sources):
-                _list_source(name, settings, listing, members, labels)
-        listing.receipts = [*members.receipts, *labels.receipts]
+                _list_source(name, settings, listing, writers)
+        listing.receipts = [each for table in LISTED for each in writers[table].receipts]
         yield listing
 
 
+def _writer(listing: Listing, table: str) -> TableWriter:
+    return TableWriter(listing.scratch, "t", TABLES[table], "all", even_empty=True)
+
+
 def _list_source(
-    name: str, settings: Settings, listing: Listing, members: TableWriter, labels: TableWriter
+    name: str, settings: Settings, listing: Listing, writers: Mapping[str, TableWriter]
 ) -> None:
     source = settings.sources[name]
     template = PathTemplate.parse(source.template)
     archive = _opened(name, settings)
+    overlay = Overlay(name, source, listing.scratch) if source.labels else None
     try:
         count = size = 0
-        for group in _grouped(archive.members()):
-            members.write(_member_rows(name, source, group))
-            labels.write(_label_rows(name, [template.match(m.name) for m in group], group))
-            count += len(group)
-            size += sum(m.stored_bytes for m in group)
+        with overlay or nullcontext():
+            for group in _grouped(archive.members()):
+                writers["members"].write(_member_rows(name, source, group))
+                paths = [_identity(m.name) for m in group]
+                found = [template.match(m.name) for m in group]
+                rows = label_rows(name, [m.entry for m in group], paths, found)
+                overlay.add(rows) if overlay else writers["labels"].write(_without_path(rows))
+                count += len(group)
+                size += sum(m.stored_bytes for m in group)
     except NotFound as error:
         raise InputError(f"source {name}: {source.url}: {error}") from None
     if not count:
         raise InputError(f"source {name}: {source.url} holds no members: nothing to do with it")
     listing.pins[name] = asdict(archive.pin())
-    for key, value in {
-        "listed": count,
-        "listed_bytes": size,
-        "folders_skipped": archive.folders_skipped,
-    }.items():
-        listing.counters[key] = listing.counters.get(key, 0) + value
+    skipped = archive.folders_skipped
+    listing.count({"listed": count, "listed_bytes": size, "folders_skipped": skipped})
+    if overlay is not None:
+        listing.count(overlay.lay(writers["labels"], writers["label_misses"]))
+        listing.misses |= {name: overlay.examples} if overlay.examples else {}
 
 
 def _grouped(members: Iterator[Member]) -> Iterator[list[Member]]:
@@ -148,16 +167,5 @@ def _identity(name: str) -> str:
     return unicodedata.normalize("NFC", name).encode("utf-8", "backslashreplace").decode()
 
 
-def _label_rows(name: str, found: list[Labels | None], group: list[Member]) -> pa.RecordBatch:
-    labels = [each or Labels() for each in found]
-    schema = TABLES["labels"].columns
-    text = ("style", "artist", "title", "genre", "split", "license")
-    columns = {
-        "source": [name] * len(group),
-        "entry": [m.entry for m in group],
-        "year": [each.year for each in labels],
-        "extra": [list(each.extra.items()) or None for each in labels],
-        **{key: [getattr(each, key) for each in labels] for key in text},
-    }
-    arrays = [pa.array(columns[column.name], column.type) for column in schema]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+def _without_path(rows: pa.RecordBatch) -> pa.RecordBatch:
+    return rows.select(TABLES["labels"].columns.names)

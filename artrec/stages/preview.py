@@ -65,6 +65,7 @@ def _plan(
                 "members listed": listed,
                 "new": int((~np.isin(keys, before)).sum()),
                 "gone": int((~np.isin(before, keys)).sum()),
+                **_listed_labels(listing.counters),
             },
             "ingest": {"members to read": count, "bytes to read": size},
             "embed": {"pictures to encode at most": count if kept["embed"] else listed},
@@ -73,6 +74,18 @@ def _plan(
             "publish": {"releases": int(lists > 0), "neighbor rows at most": lists * k},
         },
     }
+
+
+def _listed_labels(counters: dict[str, int]) -> dict[str, int]:
+    """What label lists give, where there are any."""
+    words = {
+        "list_rows": "rows of label lists",
+        "list_misses": "rows without a member",
+        "list_ambiguous": "rows that fit several members",
+        "unlisted": "members that no list names",
+        "split_conflicts": "rows on the other side of the split",
+    }
+    return {text: counters[key] for key, text in words.items() if key in counters}
 
 
 def _kept(settings: Settings, release: Release | None, listing: Listing) -> dict[str, bool]:

@@ -1,4 +1,4 @@
-"""Labels: the facts of WikiArt's names, and laws that hold for any name."""
+"""Templates and names: the facts of WikiArt's names, and laws that hold for any name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from artrec.errors import ConfigError
 from artrec.labels import Labels, PathTemplate, readable, repair, year_of
 
 WIKIART = PathTemplate.parse("{style}/{artist}_{title}")
-PAINTINGS = Path(__file__).parents[1].parent / "shared" / "data" / "paintings.zip"
+PAINTINGS = Path(__file__).parents[2].parent / "shared" / "data" / "paintings.zip"
 
 slugs = st.text("abcxyz019-.()", min_size=1).filter(lambda s: not s.startswith("."))
 cased_letters = st.sampled_from("abcz-.09àáâãäåçèéêëíîïñóôõöøúûüýþÿœšžčćłńőřşğıάλφивян")

@@ -1,10 +1,8 @@
-"""Labels from the path of a member: path templates, years, and damaged names made readable.
+"""Path templates: labels from the end of a member's path.
 
 A template such as ``{style}/{artist}_{title}`` is laid over the end of a member's path. Labels
 hold *slugs*: the words of the file name as they stand there (``the-starry-night-1889``), artist
 and title repaired where an accent was damaged, style as the folder is called (``Art_Nouveau``).
-``readable`` turns a slug into words for people. None of this is ever a key: a picture is found
-by its path and its bytes, and both stay as they are.
 """
 
 from __future__ import annotations
@@ -14,23 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from artrec.errors import ConfigError
+from artrec.labels.names import EXTENSION, YEAR, repair, year_of
 
-__all__ = ["Labels", "PathTemplate", "readable", "repair", "year_of"]
+__all__ = ["Labels", "PathTemplate"]
 
 FIELDS = ("style", "artist", "title", "year", "genre", "split", "license")
-YEAR = "(?:1[0-9]{3}|20[0-9]{2}|2100)"
 
 _EXTRA = re.compile(r"extra\.[A-Za-z_][A-Za-z0-9_-]*")
-# A suffix without a letter in front is part of the name: "opus-1.25" has no extension.
-_EXTENSION = re.compile(r"(?<=[^/])\.[A-Za-z][A-Za-z0-9]{0,4}\Z")
-_TRAILING_YEAR = re.compile(rf"(?:\A|[- ])({YEAR})(?:-[0-9]{{1,2}})?(?:\([0-9]+\))?\Z")
-_SEPARATORS = re.compile(r"[-_\s]+")
-# One character of UTF-8 as Latin-1 shows it: a lead, then bytes that have no letter case.
-_MOJIBAKE = re.compile(
-    "[\xf0-\xf4][\x80-\xbf]{3}"
-    "|[\xe0-\xef][\x80-\xbf]{2}"
-    "|[\xc2-\xc5\xce-\xd1\xe2-\xe5\xee-\xf1][\x80-\xbf]"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +65,7 @@ class PathTemplate:
         Without a ``{year}`` of its own, the year is the one that ends the title.
         """
         folders = self.text.count("/") + 1
-        stem = _EXTENSION.sub("", name)
+        stem = EXTENSION.sub("", name)
         found = self.pattern.fullmatch("/".join(stem.split("/")[-folders:]))
         return None if found is None else self._labels(found.groups())
 
@@ -94,44 +82,6 @@ class PathTemplate:
             license=known.get("license"),
             extra={k.removeprefix("extra."): v for k, v in known.items() if k.startswith("extra.")},
         )
-
-
-def repair(text: str) -> str:
-    """Undo UTF-8 that was read as Latin-1 and then lower-cased: ``joaquã\\u00adn`` is joaquín.
-
-    For display only. The whole text is repaired, or it comes back unchanged: when one character
-    outside ASCII does not fit such damage (``joão``, ``«irmã»``), the text counts as sound.
-    Lower-casing moves the lead bytes C2-DE to E2-FE and leaves all others, so the number of
-    bytes behind a lead tells which one it was. Of the two-byte leads those of Latin, Greek and
-    Cyrillic letters are looked for; a genuine word hardly holds one before a sign like ``©``.
-    """
-    if text.isascii() or not _MOJIBAKE.sub("", text).isascii():
-        return text
-    raised = _MOJIBAKE.sub(_raise_lead, text)
-    try:
-        repaired = raised.encode("latin-1").decode("utf-8")
-    except UnicodeError:
-        return text
-    return text if re.search("[\x80-\x9f]", repaired) else repaired
-
-
-def year_of(title: str) -> int | None:
-    """The year that ends a title slug, from 1000 to 2100.
-
-    A counter may follow it: ``-1889``, ``-1889-2`` and ``-1889(1)`` are all 1889. Of a range
-    (``1912-1913``) it is the later year. A title that ends in such a number for another reason
-    cannot be told apart.
-    """
-    found = _TRAILING_YEAR.search(title)
-    return int(found[1]) if found else None
-
-
-def readable(slug: str) -> str:
-    """A slug as words: ``the-starry-night-1889`` is "the starry night 1889".
-
-    No capitals are invented: which words of a name take one is not in the slug.
-    """
-    return _SEPARATORS.sub(" ", slug).strip()
 
 
 def _cut(text: str) -> tuple[list[str], list[str]]:
@@ -164,7 +114,7 @@ def _check_literals(text: str, literals: list[str], fields: list[str]) -> None:
             )
     if text.startswith("/") or text.endswith("/") or "//" in text:
         raise ConfigError(f"path template {text!r}: a folder in it has no name")
-    if _EXTENSION.search(f"x{literals[-1]}"):
+    if EXTENSION.search(f"x{literals[-1]}"):
         raise ConfigError(
             f"path template {text!r}: names are matched without their extension; "
             f"leave {literals[-1]!r} out"
@@ -185,11 +135,3 @@ def _compile(literals: list[str], fields: list[str]) -> re.Pattern[str]:
         pattern += f"({YEAR})" if name == "year" else f"((?:(?!{stop})[^/])+)"
         pattern += literal
     return re.compile(pattern)
-
-
-def _raise_lead(found: re.Match[str]) -> str:
-    """Of a two-byte character, the lead before lower-casing; longer ones have none to raise."""
-    text = found[0]
-    if len(text) > 2 or text[0] < "\xe0":
-        return text
-    return chr(ord(text[0]) - 0x20) + text[1]
