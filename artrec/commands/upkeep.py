@@ -16,7 +16,7 @@ from artrec.commands.stores import store_of
 from artrec.config import Settings, load
 from artrec.errors import UsageError
 from artrec.releases import Lease, abandon, holding, read_base, rollback
-from artrec.releases.sweep import Rules, Sweep, carry_out, plan_sweep
+from artrec.releases.sweep import Rules, Sweep, carry_out, give_up, plan_sweep
 from artrec.storage import Store, open_store
 
 __all__ = ["Wanted", "show_abandoned", "show_rollback", "show_sweep"]
@@ -69,8 +69,10 @@ def show_sweep(root: str | None, wanted: Wanted, json: bool) -> None:
         _tell(store, plan_sweep(store, rules, datetime.now(UTC)), done=False, json=json)
         return
     with _writing(store, "artrec sweep", settings) as lease:
+        if wanted.abandon:
+            give_up(store, lease)
         plan = plan_sweep(store, rules, lease.renewed)
-        carry_out(store, plan, rules, lease)
+        carry_out(store, plan, lease)
     _tell(store, plan, done=True, json=json)
 
 
@@ -79,7 +81,7 @@ def _rules(settings: Settings, wanted: Wanted) -> Rules:
     return Rules(
         keep=wanted.keep or settings.store.keep_releases,
         age=max(youngest, timedelta(days=wanted.older_than)),
-        give_up=wanted.abandon,
+        open_drafts=not wanted.abandon,
         used=frozenset({settings.encoder.id}) if wanted.encoders else None,
     )
 

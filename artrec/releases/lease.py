@@ -198,7 +198,7 @@ class Lease:
                         f"{self._state.period:g} s, so another run may have taken it; nothing was "
                         f"published, run the same command again ({error})"
                     ) from error
-            self._stop.wait(self._state.period / 20)
+            self._stop.wait(min(1.0, self._state.period / 20))
 
     def release(self) -> None:
         """Give it back; nobody has to wait then. Errors are only told."""

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 from artrec.errors import NotFound, StoreFormatError
@@ -23,7 +24,7 @@ from artrec.releases.published import Base, Release, read_base, read_pointer
 from artrec.releases.runs import Run, read_document
 from artrec.storage import Entry, Store, Unfinished
 
-__all__ = ["KINDS", "Rules", "Sweep", "carry_out", "plan_sweep"]
+__all__ = ["KINDS", "Rules", "Sweep", "carry_out", "give_up", "plan_sweep"]
 
 KINDS = ("releases", "drafts", "runs", "files", "orphans", "encoders", "unfinished")
 """What is removed, in this order. ``files`` are those that a removed run lists, ``orphans`` those
@@ -36,13 +37,13 @@ NOT_RECORDS = ("draft.json", "outcome.json", "gates.json", "abandoned.json")
 class Rules:
     """What is kept: the newest ``keep`` releases, and all that is younger than ``age``.
 
-    ``used`` are encoders that the settings name; None keeps all encoders. ``give_up`` treats open
-    drafts as abandoned.
+    ``used`` are encoders that the settings name; None keeps all encoders. ``open_drafts`` keeps
+    those too.
     """
 
     keep: int
     age: timedelta
-    give_up: bool = False
+    open_drafts: bool = True
     used: frozenset[str] | None = None
 
 
@@ -64,14 +65,14 @@ def plan_sweep(store: Store, rules: Rules, now: datetime) -> Sweep:
     base = read_base(store)
     before = now - rules.age
     releases = _kept_releases(store, base, rules.keep)
-    opened = [] if rules.give_up else [head.release_id for head in open_heads(store, base)]
+    opened = [head.release_id for head in open_heads(store, base)] if rules.open_drafts else []
     plan = Sweep(kept=[each.release_id for each in releases], open=opened)
 
     def doom(kind: str, entries: Iterable[Entry]) -> None:
         plan.doomed[kind] += [entry for entry in entries if entry.modified < before]
 
     doom("releases", _documents(store, plan))
-    doom("drafts", _drafts(store, plan))
+    plan.doomed["drafts"] += _drafts(store, plan, before)
     needed = {path for each in releases for path in _runs_in(each.model_dump(mode="json"))}
     needed.update(path for name in opened for path in _runs_of_draft(store, name))
     _plan_runs(store, plan, needed, before)
@@ -84,13 +85,16 @@ def plan_sweep(store: Store, rules: Rules, now: datetime) -> Sweep:
     return plan
 
 
-def carry_out(store: Store, plan: Sweep, rules: Rules, lease: Lease) -> None:
+def give_up(store: Store, lease: Lease) -> None:
+    """Abandon every open draft."""
+    base = read_base(store)
+    for head in open_heads(store, base):
+        lease.confirm()
+        abandon(store, head.release_id, base)
+
+
+def carry_out(store: Store, plan: Sweep, lease: Lease) -> None:
     """Remove what was planned, as long as the lease is held: Superseded (8) otherwise."""
-    if rules.give_up:
-        base = read_base(store)
-        for head in open_heads(store, base):
-            lease.confirm()
-            abandon(store, head.release_id, base)
     for kind in KINDS:
         for entry in plan.doomed[kind]:
             lease.confirm(within=lease.period / 6)
@@ -126,14 +130,17 @@ def _documents(store: Store, plan: Sweep) -> list[Entry]:
     return sorted(entries, key=lambda entry: (not entry.path.endswith(".json"), entry.path))
 
 
-def _drafts(store: Store, plan: Sweep) -> Iterator[Entry]:
+def _drafts(store: Store, plan: Sweep, before: datetime) -> Iterator[Entry]:
     """What lies in the folders of drafts that are neither open nor those of a kept release.
 
-    The head of a draft sorts before the records of its stages.
+    A folder goes as a whole, its head first; word that it is abandoned does not make it young.
     """
     kept = {*plan.kept, *plan.open}
-    entries = [entry for entry in store.list("drafts") if entry.path.split("/")[1] not in kept]
-    yield from sorted(entries, key=lambda entry: not entry.path.endswith("/draft.json"))
+    for name, folder in groupby(store.list("drafts"), key=lambda entry: entry.path.split("/")[1]):
+        entries = sorted(folder, key=lambda entry: not entry.path.endswith("/draft.json"))
+        young = (e for e in entries if e.modified >= before)
+        if name not in kept and all(e.path.endswith("/abandoned.json") for e in young):
+            yield from entries
 
 
 def _runs_of_draft(store: Store, name: str) -> Iterator[str]:
