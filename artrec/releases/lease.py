@@ -64,7 +64,7 @@ class LeaseState(Document):
 
 
 class Bid:
-    """A writer that asks for the lease of a store, one look after the other."""
+    """A writer that asks for the lease of a store, one look after the other, until it has it."""
 
     def __init__(self, store: Store, work: str, period: float, now: Clock = time.monotonic) -> None:
         self._store, self._now = store, now

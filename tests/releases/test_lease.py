@@ -381,6 +381,7 @@ class Writers(RuleBasedStateMachine):
         self.holder: Lease | None = None
         self.heard = 0.0
         self.watched: dict[int, float] = {}
+        self.served: set[int] = set()
 
     def teardown(self) -> None:
         self.folder.cleanup()
@@ -395,6 +396,8 @@ class Writers(RuleBasedStateMachine):
 
     @rule(target=leases, one=bids)
     def looks(self, one: Bid) -> object:
+        if id(one) in self.served:
+            return multiple()
         try:
             lease = one.look()
         except Superseded:
@@ -408,6 +411,7 @@ class Writers(RuleBasedStateMachine):
         if self.holder is not None:
             assert self.time.now - self.heard > PERIOD, "taken from a living holder"
         self.holder, self.heard = lease, self.time.now
+        self.served.add(id(one))
         return lease
 
     @rule(lease=leases)
