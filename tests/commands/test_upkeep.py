@@ -1,4 +1,4 @@
-"""artrec rollback, sweep, releases abandon|diff, and drafts in the list: what is said, which code."""
+"""artrec rollback, sweep, releases abandon and diff, and drafts in the list."""
 
 from __future__ import annotations
 
