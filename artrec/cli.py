@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from artrec import __version__
-from artrec.commands import files, lookup, releases, sample, settings
+from artrec.commands import differences, files, lookup, releases, sample, settings, upkeep
 from artrec.commands.show import plain
 from artrec.errors import ArtrecError
 from artrec.stages import NAMES
@@ -28,7 +28,7 @@ Picture archives in; embeddings, a catalog and exact neighbor tables out.
 app = typer.Typer(
     help=EXAMPLES, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
-releases_app = typer.Typer(help="List, show and verify releases.", no_args_is_help=True)
+releases_app = typer.Typer(help="List, show, verify and compare releases.", no_args_is_help=True)
 config_app = typer.Typer(help="The settings.", no_args_is_help=True)
 app.add_typer(releases_app, name="releases")
 app.add_typer(config_app, name="config")
@@ -79,10 +79,70 @@ def sample_command(
     sample.show(out, images, seed, broken)
 
 
+@app.command("rollback")
+def rollback_command(
+    release: Annotated[
+        str | None, typer.Argument(help="Its name; else the one before the current one.")
+    ] = None,
+    root: Root = None,
+    json: Json = False,
+) -> None:
+    """Make an older release current again, by one swap."""
+    upkeep.show_rollback(root, release, json)
+
+
+@app.command("sweep")
+def sweep_command(
+    root: Root = None,
+    config: Config = None,
+    keep: Annotated[
+        int | None, typer.Option(min=1, help="Releases to keep; else store.keep_releases.")
+    ] = None,
+    older_than: Annotated[
+        float, typer.Option(min=0, metavar="DAYS", help="Only what is older than that.")
+    ] = 0,
+    abandon: Annotated[bool, typer.Option("--abandon", help="Open drafts too.")] = False,
+    encoders: Annotated[
+        bool, typer.Option("--encoders", help="Encoders too that nothing kept uses.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it; else it is only told.")] = False,
+    json: Json = False,
+) -> None:
+    """Remove what no kept release and no open draft needs; without --yes only say what that is."""
+    wanted = upkeep.Wanted(config, keep, older_than, abandon, encoders, yes)
+    upkeep.show_sweep(root, wanted, json)
+
+
 @releases_app.command("list")
-def releases_list(root: Root = None, json: Json = False) -> None:
-    """All releases, the current one marked."""
-    releases.show_list(root, json)
+def releases_list(
+    root: Root = None,
+    drafts: Annotated[bool, typer.Option("--drafts", help="Drafts instead of releases.")] = False,
+    json: Json = False,
+) -> None:
+    """All releases, the current one marked; or all drafts, the open ones marked."""
+    if drafts:
+        releases.show_drafts(root, json)
+    else:
+        releases.show_list(root, json)
+
+
+@releases_app.command("diff")
+def releases_diff(
+    one: Annotated[str, typer.Argument(metavar="A", help="A release.")],
+    other: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    root: Root = None,
+    json: Json = False,
+) -> None:
+    """What differs between two releases: settings, counts, images, neighbor lists."""
+    differences.show(root, one, other, json)
+
+
+@releases_app.command("abandon")
+def releases_abandon(
+    draft: Annotated[str, typer.Argument(help="The name of an open draft.")], root: Root = None
+) -> None:
+    """Give an open draft up: no night goes on with it, and sweep may remove it."""
+    upkeep.show_abandoned(root, draft)
 
 
 @releases_app.command("show")

@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -66,6 +74,20 @@ class StoreSettings(_Section):
 
     root: str = _key(
         "./artrec-out", "Root of the store, for runs, drafts and releases.", result=False
+    )
+    lease_seconds: PositiveFloat = _key(
+        60.0,
+        "A writer that has not renewed its lease for so long is taken for dead; it renews three "
+        "times as often.",
+        result=False,
+    )
+    keep_releases: PositiveInt = _key(
+        7,
+        "Releases that sweep keeps, the newest; the current and its previous one always.",
+        result=False,
+    )
+    sweep_seconds: int = _key(
+        3600, "What was written in the last so many seconds is never swept.", result=False, ge=0
     )
 
 

@@ -34,8 +34,12 @@ POINTS = (
     "publish.release",
     "publish.views",
     "publish.current",
+    "rollback.current",
+    "sweep.delete",
 )
-"""In the order of a night; ``*.tasks`` and ``*.segment`` are reached once for each segment."""
+"""In the order of a night; ``*.tasks`` and ``*.segment`` are reached once for each segment. The
+last ones are no night's: ``rollback.*``, and ``sweep.*`` before each removal.
+"""
 
 _seen: Counter[str] = Counter()
 

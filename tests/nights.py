@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from artrec.config import Settings, load
 from artrec.releases import Draft, Run, RunRef, StageRuns, record_run
+from artrec.releases.lease import LEASE
 from artrec.schemas import TABLES
 from artrec.stages.session import Options, execute
 from artrec.storage import open_store
@@ -238,11 +239,15 @@ def _rows(files: list[Path], columns: list[str] | None) -> list[dict[str, Any]]:
 
 
 def tree(root: Path) -> dict[str, tuple[int, str]]:
-    """Every path below ``root``, folders too, with its time and the hash of its bytes."""
+    """Every path below ``root``, folders too, with its time and the hash of its bytes.
+
+    All but the lease, which every job writes that may have something to do.
+    """
     return {
         str(path.relative_to(root)): (
             path.stat().st_mtime_ns if path.is_file() else 0,
             hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "",
         )
         for path in root.rglob("*")
+        if path != root / LEASE
     }

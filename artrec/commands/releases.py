@@ -1,20 +1,29 @@
-"""artrec releases: list, show, verify."""
+"""artrec releases: list (also of drafts), show, verify."""
 
 from __future__ import annotations
 
 from artrec.commands.show import as_json, grid
 from artrec.commands.stores import store_of
 from artrec.errors import UsageError
-from artrec.releases import Release, list_releases, read_base, read_release
+from artrec.releases import (
+    Release,
+    all_heads,
+    draft_state,
+    list_releases,
+    open_heads,
+    read_base,
+    read_release,
+)
 from artrec.releases.verify import verify
 
-__all__ = ["show_list", "show_one", "show_verified"]
+__all__ = ["show_drafts", "show_list", "show_one", "show_verified"]
 
 
 def show_list(root: str | None, json: bool) -> None:
     """All releases of a store, one line each."""
     store = store_of(root)
-    current = read_base(store).release_id
+    base = read_base(store)
+    current = base.release_id
     found = [read_release(store, name) for name in list_releases(store)]
     rows = [
         {
@@ -34,6 +43,30 @@ def show_list(root: str | None, json: bool) -> None:
         raise UsageError(f"{store.url}: no release has been published here")
     else:
         grid(list(rows[0]), [_shown(row) for row in rows])
+        drafts = ", ".join(head.release_id for head in open_heads(store, base))
+        if drafts:
+            print(f"open drafts: {drafts} (artrec releases list --drafts)")
+
+
+def show_drafts(root: str | None, json: bool) -> None:
+    """All drafts of a store, with what may become of them."""
+    store = store_of(root)
+    base = read_base(store)
+    rows = [
+        {
+            "draft": head.release_id,
+            "state": draft_state(store, head, base),
+            "begun": f"{head.begun:%Y-%m-%d %H:%M} UTC",
+            "on": head.base_release,
+        }
+        for head in sorted(all_heads(store), key=lambda head: head.begun)
+    ]
+    if json:
+        as_json(rows)
+    elif not rows:
+        print(f"{store.url}: no drafts")
+    else:
+        grid(list(rows[0]), [[value or "" for value in row.values()] for row in rows])
 
 
 def _shown(row: dict[str, object]) -> list[object]:

@@ -5,7 +5,9 @@ swap of CURRENT last; readers open only what a release lists. So nothing half-wr
 and whatever was finished is found again by its name.
 """
 
-from artrec.releases.drafts import Draft, DraftHead, Outcome
+from artrec.releases.drafts import Draft
+from artrec.releases.heads import DraftHead, Outcome, abandon, all_heads, draft_state, open_heads
+from artrec.releases.lease import Lease, holding
 from artrec.releases.published import (
     Base,
     Current,
@@ -22,6 +24,7 @@ from artrec.releases.published import (
     read_release,
     table_receipts,
 )
+from artrec.releases.rollback import rollback
 from artrec.releases.runs import (
     FORMAT,
     Artifact,
@@ -49,25 +52,32 @@ __all__ = [
     "FORMAT",
     "GateReport",
     "GateResult",
+    "Lease",
     "Outcome",
     "Release",
     "Run",
     "RunRef",
     "StageRuns",
+    "abandon",
+    "all_heads",
     "artifacts_of",
     "begin_run",
     "current_release",
     "digest_of",
+    "draft_state",
     "duckdb_views",
     "find_run",
+    "holding",
     "iter_runs",
     "list_releases",
+    "open_heads",
     "publish",
     "read_base",
     "read_document",
     "read_release",
     "receipts_of",
     "record_run",
+    "rollback",
     "run_id",
     "table_receipts",
     "upload_artifact",

@@ -3,43 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from artrec.errors import ConditionFailed, NotFound, ReleaseConflict, UsageError
+from artrec.errors import ConditionFailed, NotFound, ReleaseConflict, Superseded, UsageError
 from artrec.failpoints import reached
+from artrec.releases.heads import DraftHead, Outcome, is_abandoned, open_heads, read_head
+from artrec.releases.lease import Lease
 from artrec.releases.published import Base, Release, StageRuns, read_base
 from artrec.releases.runs import Document, RunRef, attempt_name, create, read_document
 from artrec.storage import Store
 
 __all__ = ["Draft", "DraftHead", "Outcome"]
-
-
-CLOCK_STEP = timedelta(seconds=2)
-"""Stores round the times of their objects; all are of the store's own clock."""
-
-
-class DraftHead(Document):
-    """What a draft was begun with; a later attempt goes on only with the same."""
-
-    release_id: str
-    inputs: str
-    base_release: str | None
-    base_etag: str | None
-    begun: datetime
-
-
-class Outcome(Document):
-    """How a job ended, for those who cannot see its exit code.
-
-    ``status`` is done (a stage), published, unchanged (nothing to publish), or failed.
-    """
-
-    status: str
-    exit_code: int
-    message: str
-    release_id: str
-    current: str | None
-    ended: datetime
 
 
 class Draft:
@@ -51,6 +25,7 @@ class Draft:
     def __init__(self, store: Store, base: Base, name: str | None) -> None:
         self.store, self.base, self.name = store, base, name
         self.attempt = attempt_name()
+        self.lease: Lease | None = None
         self.head: DraftHead | None = None
         self._written = False
         self._stages: dict[str, StageRuns] = {}
@@ -66,7 +41,7 @@ class Draft:
     def reopen(cls, store: Store, name: str | None) -> Draft | None:
         """The draft of that name, or the open one; None if nothing is open."""
         draft = cls.begin(store, name)
-        heads = [draft._read_head(name)] if name else draft._open_heads()
+        heads = [read_head(store, name)] if name else open_heads(store, draft.base)
         found = [head for head in heads if head is not None]
         if name and not found:
             raise UsageError(
@@ -80,6 +55,16 @@ class Draft:
         draft._check_base(found[0])
         draft.head, draft._written = found[0], True
         return draft
+
+    def guard(self, lease: Lease) -> Draft:
+        """From here on this draft is written only while the lease is held, under its name."""
+        self.lease, self.attempt = lease, lease.holder
+        return self
+
+    def confirm(self) -> None:
+        """Go on only as the one writer of the store: Superseded (8) where the lease is lost."""
+        if self.lease is not None:
+            self.lease.confirm()
 
     @property
     def release_id(self) -> str:
@@ -110,9 +95,9 @@ class Draft:
             return
         name = self.name and self._explicit(self.name, inputs)
         if name is None:
-            same = (h for h in self._open_heads() if h.inputs == inputs)
+            same = (h for h in open_heads(self.store, self.base) if h.inputs == inputs)
             name = next((head.release_id for head in same), None) or self._candidate(inputs)
-        found = self._read_head(name)
+        found = read_head(self.store, name)
         self._written = found is not None and self._is_mine(found, inputs)
         self.head = (
             found
@@ -171,6 +156,7 @@ class Draft:
         before = self.stage(runs.stage) if self._written else None
         self._stages[runs.stage] = runs
         if self._written and before != runs:
+            self.confirm()
             self._replace(f"{runs.stage}.json", runs)
         return runs
 
@@ -185,13 +171,23 @@ class Draft:
     def finish(self, outcome: Outcome) -> None:
         """Leave word of how the job ended; the latest attempt's word counts.
 
-        An attempt that never held its name leaves other attempts' word alone.
+        An attempt that never held its name, or has lost its lease, leaves other attempts' word
+        alone.
         """
         name = outcome.release_id
-        if self.head is None and (self._read_head(name) or self._release_inputs(name)):
+        if self._is_superseded() or (
+            self.head is None and (read_head(self.store, name) or self._release_inputs(name))
+        ):
             self.store.write(f"drafts/{self.attempt}/outcome.json", outcome.to_bytes())
         else:
             self._replace("outcome.json", outcome)
+
+    def _is_superseded(self) -> bool:
+        try:
+            self.confirm()
+        except Superseded:
+            return True
+        return False
 
     def _is_new(self) -> bool:
         """Whether this draft has other inputs than the current release."""
@@ -207,6 +203,7 @@ class Draft:
         if self._written:
             return
         assert self.head is not None, "hold() comes before any work"
+        self.confirm()
         if self._taken(self.head.release_id, self.head.inputs):
             if self.name is not None:
                 raise ReleaseConflict(self._held_by_others(self.name))
@@ -241,7 +238,7 @@ class Draft:
         return f"drafts/{self.release_id}/{name}"
 
     def _explicit(self, name: str, inputs: str) -> str:
-        head = self._read_head(name)
+        head = read_head(self.store, name)
         if self._release_inputs(name) is not None:
             if self.base.release_id == name and self._release_inputs(name) == inputs:
                 return name
@@ -260,11 +257,19 @@ class Draft:
         )
 
     def _check_base(self, head: DraftHead) -> None:
-        if head.base_etag != self.base.etag and self.base.release_id != head.release_id:
+        name = head.release_id
+        if is_abandoned(self.store, name):
             raise ReleaseConflict(
-                f"draft {head.release_id} was begun on {head.base_release or 'an empty store'}, "
-                f"but {self.base.release_id or 'nothing'} is current now; begin a new one with "
-                "another --release"
+                f"draft {name} was abandoned; begin a new one with another --release"
+            )
+        if head.base_etag != self.base.etag and self.base.release_id != name:
+            now = self.base.release_id
+            found = f"{now or 'nothing'} is current now"
+            if head.base_release == now:
+                found = "CURRENT was changed since, as by a rollback"
+            raise ReleaseConflict(
+                f"draft {name} was begun on {head.base_release or 'an empty store'}, but {found}; "
+                "begin a new one with another --release"
             )
 
     def _candidate(self, inputs: str) -> str:
@@ -278,39 +283,14 @@ class Draft:
         return next(name for name in names if not self._taken(name, inputs))
 
     def _taken(self, name: str, inputs: str) -> bool:
-        head = self._read_head(name)
+        head = read_head(self.store, name)
         if head is not None and self._is_mine(head, inputs):
             return False
         return head is not None or self._release_inputs(name) is not None
 
     def _is_mine(self, head: DraftHead, inputs: str) -> bool:
-        return head.inputs == inputs and head.base_etag == self.base.etag
-
-    def _read_head(self, name: str) -> DraftHead | None:
-        try:
-            return read_document(self.store, f"drafts/{name}/draft.json", DraftHead)
-        except NotFound:
-            return None
-
-    def _open_heads(self) -> list[DraftHead]:
-        """Drafts that could still become the next release: none is older than CURRENT."""
-        since = self.base.modified
-        paths = [
-            entry.path
-            for entry in self.store.list("drafts")
-            if entry.path.endswith("/draft.json")
-            and (since is None or entry.modified >= since - CLOCK_STEP)
-        ]
-        heads = [read_document(self.store, path, DraftHead) for path in paths]
-        live = (head for head in heads if head.base_etag == self.base.etag)
-        return [head for head in live if self._status(head) != "unchanged"]
-
-    def _status(self, head: DraftHead) -> str | None:
-        try:
-            path = f"drafts/{head.release_id}/outcome.json"
-            return read_document(self.store, path, Outcome).status
-        except NotFound:
-            return None
+        same = head.inputs == inputs and head.base_etag == self.base.etag
+        return same and not is_abandoned(self.store, head.release_id)
 
     def _release_inputs(self, name: str) -> str | None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +24,7 @@ from artrec.releases.runs import (
     receipts_of,
 )
 from artrec.schemas import PUBLISHED
-from artrec.storage import Store
+from artrec.storage import Entry, Store
 from artrec.tables import Receipt
 
 __all__ = [
@@ -39,8 +39,10 @@ __all__ = [
     "duckdb_views",
     "iter_runs",
     "list_releases",
+    "point_to",
     "publish",
     "read_base",
+    "read_pointer",
     "read_release",
     "table_receipts",
 ]
@@ -112,11 +114,17 @@ class Release(Document):
 
 
 class Current(Document):
-    """The pointer that readers follow; ``sha256`` is that of the release's JSON."""
+    """The pointer that readers follow; ``sha256`` is that of the release's JSON.
+
+    ``previous`` is what the release was made on, also after a rollback: going back twice is two
+    releases back. ``swaps`` counts all swaps, so that no two states of a store are equal, and a
+    night that began before a rollback and its undoing is refused wherever an ETag is a checksum.
+    """
 
     release: str
     previous: str | None
     sha256: str
+    swaps: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,23 +134,33 @@ class Base:
     release: Release | None
     etag: str | None
     modified: datetime | None = None
+    swaps: int = 0
 
     @property
     def release_id(self) -> str | None:
         return self.release.release_id if self.release else None
 
 
+def read_pointer(store: Store) -> tuple[Current, Entry] | None:
+    """CURRENT as it stands, and what the store says of it; None in an empty store."""
+    while True:
+        try:
+            entry = store.stat(CURRENT)
+            data = store.read(CURRENT, etag=entry.etag)
+        except NotFound:
+            return None
+        except ConditionFailed:  # swapped between the two calls
+            continue
+        return parse_document(data, f"{store.url}/{CURRENT}", Current), entry
+
+
 def read_base(store: Store) -> Base:
     """What is current now; an empty store has neither release nor ETag."""
-    try:
-        entry = store.stat(CURRENT)
-        etag = entry.etag
-        current = parse_document(store.read(CURRENT, etag=etag), f"{store.url}/{CURRENT}", Current)
-    except NotFound:
+    found = read_pointer(store)
+    if found is None:
         return Base(None, None)
-    except ConditionFailed:  # swapped between the two calls
-        return read_base(store)
-    return Base(_checked_release(store, current), etag, entry.modified)
+    current, entry = found
+    return Base(_checked_release(store, current), entry.etag, entry.modified, current.swaps)
 
 
 def _checked_release(store: Store, current: Current) -> Release:
@@ -195,11 +213,14 @@ def table_receipts(store: Store, release: Release, table: str) -> list[Receipt]:
     return receipts_of(store, refs, table)
 
 
-def publish(store: Store, release: Release, base: Base) -> Release:
+def publish(
+    store: Store, release: Release, base: Base, confirm: Callable[[], None] = lambda: None
+) -> Release:
     """Write the release and its views, then swap CURRENT against the state the draft began from.
 
     A release of that name from an interrupted attempt is adopted if it names the same runs.
-    Raises Superseded when CURRENT changed meanwhile; nothing that readers see has changed then.
+    ``confirm`` is called right before the swap and stops it by raising. Raises Superseded when
+    CURRENT changed meanwhile; nothing that readers see has changed then.
     """
     if not create(store, release.path, release):
         found = read_document(store, release.path, Release)
@@ -209,10 +230,22 @@ def publish(store: Store, release: Release, base: Base) -> Release:
     reached("publish.release")
     _create_views(store, release)
     reached("publish.views")
-    sha256 = hashlib.sha256(store.read(release.path)).hexdigest()
-    current = Current(release=release.release_id, previous=base.release_id, sha256=sha256)
-    _swap(store, current, base)
+    confirm()
+    point_to(store, release, base)
     return release
+
+
+def point_to(store: Store, release: Release, base: Base) -> Current:
+    """Swap CURRENT to a release of the store; Superseded if it is not as in ``base`` any more."""
+    sha256 = hashlib.sha256(store.read(release.path)).hexdigest()
+    current = Current(
+        release=release.release_id,
+        previous=release.previous,
+        sha256=sha256,
+        swaps=base.swaps + 1,
+    )
+    _swap(store, current, base)
+    return current
 
 
 def _runs(release: Release) -> dict[str, dict[str, list[str]]]:

@@ -67,7 +67,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
         gates=gates,
         counts=counts,
     )
-    published = publish(draft.store, release, draft.base)
+    published = publish(draft.store, release, draft.base, draft.confirm)
     reached("publish.current")
     log.get(stage="publish").info("published", release=published.release_id, **counts)
     notes = {"status": "published", "release": published.release_id}

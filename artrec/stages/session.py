@@ -12,7 +12,7 @@ import pkgutil
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,10 +22,10 @@ import typer
 from artrec import log
 from artrec.config import Settings, load
 from artrec.errors import ArtrecError, ReleaseConflict
-from artrec.releases import Draft, Outcome, StageRuns, read_base
+from artrec.releases import Draft, Outcome, StageRuns, holding, read_base
 from artrec.stages.ending import explain, heed_signals, stop_spark, stoppable
 from artrec.stages.listing import check_sources
-from artrec.storage import open_store
+from artrec.storage import Store, open_store
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -119,9 +119,9 @@ def execute(name: str, options: Options) -> int:
     """Run a stage and return the exit code; every error ends as one sentence and its code."""
     log.setup(options.verbosity)
     draft: list[Draft] = []
-    with stoppable():
+    with stoppable(), ExitStack() as lease:  # given back last, when the outcome is written
         try:
-            status, code = _execute(name, options, draft)
+            status, code = _execute(name, options, draft, lease)
         except BaseException as error:
             status, code = explain(error, options.debug)
         if draft and not options.dry_run:
@@ -129,7 +129,7 @@ def execute(name: str, options: Options) -> int:
     return code
 
 
-def _execute(name: str, options: Options, holder: list[Draft]) -> tuple[str, int]:
+def _execute(name: str, options: Options, holder: list[Draft], held: ExitStack) -> tuple[str, int]:
     settings, _ = load(options.config, options.assignments)
     store = open_store(settings.store.root)
     if options.dry_run:
@@ -137,14 +137,15 @@ def _execute(name: str, options: Options, holder: list[Draft]) -> tuple[str, int
 
         preview(name, settings, options)
         return "previewed", 0
-    if name in BEGIN:
-        draft: Draft | None = Draft.begin(store, options.release)
-    else:
-        draft = Draft.reopen(store, options.release)
-        if draft is not None:
-            _check_settings(draft, settings)
-    if draft is None:
+    if _open_draft(name, options, store) is None:  # nothing to write, so nothing is held
         return _nothing_open(name, settings)
+    lease = held.enter_context(holding(store, f"artrec {name}", settings.store.lease_seconds))
+    draft = _open_draft(name, options, store)
+    if draft is None:  # the writer that was waited for has published it
+        return _nothing_open(name, settings)
+    draft.guard(lease)
+    if name not in BEGIN:
+        _check_settings(draft, settings)
     holder.append(draft)
     if name in BEGIN:
         check_sources(settings)
@@ -160,6 +161,12 @@ def _execute(name: str, options: Options, holder: list[Draft]) -> tuple[str, int
     from artrec.stages.account import show
 
     return show(name, settings, draft, result, started, options.as_json), 0
+
+
+def _open_draft(name: str, options: Options, store: Store) -> Draft | None:
+    if name in BEGIN:
+        return Draft.begin(store, options.release)
+    return Draft.reopen(store, options.release)
 
 
 def _check_settings(draft: Draft, settings: Settings) -> None:

@@ -71,6 +71,7 @@ def run_segments(
         run = begin_run(stage, version, inputs, pending.settings)
         found = find_run(draft.store, stage, run.run_id)
         if found is None:
+            draft.confirm()
             describe(spark, f"{stage} {number + 1}/{len(segments)}")
             found = _run_segment(spark, draft, run, segment, work)
             logger = log.get(stage=stage, segment=f"{number + 1}/{len(segments)}", run=run.run_id)

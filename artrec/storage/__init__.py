@@ -19,7 +19,7 @@ from typing import IO, Protocol, runtime_checkable
 
 from artrec.errors import ConfigError, UsageError
 
-__all__ = ["Entry", "Store", "open_store", "split_url"]
+__all__ = ["Entry", "Store", "Unfinished", "open_store", "split_url"]
 
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+)://")
 
@@ -86,6 +86,19 @@ class Store(Protocol):
 
     def path_url(self, path: str) -> str:
         """How other programs (DuckDB, pandas, Spark) name the object."""
+        ...
+
+
+@runtime_checkable
+class Unfinished(Protocol):
+    """A Store that can tell what writers which died have left half-written."""
+
+    def unfinished(self) -> Iterator[Entry]:
+        """Such leftovers, and what is being written now; ``list`` shows neither."""
+        ...
+
+    def discard(self, entry: Entry) -> None:
+        """Remove one of them."""
         ...
 
 

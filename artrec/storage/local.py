@@ -52,7 +52,14 @@ class LocalStore:
         with _explained(top):
             yield from self._walk(top)
 
-    def _walk(self, folder: Path) -> Iterator[Entry]:
+    def unfinished(self) -> Iterator[Entry]:
+        with _explained(Path(self.root)):
+            yield from self._walk(Path(self.root), parts=True)
+
+    def discard(self, entry: Entry) -> None:
+        self.delete(entry.path)
+
+    def _walk(self, folder: Path, parts: bool = False) -> Iterator[Entry]:
         try:
             with os.scandir(folder) as found:
                 names = sorted((e.name + "/" if e.is_dir() else e.name) for e in found)
@@ -60,8 +67,8 @@ class LocalStore:
             return
         for name in names:
             if name.endswith("/"):
-                yield from self._walk(folder / name)
-            elif not name.startswith(_PART):
+                yield from self._walk(folder / name, parts)
+            elif name.startswith(_PART) == parts:
                 with suppress(FileNotFoundError):  # removed, or a dangling link
                     yield self._entry(folder / name)
 
@@ -88,8 +95,7 @@ class LocalStore:
     def create(self, path: str) -> Iterator[IO[bytes]]:
         file = self._file(path)
         with _explained(file):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            handle, part = tempfile.mkstemp(prefix=_PART, dir=file.parent)
+            handle, part = _part_beside(file)
             try:
                 with open(handle, "wb") as stream:
                     yield stream
@@ -145,8 +151,15 @@ class LocalStore:
                 target.write(chunk)
 
     def delete(self, path: str) -> None:
-        with _explained(self._file(path)):
-            os.unlink(self._file(path))
+        """Folders that are empty then go too: other stores have none."""
+        file = self._file(path)
+        with _explained(file):
+            os.unlink(file)
+        with suppress(OSError):  # not empty
+            for folder in file.parents:
+                if folder == Path(self.root):
+                    break
+                os.rmdir(folder)
 
     def _file(self, path: str) -> Path:
         parts = path.strip("/").split("/")
@@ -166,6 +179,15 @@ class LocalStore:
 
 def _etag(info: os.stat_result) -> str:
     return f"{info.st_ino:x}-{info.st_size:x}-{info.st_mtime_ns:x}"
+
+
+def _part_beside(file: Path) -> tuple[int, str]:
+    """A new file in the same folder, which a sweep may just have found empty and removed."""
+    for _ in range(8):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            return tempfile.mkstemp(prefix=_PART, dir=file.parent)
+    return tempfile.mkstemp(prefix=_PART, dir=file.parent)
 
 
 @contextmanager

@@ -38,7 +38,9 @@ __all__ = [
     "Painting",
     "nearest",
     "publish_paintings",
+    "record_paintings",
     "release_of",
+    "stage_runs",
     "write_run",
 ]
 
@@ -148,6 +150,19 @@ def publish_paintings(
     """Publish these paintings as a release; ``change`` may spoil the rows before."""
     store = open_store(str(root))
     draft = Draft.begin(store, name)
+    counts = record_paintings(draft, paintings, k, change)
+    publish(store, release_of(draft, k, counts), draft.base)
+    return store
+
+
+def record_paintings(
+    draft: Draft,
+    paintings: Sequence[Painting],
+    k: int = 10,
+    change: Callable[[dict[str, list[Row]]], object] = lambda rows: None,
+) -> dict[str, int]:
+    """All stages of a night but the last, with real files; returns the release's counts."""
+    name = draft.release_id
     draft.hold(name_of({"paintings": [p.image_id for p in paintings], "k": k}))
     rows = _rows(paintings, name, k)
     change(rows)
@@ -156,12 +171,13 @@ def publish_paintings(
         "catalog": ["catalog", "rejects", "embeddings"],
         "neighbors": ["neighbors", "neighbors_nested"],
     }.items():
-        draft.record(
-            stage_runs(stage, write_run(store, stage, {t: rows[t] for t in tables}, draft.attempt))
-        )
-    publish(store, release_of(draft, k, {"listed": len(rows["members"]),
-            "stored": len(rows["catalog"]), "rejected": len(REJECTED)}), draft.base)  # fmt: skip
-    return store
+        ref = write_run(draft.store, stage, {t: rows[t] for t in tables}, draft.attempt)
+        draft.record(stage_runs(stage, ref))
+    return {
+        "listed": len(rows["members"]),
+        "stored": len(rows["catalog"]),
+        "rejected": len(REJECTED),
+    }
 
 
 def release_of(draft: Draft, k: int, counts: dict[str, int]) -> Release:

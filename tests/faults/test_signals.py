@@ -6,6 +6,7 @@ spark-submit prints what a Python driver says on stderr on its own stdout.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -96,6 +97,7 @@ def test_ctrl_c_and_a_termination_stop_the_job_and_the_same_command_goes_on(
         _assert_nothing_published(nights, root)
         found = outcome(root)
         assert (found["exit_code"], found["status"], found["current"]) == (code, "failed", "old")
+        assert json.loads((root / "LEASE.json").read_bytes())["released"] is True
     night(root, "new", f"sources.main.url={nights.new}", *PATIENT)
     assert_whole(root, nights.new)
     assert_same_tables(root, nights.clean)

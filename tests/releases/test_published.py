@@ -60,6 +60,7 @@ def test_readers_are_led_from_current_to_the_release(store: Store) -> None:
         "release": "mine",
         "previous": None,
         "sha256": hashlib.sha256(data["releases/mine.json"]).hexdigest(),
+        "swaps": 1,
     }
     assert current_release(store) == made == read_release(store, None)
 

@@ -1,0 +1,234 @@
+"""Sweep: what no kept release and no open draft needs is removed; first it is only told.
+
+The order is that of dependence, from what readers open downwards: the documents of releases, those
+of drafts, the records of runs, and files last. A sweep that is killed anywhere leaves every kept
+release whole, and no document whose files are gone before it. Memory grows with the number of
+files, not of images.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+from artrec.errors import NotFound, StoreFormatError
+from artrec.failpoints import reached
+from artrec.releases.heads import CLOCK_STEP, abandon, open_heads
+from artrec.releases.lease import Lease
+from artrec.releases.published import Base, Release, read_base, read_pointer
+from artrec.releases.runs import Run, read_document
+from artrec.storage import Entry, Store, Unfinished
+
+__all__ = ["KINDS", "Rules", "Sweep", "carry_out", "give_up", "plan_sweep"]
+
+KINDS = ("releases", "drafts", "runs", "files", "orphans", "encoders", "unfinished")
+"""What is removed, in this order. ``files`` are those that a removed run lists, ``orphans`` those
+that no run lists: of tasks that were repeated, and of attempts that ended early."""
+
+NOT_RECORDS = ("draft.json", "outcome.json", "gates.json", "abandoned.json")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is kept: the newest ``keep`` releases, and all that is younger than ``age``.
+
+    ``used`` are encoders that the settings name; None keeps all encoders. ``open_drafts`` keeps
+    those too.
+    """
+
+    keep: int
+    age: timedelta
+    open_drafts: bool = True
+    used: frozenset[str] | None = None
+
+
+@dataclass
+class Sweep:
+    """What a sweep removes, by kind and in order, and the releases and drafts that it keeps."""
+
+    kept: list[str]
+    open: list[str]
+    doomed: dict[str, list[Entry]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Kind -> (objects, bytes)."""
+        return {k: (len(each), sum(e.bytes for e in each)) for k, each in self.doomed.items()}
+
+
+def plan_sweep(store: Store, rules: Rules, now: datetime) -> Sweep:
+    """What a sweep would remove; ``now`` is by the clock of the store. Nothing is changed."""
+    base = read_base(store)
+    before = now - rules.age
+    releases = _kept_releases(store, base, rules.keep)
+    opened = [head.release_id for head in open_heads(store, base)] if rules.open_drafts else []
+    plan = Sweep(kept=[each.release_id for each in releases], open=opened)
+
+    def doom(kind: str, entries: Iterable[Entry]) -> None:
+        plan.doomed[kind] += [entry for entry in entries if entry.modified < before]
+
+    doom("releases", _documents(store, plan))
+    plan.doomed["drafts"] += _drafts(store, plan, before)
+    needed = {path for each in releases for path in _runs_in(each.model_dump(mode="json"))}
+    needed.update(path for name in opened for path in _runs_of_draft(store, name))
+    _plan_runs(store, plan, needed, before)
+    if rules.used is not None:
+        used = {*rules.used, *_encoders_of(releases), *_encoders_of_drafts(store, opened)}
+        found = store.list("encoders")
+        doom("encoders", (entry for entry in found if entry.path.split("/")[1] not in used))
+    if isinstance(store, Unfinished):
+        doom("unfinished", store.unfinished())
+    return plan
+
+
+def give_up(store: Store, lease: Lease) -> None:
+    """Abandon every open draft."""
+    base = read_base(store)
+    for head in open_heads(store, base):
+        lease.confirm()
+        abandon(store, head.release_id, base)
+
+
+def carry_out(store: Store, plan: Sweep, lease: Lease) -> None:
+    """Remove what was planned, as long as the lease is held: Superseded (8) otherwise."""
+    for kind in KINDS:
+        for entry in plan.doomed[kind]:
+            lease.confirm(within=lease.period / 6)
+            reached("sweep.delete")
+            with suppress(NotFound):  # an earlier answer was lost
+                if kind == "unfinished" and isinstance(store, Unfinished):
+                    store.discard(entry)
+                else:
+                    store.delete(entry.path)
+
+
+def _kept_releases(store: Store, base: Base, keep: int) -> list[Release]:
+    """The newest ones, the current one, and the one that a rollback would lead to."""
+    found = [
+        read_document(store, entry.path, Release)
+        for entry in store.list("releases")
+        if entry.path.endswith(".json")
+    ]
+    newest = sorted(found, key=lambda each: (each.created, each.release_id))[-keep:]
+    pointer = read_pointer(store)
+    names = {each.release_id for each in newest} | {base.release_id}
+    names.add(pointer[0].previous if pointer else None)
+    return [each for each in found if each.release_id in names]
+
+
+def _documents(store: Store, plan: Sweep) -> list[Entry]:
+    """JSON and views of releases that are not kept; of each the JSON first."""
+    entries = [
+        entry
+        for entry in store.list("releases")
+        if entry.path.rpartition("/")[2].rpartition(".")[0] not in plan.kept
+    ]
+    return sorted(entries, key=lambda entry: (not entry.path.endswith(".json"), entry.path))
+
+
+def _drafts(store: Store, plan: Sweep, before: datetime) -> Iterator[Entry]:
+    """What lies in the folders of drafts that are neither open nor those of a kept release.
+
+    A folder goes as a whole, its head first; word that it is abandoned does not make it young.
+    """
+    kept = {*plan.kept, *plan.open}
+    for name, folder in groupby(store.list("drafts"), key=lambda entry: entry.path.split("/")[1]):
+        entries = sorted(folder, key=lambda entry: not entry.path.endswith("/draft.json"))
+        young = (e for e in entries if e.modified >= before)
+        if name not in kept and all(e.path.endswith("/abandoned.json") for e in young):
+            yield from entries
+
+
+def _runs_of_draft(store: Store, name: str) -> Iterator[str]:
+    for entry in store.list(f"drafts/{name}"):
+        if entry.path.endswith(".json") and not entry.path.endswith(NOT_RECORDS):
+            yield from _runs_in(json.loads(store.read(entry.path)))
+
+
+def _runs_in(value: Any) -> Iterator[str]:
+    """The records of all runs that a document names, wherever it does."""
+    if isinstance(value, dict):
+        if isinstance(value.get("run_id"), str) and isinstance(value.get("stage"), str):
+            yield f"runs/{value['stage']}/{value['run_id']}/run.json"
+        for each in value.values():
+            yield from _runs_in(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _runs_in(each)
+
+
+def _plan_runs(store: Store, plan: Sweep, needed: set[str], before: datetime) -> None:
+    """Runs that nothing names, and files that no kept run lists.
+
+    Finished segments of an open draft are not named by it yet: what was recorded since it began is
+    kept whole.
+    """
+    since = _begun(store, plan.open)
+    listed: set[str] = set()
+    files: list[Entry] = []
+    of_doomed: set[str] = set()
+    seen: set[str] = set()
+    for entry in store.list("runs"):
+        if not entry.path.endswith("/run.json"):
+            files.append(entry)
+            continue
+        young = entry.modified >= before or (since is not None and entry.modified >= since)
+        run = read_document(store, entry.path, Run)
+        own = set(_files_of(run))
+        seen.add(entry.path)
+        if young or entry.path in needed:
+            listed |= own
+        else:
+            plan.doomed["runs"].append(entry)
+            of_doomed |= own
+    missing = sorted(needed - seen)
+    if missing:
+        raise StoreFormatError(
+            f"{store.url}: {missing[0]} is missing, though a release or draft that is kept names it"
+            f" ({len(missing)} such runs): nothing was removed; look with artrec releases verify, "
+            "or keep fewer releases"
+        )
+    for entry in files:
+        if entry.path not in listed and entry.modified < before:
+            kind = "files" if entry.path in of_doomed else "orphans"
+            plan.doomed[kind].append(entry)
+
+
+def _files_of(run: Run) -> Iterator[str]:
+    """A run's files may lie in another run's folder: those of an index that was gone on with."""
+    for receipts in run.tables.values():
+        yield from (each.path for each in receipts)
+    for artifacts in run.artifacts.values():
+        yield from (each.path for each in artifacts)
+
+
+def _begun(store: Store, names: list[str]) -> datetime | None:
+    begun = [store.stat(f"drafts/{name}/draft.json").modified for name in names]
+    return min(begun) - CLOCK_STEP if begun else None
+
+
+def _encoders_of(releases: Iterable[Release]) -> Iterator[str]:
+    for release in releases:
+        yield release.encoder
+        for stage in release.stages.values():
+            yield str(stage.notes.get("encoder_id", ""))
+
+
+def _encoders_of_drafts(store: Store, names: Iterable[str]) -> Iterator[str]:
+    """Any word of an open draft's documents may be the id of an encoder."""
+    for name in names:
+        for entry in store.list(f"drafts/{name}"):
+            if entry.path.endswith(".json"):
+                yield from _words(json.loads(store.read(entry.path)))
+
+
+def _words(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _words(each)
