@@ -55,20 +55,20 @@ def test_a_file_that_crashes_annoy_crashes_the_canary_alone(
     for start in at:
         spoiled[start + 4 : start + 12] = b"\xf0\xff\xff\x7f" * 2
     with pytest.raises(
-        GateRefused, match="^shard 3 of 8: the process that opened it first ended with SIG"
+        GateRefused, match=r"^shard 3 of 8: the process that opened it first ended with SIG"
     ):
         prove(tmp_path, bytes(spoiled), probes)
 
 
 def test_a_file_cut_by_whole_nodes_is_refused(tmp_path: Path, whole: tuple[bytes, Probes]) -> None:
     data, probes = whole
-    with pytest.raises(GateRefused, match="^shard 3 of 8: "):
+    with pytest.raises(GateRefused, match=r"^shard 3 of 8: "):
         prove(tmp_path, data[: len(data) // NODE // 2 * NODE], probes)
 
 
 def test_a_file_of_no_whole_nodes_is_refused(tmp_path: Path, whole: tuple[bytes, Probes]) -> None:
     data, probes = whole
-    with pytest.raises(GateRefused, match="^shard 3 of 8: .*"):
+    with pytest.raises(GateRefused, match=r"^shard 3 of 8: "):
         prove(tmp_path, data[:-5], probes)
 
 

@@ -58,7 +58,9 @@ def test_shards_that_look_at_everything_give_the_exact_lists(
     with tempfile.TemporaryDirectory() as root:
         index = made(Path(root, "store"), numbers, vectors, shards, metric).opened()
         assert sum(len(shard.numbers) for shard in index.shards) == len(numbers)
-        assert same(index.search(queries, k), BruteForce(vectors, numbers, metric).search(queries, k))
+        assert same(
+            index.search(queries, k), BruteForce(vectors, numbers, metric).search(queries, k)
+        )
 
 
 def test_a_search_is_approximate_and_says_so(tmp_path: Path) -> None:
@@ -183,7 +185,7 @@ def test_vectors_that_annoy_would_take_for_others_are_refused(
 
 def test_other_vectors_than_the_items_are_refused(tmp_path: Path) -> None:
     numbers, vectors = scattered(9, 3)
-    with pytest.raises(InputError, match="9 vectors came for the 8 items|0 to 9 of a shard are not"):
+    with pytest.raises(InputError, match="0 to 9 of a shard are not those of its items"):
         build_shard(tmp_path / "a", numbers[:8], [Block(numbers, vectors)], RECIPE)
     with pytest.raises(InputError, match="8 vectors came for the 9 items"):
         build_shard(tmp_path / "a", numbers, [Block(numbers[:8], vectors[:8])], RECIPE)
@@ -194,7 +196,7 @@ def test_other_vectors_than_the_items_are_refused(tmp_path: Path) -> None:
 def test_a_shard_that_annoy_cannot_count_is_refused_before_it_is_built(tmp_path: Path) -> None:
     """12,195,122 vectors and 20 trees: 41 nodes for each are 500,000,002."""
     many = np.lib.stride_tricks.as_strided(np.zeros(1, np.int64), (12_195_122,), (0,))
-    with pytest.raises(ConfigError, match="may reach 500000002 nodes; .* lower index.shard_rows"):
+    with pytest.raises(ConfigError, match=r"may reach 500000002 nodes; .* lower index\.shard_rows"):
         build_shard(tmp_path / "a", many, [], Recipe("cosine", 3, 20, 1))
 
 
