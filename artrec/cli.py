@@ -46,13 +46,18 @@ Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", hel
 
 @app.command("lookup")
 def lookup_command(
-    image_id: Annotated[str, typer.Argument(help="The image's id: its path in the archive.")],
+    image: Annotated[
+        str, typer.Argument(help="An image's id (its path in the archive), or a picture file.")
+    ],
     k: Annotated[int, typer.Option("-k", help="How many neighbors.")] = 10,
     root: Root = None,
     json: Json = False,
+    picture: Annotated[
+        bool, typer.Option("--picture", help="A file, though the catalog has that id too.")
+    ] = False,
 ) -> None:
-    """One image and its neighbors, without a JVM."""
-    lookup.show(root, image_id, k, json)
+    """One image, or any picture, and its neighbors, without a JVM."""
+    lookup.show(root, image, k, json, picture)
 
 
 @app.command("files")

@@ -146,6 +146,23 @@ class EmbedSettings(_Section):
     )
 
 
+class IndexSettings(_Section):
+    """The Annoy shards that look-ups ask."""
+
+    shard_rows: PositiveInt = _key(1_000_000, "Vectors in one shard, about.")
+    shards: int = _key(
+        0, "Number of shards; 0: as many as index.shard_rows asks for.", ge=0, le=10_000
+    )
+    trees: PositiveInt = _key(20, "Trees in each shard: more find more and take more space.")
+    search_k: int = _key(
+        0,
+        "Candidates that a look-up examines in each shard; 0: 20 for each tree and neighbor asked "
+        "for.",
+        ge=0,
+    )
+    seed: int = _key(1, "Start of the random numbers that trees are cut by.", ge=0, lt=1 << 31)
+
+
 class NeighborsSettings(_Section):
     """The neighbor table."""
 
@@ -178,6 +195,7 @@ class Settings(BaseSettings):
     encoder: EncoderSettings = EncoderSettings()
     embed: EmbedSettings = EmbedSettings()
     catalog: CatalogSettings = CatalogSettings()
+    index: IndexSettings = IndexSettings()
     neighbors: NeighborsSettings = NeighborsSettings()
 
     @field_validator("sources")

@@ -28,6 +28,8 @@ POINTS = (
     "catalog.tables",
     "catalog.run",
     "catalog.vectors",
+    "index.shards",
+    "index.run",
     "neighbors.pool",
     "neighbors.run",
     "publish.gates",

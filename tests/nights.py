@@ -43,6 +43,7 @@ __all__ = [
     "REPEATED",
     "SAME",
     "SECOND",
+    "SHARDS",
     "SLACK",
     "TWINS",
     "Night",
@@ -54,7 +55,7 @@ __all__ = [
     "tree",
 ]
 
-K, SLACK = 5, 3
+K, SLACK, SHARDS = 5, 3, 3
 PREFIX = "more:"
 
 STYLES = ("Baroque", "Cubism", "Realism")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from typing import Any
 
 from artrec.commands.show import as_json, grid, plain
@@ -12,9 +14,13 @@ from artrec.releases import Release, current_release, table_receipts
 from artrec.storage import Store
 from artrec.tables import Receipt, read_range, read_table
 
-__all__ = ["describe", "lookup", "show"]
+__all__ = ["SHOWN", "UnknownImage", "describe", "labels_of", "lookup", "show"]
 
-_SHOWN = ("image_id", "style", "artist", "title", "year")
+SHOWN = ("image_id", "style", "artist", "title", "year")
+
+
+class UnknownImage(UsageError):
+    """The catalog has no image of that id."""
 
 
 def lookup(store: Store, image_id: str, k: int) -> dict[str, Any]:
@@ -24,12 +30,12 @@ def lookup(store: Store, image_id: str, k: int) -> dict[str, Any]:
     or a ``k`` beyond the stored lists.
     """
     release = current_release(store)
+    catalog = table_receipts(store, release, "catalog")
+    image = labels_of(store, catalog, image_id)
+    if image is None:
+        raise UnknownImage(_missing(store, release, image_id))
     if not 1 <= k <= release.k:
         raise UsageError(f"-k {k}: release {release.release_id} holds lists of {release.k}")
-    catalog = table_receipts(store, release, "catalog")
-    image = _labels(store, catalog, image_id)
-    if image is None:
-        raise UsageError(_missing(store, release, image_id))
     lists = table_receipts(store, release, "neighbors")
     rows = [
         row
@@ -38,7 +44,7 @@ def lookup(store: Store, image_id: str, k: int) -> dict[str, Any]:
     ]
     neighbors = [
         {"rank": row["rank"], "distance": row["distance"]}
-        | (_labels(store, catalog, row["neighbor_id"]) or {"image_id": row["neighbor_id"]})
+        | (labels_of(store, catalog, row["neighbor_id"]) or {"image_id": row["neighbor_id"]})
         for row in sorted(rows, key=lambda row: row["rank"])
     ]
     return {
@@ -56,10 +62,13 @@ def describe(image: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _labels(store: Store, catalog: list[Receipt], image_id: str) -> dict[str, Any] | None:
-    for batch in read_range(store, catalog, (image_id,), (image_id,), _SHOWN):
+def labels_of(
+    store: Store, catalog: list[Receipt], image_id: str, columns: Sequence[str] = SHOWN
+) -> dict[str, Any] | None:
+    """Some columns of an image's row of the catalog; None if it has none."""
+    for batch in read_range(store, catalog, (image_id,), (image_id,), columns):
         for row in batch.to_pylist():
-            return {name: row[name] for name in _SHOWN}
+            return {name: row[name] for name in columns}
     return None
 
 
@@ -71,18 +80,22 @@ def _missing(store: Store, release: Release, image_id: str) -> str:
                 return f"{image_id} was rejected by {row['stage']}: {row['reason']}{detail}"
     return (
         f"{image_id}: no such image in release {release.release_id}; an image_id is the member's "
-        "whole path in its archive, behind the source's id_prefix"
+        "whole path in its archive, behind the source's id_prefix; a picture file is named by its "
+        "path here"
     )
 
 
-def show(root: str | None, image_id: str, k: int, json: bool) -> None:
-    """Print the image and its neighbors."""
-    found = lookup(store_of(root), image_id, k)
+def show(root: str | None, name: str, k: int, json: bool, picture: bool = False) -> None:
+    """Print an image, or the picture in a local file, and its neighbors.
+
+    ``name`` is an image_id if the catalog has it, unless ``picture`` says that it is a file.
+    """
+    store = store_of(root)
+    found = _found(store, name, k, picture)
     if json:
         as_json(found)
         return
-    image = found["image"]
-    print(f"{plain(image['image_id'])}  {plain(describe(image))}")
+    print(_heading(found))
     print(f"release {found['release']}, {found['encoder']}, {found['metric']}\n")
     grid(
         ["rank", "distance", "style", "artist", "title", "image_id"],
@@ -98,3 +111,25 @@ def show(root: str | None, image_id: str, k: int, json: bool) -> None:
             for each in found["neighbors"]
         ],
     )
+
+
+def _found(store: Store, name: str, k: int, picture: bool) -> dict[str, Any]:
+    if not picture:
+        try:
+            return lookup(store, name, k)
+        except UnknownImage:
+            if not os.path.isfile(name):
+                raise
+    from artrec.commands.outside import lookup_picture  # not needed for an image's own row
+
+    return lookup_picture(store, name, k)
+
+
+def _heading(found: dict[str, Any]) -> str:
+    if "image" in found:
+        image = found["image"]
+        return f"{plain(image['image_id'])}  {plain(describe(image))}"
+    seen = found["picture"]
+    lines = [f"{plain(seen['path'])}  {seen['width']}x{seen['height']} {seen['format']}"]
+    same = (each["image_id"] for each in found["neighbors"] if each["same_picture"])
+    return "\n".join([*lines, *(f"the same picture as {plain(name)}" for name in same)])

@@ -52,27 +52,22 @@ from artrec.stages.frames import (
     read_frame,
     write_sorted,
 )
-from artrec.stages.ingest import (
-    MEMBER_KEY,
+from artrec.stages.ingest import MEMBER_KEY, verdicts
+from artrec.stages.rejects import Rejected
+from artrec.stages.rules import (
     ingest_rules,
     picture_limits,
-    picture_recipe,
-    verdicts,
+    vector_no,
+    vectors_identity,
 )
-from artrec.stages.rejects import Rejected
 from artrec.stages.slices import SliceSpec, appended, cut_segments, run_segments
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, open_file, read_range, read_table
 
-__all__ = ["RESULT_VERSION", "encode_udf", "run", "vector_no"]
+__all__ = ["RESULT_VERSION", "encode_udf", "run"]
 
 RESULT_VERSION = RESULT_VERSIONS["embed"]
 ROW_BYTES = 120
-
-
-def vector_no(content_sha256: bytes) -> int:
-    """The number of a content's vector: the first 63 bits of its hash."""
-    return int.from_bytes(content_sha256[:8], "big") >> 1
 
 
 def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
@@ -116,14 +111,6 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
         "dim": encoder.dim,
     }
     return draft.record(stage.model_copy(update={"notes": notes}))
-
-
-def vectors_identity(encoder: Encoder, settings: IngestSettings) -> str:
-    """What vectors are kept under: the encoder, and what else changes the pixels it sees."""
-    plain = IngestSettings()
-    seen = {"recipe": picture_recipe(settings), "background": settings.background}
-    usual = {"recipe": picture_recipe(plain), "background": plain.background}
-    return encoder.id if seen == usual else f"{encoder.id}-{name_of(seen, 6)}"
 
 
 def _pending(

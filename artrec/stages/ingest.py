@@ -35,6 +35,7 @@ from artrec.stages import RESULT_VERSIONS
 from artrec.stages.frames import Attempt, TaskReport, parallelism, read_frame, write_sorted
 from artrec.stages.listing import pinned_archives
 from artrec.stages.rejects import ATTEMPTS, TRANSIENT, Rejected
+from artrec.stages.rules import decoder_name, ingest_rules, picture_limits, picture_recipe
 from artrec.stages.slices import SliceSpec, appended, cut_segments, run_segments
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, read_range, read_table
@@ -42,10 +43,6 @@ from artrec.tables import Receipt, TableWriter, read_range, read_table
 __all__ = [
     "MEMBER_KEY",
     "RESULT_VERSION",
-    "decoder_name",
-    "ingest_rules",
-    "picture_limits",
-    "picture_recipe",
     "run",
     "verdicts",
 ]
@@ -85,37 +82,6 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     reached("ingest.recorded")
     tables = ("pictures", "ingested")
     return draft.record(appended("ingest", inputs, before, pending, runs, tables))
-
-
-def decoder_name(settings: IngestSettings) -> str:
-    """Version of the decoder and of the rules it works by: one decides who is a picture."""
-    return f"{picture.DECODER_VERSION}-{name_of(_limits_facts(settings), 8)}"
-
-
-def picture_recipe(settings: IngestSettings) -> str:
-    """How pictures are stored: as they are, or bounded."""
-    return picture.recipe(settings.max_side or None)
-
-
-def picture_limits(settings: IngestSettings) -> picture.Limits:
-    """The settings' limits as the decoder takes them."""
-    return picture.Limits(
-        bytes=settings.max_bytes,
-        pixels=settings.max_pixels,
-        side=settings.max_picture_side,
-        formats=tuple(settings.formats),
-        background=settings.background,
-    )
-
-
-def _limits_facts(settings: IngestSettings) -> dict[str, Any]:
-    names = ("formats", "max_bytes", "max_pixels", "max_picture_side", "background")
-    return {name: getattr(settings, name) for name in names}
-
-
-def ingest_rules(settings: IngestSettings) -> dict[str, Any]:
-    """What a member's verdict depends on besides its bytes."""
-    return {"recipe": picture_recipe(settings), "decoder": decoder_name(settings)}
 
 
 def _pending(

@@ -15,9 +15,9 @@ from artrec.digests import Hashes, key_hashes
 from artrec.releases import Release, read_base, receipts_of
 from artrec.schemas import TABLES, Table
 from artrec.stages import NAMES
-from artrec.stages.ingest import decoder_name, picture_recipe
 from artrec.stages.inventory import listing_id
 from artrec.stages.listing import Listing, list_sources
+from artrec.stages.rules import decoder_name, picture_recipe
 from artrec.storage import Store, open_store
 from artrec.tables import Receipt, read_table
 
@@ -70,8 +70,9 @@ def _plan(
             "ingest": {"members to read": count, "bytes to read": size},
             "embed": {"pictures to encode at most": count if kept["embed"] else listed},
             "catalog": {"members to account for": rebuilt["catalog"]},
+            "index": {"vectors to index at most": rebuilt["index"]},
             "neighbors": {"lists to make at most": lists, "pairs to compare at most": lists**2},
-            "publish": {"releases": int(lists > 0), "neighbor rows at most": lists * k},
+            "publish": {"releases": int(any(rebuilt.values())), "neighbor rows at most": lists * k},
         },
     }
 
@@ -92,7 +93,7 @@ def _kept(settings: Settings, release: Release | None, listing: Listing) -> dict
     """The stages whose rules, and whose inputs as far as they are known, are the release's."""
     before = _settings_of(release)
     if release is None or before is None:
-        return dict.fromkeys(("embed", "catalog", "neighbors"), False)
+        return dict.fromkeys(("embed", "catalog", "index", "neighbors"), False)
     embed = settings.encoder == before.encoder and (
         picture_recipe(settings.ingest) == picture_recipe(before.ingest)
     )
@@ -103,7 +104,12 @@ def _kept(settings: Settings, release: Release | None, listing: Listing) -> dict
         and settings.catalog == before.catalog
     )
     lists = [(each.neighbors.k, each.neighbors.slack) for each in (settings, before)]
-    return {"embed": embed, "catalog": catalog, "neighbors": catalog and lists[0] == lists[1]}
+    return {
+        "embed": embed,
+        "catalog": catalog,
+        "index": catalog and settings.index == before.index and "index" in release.stages,
+        "neighbors": catalog and lists[0] == lists[1],
+    }
 
 
 def _settings_of(release: Release | None) -> Settings | None:

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from artrec import log
 from artrec.config import Settings
-from artrec.errors import GateRefused
+from artrec.errors import GateRefused, NotFound
 from artrec.failpoints import reached
 from artrec.releases import (
     Draft,
@@ -18,6 +18,7 @@ from artrec.releases import (
     GateResult,
     Release,
     StageRuns,
+    artifacts_of,
     publish,
     receipts_of,
     versions,
@@ -97,10 +98,24 @@ def _checked(
         "double": accounted.groupBy(*_KEY).count().filter("count > 1").count(),
         "double_ids": catalog.groupBy("image_id").count().filter("count > 1").count(),
         "lists": stages["neighbors"].rows("neighbors_nested"),
+        "vectors": stages["catalog"].rows("live_vectors"),
+        "indexed": stages["index"].rows("shard_items"),
+        "shard_files_missing": _missing(draft, stages["index"]),
     }
     for row in rejects.groupBy("reason").agg(F.count("*").alias("n")).orderBy("reason").collect():
         counts[f"rejected_{row.reason}"] = row.n
     return counts, _gates(counts)
+
+
+def _missing(draft: Draft, index: StageRuns) -> int:
+    """Files of the shards that are not in the store, or not of their size."""
+    missing = 0
+    for file in artifacts_of(draft.store, index.tables["shard_items"], "shards"):
+        try:
+            missing += draft.store.stat(file.path).bytes != file.bytes
+        except NotFound:
+            missing += 1
+    return missing
 
 
 def _gates(counts: dict[str, int]) -> list[GateResult]:
@@ -124,6 +139,13 @@ def _gates(counts: dict[str, int]) -> list[GateResult]:
             passed=counts["lists"] == counts["stored"],
             found=f"{counts['lists']} neighbor lists",
             expected=f"{counts['stored']}, one for each image",
+        ),
+        GateResult(
+            gate="shards",
+            passed=counts["indexed"] == counts["vectors"] and not counts["shard_files_missing"],
+            found=f"{counts['indexed']} vectors indexed, "
+            f"{counts['shard_files_missing']} files of shards missing",
+            expected=f"{counts['vectors']}, and every file of the shards",
         ),
         GateResult(
             gate="images",

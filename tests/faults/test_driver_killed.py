@@ -25,6 +25,7 @@ from tests.faults.rig import (
 EVERYDAY = (
     "ingest.segment#2",
     "embed.tasks#3",
+    "index.shards",
     "neighbors.pool",
     "publish.release",
     "publish.views",

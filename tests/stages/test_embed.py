@@ -29,10 +29,11 @@ from artrec.errors import ConfigError
 from artrec.releases import read_base
 from artrec.schemas import TABLES
 from artrec.stages import embed
-from artrec.stages.embed import encode_udf, vector_no
+from artrec.stages.embed import encode_udf
 from artrec.stages.encoding import decode_here, encode_pictures, keep_encoder, worker_encoder
 from artrec.stages.frames import Attempt
 from artrec.stages.rejects import REASONS, Rejected
+from artrec.stages.rules import vector_no, vectors_identity
 from artrec.stages.slices import SliceSpec
 from artrec.storage import Store, open_store
 from artrec.tables import Receipt, TableWriter, read_table
@@ -359,7 +360,7 @@ def test_vectors_are_kept_apart_by_whatever_changes_the_pixels_an_encoder_sees()
     encoder = load_builtin("handmade")
 
     def identity(*assignments: str) -> str:
-        return embed.vectors_identity(encoder, settings_of(*assignments).ingest)
+        return vectors_identity(encoder, settings_of(*assignments).ingest)
 
     assert identity() == HANDMADE
     others = [

@@ -112,7 +112,7 @@ def test_stages_one_by_one_make_the_release_that_nightly_makes(
 
     made = Night(root, "first", assignments, {})
     assert essence(made.document) == essence(release.document)
-    for table in (*PUBLISHED, "members", "labels", "live_vectors", "neighbor_pool"):
+    for table in (*PUBLISHED, "members", "labels", "live_vectors", "shard_items", "neighbor_pool"):
         assert made.rows(table) == release.rows(table), table
 
     assert execute("ingest", options(*assignments)) == 0
@@ -175,6 +175,7 @@ def test_changed_rules_redo_what_depends_on_them_and_nothing_else(
         "catalog",
         "neighbors",
     }
+    assert made.account["stages"]["index"] == {"seconds": 0.0, "kept_from": "first"}
     assert made.account["stages"]["ingest"] == {"seconds": 0.0, "kept_from": "first"}
     assert made.account["stages"]["embed"] == {"seconds": 0.0, "kept_from": "first"}
     assert made.document["k"] == 2

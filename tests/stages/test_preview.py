@@ -42,6 +42,7 @@ def test_a_dry_run_on_an_empty_store_counts_all_and_writes_nothing(
     assert stages["ingest"]["bytes to read"] == done["inventory"]["listed_bytes"]
     assert stages["embed"]["pictures to encode at most"] >= done["embed"]["encoded"]
     assert stages["catalog"]["members to account for"] == listed
+    assert stages["index"]["vectors to index at most"] >= done["index"]["items"]
     assert stages["neighbors"]["pairs to compare at most"] >= done["neighbors"]["pairs"]
     rows = stages["publish"]["neighbor rows at most"]
     assert rows >= len(release.rows("neighbors", ["rank"]))
@@ -94,6 +95,7 @@ def test_a_dry_run_of_an_unchanged_night_has_nothing_to_do(
         "inventory": {"members listed": listed, "new": 0, "gone": 0},
         **NOTHING_NEW,
         "catalog": {"members to account for": 0},
+        "index": {"vectors to index at most": 0},
         "neighbors": {"lists to make at most": 0, "pairs to compare at most": 0},
         "publish": {"releases": 0, "neighbor rows at most": 0},
     }
@@ -106,8 +108,13 @@ def test_a_dry_run_knows_which_stages_changed_rules_touch(
     plan = planned(capsys, *release.assignments, "neighbors.k=2")["stages"]
     assert {name: plan[name] for name in NOTHING_NEW} == NOTHING_NEW
     assert plan["catalog"] == {"members to account for": 0}
+    assert plan["index"] == {"vectors to index at most": 0}
     assert plan["neighbors"]["lists to make at most"] == listed
     assert plan["publish"] == {"releases": 1, "neighbor rows at most": 2 * listed}
+    plan = planned(capsys, *release.assignments, "index.trees=3")["stages"]
+    assert plan["index"] == {"vectors to index at most": listed}
+    assert plan["neighbors"]["lists to make at most"] == 0
+    assert plan["publish"]["releases"] == 1
     plan = planned(capsys, *release.assignments, "ingest.max_pixels=3100")["stages"]
     assert plan["ingest"]["members to read"] == listed
     plan = planned(capsys, *release.assignments, "neighbors.block_rows=9", "embed.batch=3")

@@ -55,7 +55,7 @@ def test_the_release_names_encoder_metric_and_what_it_stands_on(
 
 def test_every_published_table_is_made_of_runs_that_stand_in_the_store(release: Night) -> None:
     stages = release.document["stages"]
-    assert list(stages) == ["inventory", "ingest", "embed", "catalog", "neighbors"]
+    assert list(stages) == ["inventory", "ingest", "embed", "catalog", "index", "neighbors"]
     tables = {table: refs for stage in stages.values() for table, refs in stage["tables"].items()}
     assert set(PUBLISHED) <= tables.keys()
     for table, refs in tables.items():
@@ -96,6 +96,9 @@ def test_counts_are_those_of_the_tables(release: Night) -> None:
         "stored": len(release.rows("catalog", ["entry"])),
         "rejected": len(rejects),
         "lists": len(release.rows("neighbors_nested", ["query_id"])),
+        "vectors": len(release.rows("live_vectors", ["vector_no"])),
+        "indexed": len(release.rows("shard_items", ["item"])),
+        "shard_files_missing": 0,
         **dict.fromkeys(("lost", "invented", "double", "double_ids"), 0),
         **{f"rejected_{each}": sum(r["reason"] == each for r in rejects) for each in reasons},
     }
@@ -220,16 +223,25 @@ def reject(entry: int) -> dict[str, Any]:
 
 
 def published(
-    spark: SparkSession, root: Path, members: Rows, images: Rows, rejects: Rows, lists: list[str]
+    spark: SparkSession,
+    root: Path,
+    members: Rows,
+    images: Rows,
+    rejects: Rows,
+    lists: list[str],
+    indexed: int = 1,
 ) -> dict[str, int]:
-    """publish, on literal tables; its counts."""
+    """publish, on literal tables with one live vector; its counts."""
     settings = settings_of(f"store.root={root}")
     draft = opened(settings, "one")
     draft.hold("literal")
     put(draft, "inventory", {"members": members, "labels": []})
     put(draft, "ingest", {"pictures": [], "ingested": []})
     put(draft, "embed", {"vectors": []}, encoder="mine-1", metric="cosine", dim=2)
-    put(draft, "catalog", {"catalog": images, "rejects": rejects})
+    live: Rows = [{"vector_no": 1, "embedding": [1.0, 2.0]}]
+    put(draft, "catalog", {"catalog": images, "rejects": rejects, "live_vectors": live})
+    items: Rows = [{"shard": 0, "item": item, "vector_no": 1} for item in range(indexed)]
+    put(draft, "index", {"shard_items": items}, shards=1, trees=2, search_k=0, seed=1)
     nested: Rows = [{"query_id": name, "ids": [], "distances": []} for name in lists]
     put(draft, "neighbors", {"neighbors_nested": nested, "neighbors": []}, k=3)
     return publish.run(spark, settings, draft).counters
@@ -248,14 +260,35 @@ def test_each_gate_finds_its_fault(spark: SparkSession, tmp_path: Path) -> None:
     members = [member(n) for n in range(4)]
     images = [image(0, "0.jpg"), image(2, "0.jpg"), image(9, "9.jpg")]
     with pytest.raises(GateRefused) as refused:
-        published(spark, tmp_path / "root", members, images, [reject(2)], ["0.jpg", "9.jpg"])
+        published(spark, tmp_path / "root", members, images, [reject(2)], ["0.jpg", "9.jpg"], 3)
     message = str(refused.value)
     assert "gate balance: found 2 lost, 1 invented, 1 double" in message
     assert "gate identity: found 1 image_ids more than once" in message
     assert "gate lists: found 2 neighbor lists, expected 3" in message
+    assert "gate shards: found 3 vectors indexed, 0 files of shards missing, expected 1" in message
     assert "gate images" not in message
     assert not (tmp_path / "root/CURRENT.json").exists()
     assert not (tmp_path / "root/releases").exists()
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_bytes(b"short")])
+@pytest.mark.parametrize("kind", ["annoy", "json"])
+def test_a_release_that_lacks_a_file_of_its_shards_is_refused(
+    spark: SparkSession,
+    release: Night,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    spoil: Any,
+    kind: str,
+) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(release.root, root)
+    spoil(next(root.glob(f"runs/index/*/*/shards/*.{kind}")))
+    again = (*release.assignments[:-1], f"store.root={root}", "neighbors.k=2")
+    options = Options(assignments=again, release="refused", verbosity="quiet")
+    assert execute("nightly", options) == 5
+    assert "vectors indexed, 1 files of shards missing, expected" in capsys.readouterr().err
+    assert read_json(root / "CURRENT.json")["release"] == "first"
 
 
 def test_a_release_without_images_is_refused(spark: SparkSession, tmp_path: Path) -> None:
@@ -266,7 +299,8 @@ def test_a_release_without_images_is_refused(spark: SparkSession, tmp_path: Path
 def counted(monkeypatch: pytest.MonkeyPatch, root: Path, **counts: int) -> None:
     """publish, on counts instead of tables: it needs no Spark then."""
     found = {"listed": 2, "stored": 1, "rejected": 1, "lists": 1}
-    found |= dict.fromkeys(("lost", "invented", "double", "double_ids"), 0) | counts
+    found |= dict.fromkeys(("lost", "invented", "double", "double_ids"), 0)
+    found |= {"vectors": 1, "indexed": 1, "shard_files_missing": 0} | counts
     monkeypatch.setattr(publish, "_checked", lambda *_: (found, publish._gates(found)))
     nothing: Any = None
     published(nothing, root, [], [], [], [])
@@ -283,6 +317,7 @@ def test_what_the_gates_of_a_refused_release_found_is_kept(
         "balance": (False, "1 lost, 0 invented, 0 double"),
         "identity": (True, "0 image_ids more than once"),
         "lists": (False, "0 neighbor lists"),
+        "shards": (True, "1 vectors indexed, 0 files of shards missing"),
         "images": (True, "1 images"),
     }
     expected = {gate["gate"]: gate["expected"] for gate in report["gates"]}
@@ -304,7 +339,7 @@ def test_a_release_has_the_k_of_its_lists_whatever_the_settings_say_now(
     assert (document["k"], document["settings"]["neighbors"]["k"]) == (3, 50)
 
 
-@pytest.mark.parametrize("missing", ["ingest", "embed", "catalog", "neighbors"])
+@pytest.mark.parametrize("missing", ["ingest", "embed", "catalog", "index", "neighbors"])
 def test_a_draft_without_all_its_stages_is_not_filled_up_from_the_current_release(
     release: Night, tmp_path: Path, missing: str
 ) -> None:
@@ -331,8 +366,8 @@ def test_every_run_is_named_by_what_it_records_of_its_inputs(next_release: Night
     """Also those that hold a stage's cut, which no release names."""
     runs = [read_json(path) for path in next_release.root.glob("runs/*/*/run.json")]
     stages = {run["stage"] for run in runs}
-    assert stages == {"inventory", "ingest", "embed", "catalog", "neighbors"}
-    assert len(runs) == 2 * (3 + 2 * 2)
+    assert stages == {"inventory", "ingest", "embed", "catalog", "index", "neighbors"}
+    assert len(runs) == 2 * (5 + 2 * 2)
     for run in runs:
         assert run["inputs"], run["stage"]
         assert run["versions"]["artrec"]

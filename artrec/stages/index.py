@@ -1,0 +1,199 @@
+"""index: Annoy shards of the distinct vectors, for look-ups.
+
+Shards are ranges of ``vector_no``, which the vectors' table is sorted by: a task reads the row
+groups of its own shard and no others, so nothing is shuffled and the whole is read once, whatever
+the number of shards. The whole of a shard's memory is in its task; ``index.shard_rows`` bounds it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import SparkSession
+
+from artrec import log
+from artrec.config import Settings
+from artrec.digests import key_hashes, name_of
+from artrec.errors import GateRefused
+from artrec.failpoints import reached
+from artrec.index import (
+    ANNOY_METRICS,
+    Recipe,
+    Sidecar,
+    build_shard,
+    prove_shard,
+    shard_count,
+    shard_ranges,
+)
+from artrec.releases import (
+    Artifact,
+    Draft,
+    Run,
+    RunRef,
+    StageRuns,
+    begin_run,
+    digest_of,
+    find_run,
+    receipts_of,
+    record_run,
+    upload_artifact,
+    versions,
+    write_artifact,
+)
+from artrec.schemas import TABLES
+from artrec.stages import RESULT_VERSIONS
+from artrec.stages.frames import Attempt, TaskReport, add_counters, run_tasks
+from artrec.stages.session import describe
+from artrec.storage import Store
+from artrec.tables import Receipt, TableWriter, read_range, read_table
+from artrec.vectors import Block
+
+__all__ = ["RESULT_VERSION", "run"]
+
+RESULT_VERSION = RESULT_VERSIONS["index"]
+
+
+def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
+    """Build one Annoy file for each shard of tonight's vectors, unless they are there already."""
+    begun = time.monotonic()
+    store, rules, embed = draft.store, settings.index, draft.need("embed").notes
+    refs = draft.need("catalog").tables["live_vectors"]
+    vectors = digest_of(store, refs, "live_vectors", ("embedding",))
+    shards = shard_count(vectors["rows"], rules.shard_rows, rules.shards)
+    inputs = {
+        "vectors": vectors,
+        "shards": shards,
+        "trees": rules.trees,
+        "seed": rules.seed,
+        **{key: embed[key] for key in ("encoder", "metric", "dim")},
+    }
+    # how look-ups search is part of a release, but no reason to build its shards anew
+    digest = name_of({"version": RESULT_VERSION, "search_k": rules.search_k, **inputs})
+    known = draft.known("index", digest)
+    if known is not None:
+        return draft.record(known)
+    draft.begin_work()
+    run = begin_run("index", RESULT_VERSION, inputs, {})
+    found = find_run(store, run.stage, run.run_id)
+    if found is None:
+        found = _write(spark, draft, run, begun)
+    reached("index.run")
+    log.get(stage="index").info("done", run=found.run_id, **found.counters)
+    return draft.record(
+        StageRuns(
+            stage="index",
+            inputs=digest,
+            tables={"shard_items": [RunRef.of(found)]},
+            counters=found.counters,
+            seconds=time.monotonic() - begun,
+            notes={key: inputs[key] for key in ("shards", "trees", "seed")}
+            | {"search_k": rules.search_k},
+        )
+    )
+
+
+def _write(spark: SparkSession, draft: Draft, run: Run, begun: float) -> Run:
+    store, folder, facts = draft.store, run.folder(draft.attempt), run.inputs
+    live = receipts_of(store, draft.need("catalog").tables["live_vectors"], "live_vectors")
+    describe(spark, f"index: {facts['shards']} shards of {facts['vectors']['rows']} vectors")
+    work = partial(_shard, store, live, facts, folder)
+    reports = run_tasks(spark, facts["shards"], work)
+    reached("index.shards")
+    items = [receipt for report in reports for receipt in report.receipts]
+    if not items:  # readers that name files want at least one
+        with TableWriter(store, folder, TABLES["shard_items"], "none", even_empty=True) as writer:
+            pass
+        items = writer.receipts
+    _check_items(store, items, facts["vectors"])
+    counters = {"shards": 0, "items": 0, "bytes": 0}
+    counters = add_counters([counters, *(report.counters for report in reports)])
+    artifacts = {"shards": [each for report in reports for each in report.artifacts]}
+    done = run.done({"shard_items": items}, begun, counters, artifacts=artifacts)
+    return record_run(store, done)
+
+
+def _check_items(store: Store, items: Sequence[Receipt], vectors: dict[str, int]) -> None:
+    """Refuse shards that do not hold each vector once: digests of what was written are compared.
+
+    The numbers are read again, a column of 8 bytes for each, row group by row group.
+    """
+    rows = total = 0
+    for batch in read_table(store, items, ["vector_no"]):
+        rows += batch.num_rows
+        total += int(key_hashes(batch, TABLES["live_vectors"]).sum(dtype=np.uint64))
+    if (rows, total % (1 << 64)) != (vectors["rows"], vectors[""]):
+        raise GateRefused(
+            f"gate shards: found {rows} vectors in the shards, expected each of the "
+            f"{vectors['rows']} of the catalog once; their digests differ"
+        )
+
+
+def _shard(
+    store: Store, live: Sequence[Receipt], facts: dict[str, Any], folder: str, attempt: Attempt
+) -> TaskReport:
+    """One task: the shard of its index, built on a local disk, proved, and stored."""
+    low, high = shard_ranges(facts["shards"])[attempt.index]
+    numbers = _numbers(store, live, low, high)
+    if not len(numbers):
+        return TaskReport()
+    metadata = {key: str(facts[key]) for key in ("encoder", "metric", "dim")}
+    table = TABLES["shard_items"]
+    with TableWriter(store, folder, table, attempt.stem, metadata) as items:
+        items.write(_items(attempt.index, numbers))
+    recipe = Recipe(facts["metric"], facts["dim"], facts["trees"], facts["seed"])
+    with tempfile.TemporaryDirectory() as scratch:
+        local = Path(scratch, f"{attempt.stem}.annoy")
+        probes = build_shard(local, numbers, _blocks(store, live, low, high), recipe)
+        name = f"shard {attempt.index} of {facts['shards']}"
+        prove_shard(local, name, len(numbers), recipe, probes)
+        file = upload_artifact(store, local, f"{folder}/shards/{local.name}")
+    sidecar = _sidecar(attempt.index, facts, file, items.receipts)
+    beside = write_artifact(store, sidecar.to_bytes(), f"{folder}/shards/{attempt.stem}.json")
+    counters = {"shards": 1, "items": len(numbers), "bytes": file.bytes}
+    return TaskReport(receipts=items.receipts, artifacts=[file, beside], counters=counters)
+
+
+def _sidecar(
+    shard: int, facts: dict[str, Any], file: Artifact, items: Sequence[Receipt]
+) -> Sidecar:
+    same = ("shards", "trees", "dim", "metric", "seed", "encoder")
+    return Sidecar(
+        shard=shard,
+        file=file,
+        item_files=[Artifact(**receipt.model_dump()) for receipt in items],
+        items=sum(receipt.rows for receipt in items),
+        annoy_metric=ANNOY_METRICS[facts["metric"]],
+        versions={key: versions()[key] for key in ("annoy", "artrec")},
+        **{key: facts[key] for key in same},
+    )
+
+
+def _numbers(store: Store, live: Sequence[Receipt], low: int, high: int) -> NDArray[np.int64]:
+    parts = [np.zeros(0, np.int64)]
+    for batch in read_range(store, live, (low,), (high,), ["vector_no"]):
+        parts.append(np.asarray(batch.column("vector_no"), np.int64))
+    return np.concatenate(parts)
+
+
+def _items(shard: int, numbers: NDArray[np.int64]) -> pa.RecordBatch:
+    columns = {
+        "shard": np.full(len(numbers), shard, np.int32),
+        "item": np.arange(len(numbers), dtype=np.int32),
+        "vector_no": numbers,
+    }
+    return pa.RecordBatch.from_pydict(columns, schema=TABLES["shard_items"].columns)
+
+
+def _blocks(store: Store, live: Sequence[Receipt], low: int, high: int) -> Iterator[Block]:
+    for batch in read_range(store, live, (low,), (high,)):
+        values = np.asarray(batch.column("embedding").flatten(), np.float32)
+        numbers = np.asarray(batch.column("vector_no"), np.int64)
+        yield Block(numbers=numbers, vectors=values.reshape(len(numbers), -1))

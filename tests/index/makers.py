@@ -1,0 +1,114 @@
+"""Shards made by hand in a store: vectors dealt, built, and written as the stage does it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from artrec.index import (
+    ANNOY_METRICS,
+    Recipe,
+    ShardSet,
+    Sidecar,
+    Wanted,
+    build_shard,
+    open_shards,
+    shard_ranges,
+)
+from artrec.releases import Artifact, upload_artifact, write_artifact
+from artrec.schemas import TABLES
+from artrec.storage import Store, open_store
+from artrec.tables import TableWriter
+from artrec.vectors import Block
+
+__all__ = ["Made", "made", "scattered", "written"]
+
+Numbers = NDArray[np.int64]
+Vectors = NDArray[np.float32]
+EVERYTHING = 10**6  # a search_k beyond all that a small shard holds
+
+
+@dataclass(frozen=True)
+class Made:
+    """The files of an index, sidecars last for each shard."""
+
+    store: Store
+    files: tuple[Artifact, ...]
+    wanted: Wanted
+    items: int
+
+    def opened(self, search_k: int = EVERYTHING) -> ShardSet:
+        return open_shards(self.store, self.files, self.wanted, self.items, search_k)
+
+    @property
+    def sidecars(self) -> list[Artifact]:
+        return [file for file in self.files if file.path.endswith(".json")]
+
+
+def scattered(n: int, dim: int, seed: int = 0) -> tuple[Numbers, Vectors]:
+    """``n`` random vectors under numbers from the whole range, ascending."""
+    random = np.random.default_rng(seed)
+    numbers = np.unique(random.integers(0, 2**63 - 1, n, dtype=np.int64))
+    return numbers, random.standard_normal((len(numbers), dim)).astype(np.float32)
+
+
+def made(
+    root: Path,
+    numbers: Numbers,
+    vectors: Vectors,
+    shards: int = 1,
+    metric: str = "cosine",
+    trees: int = 4,
+    seed: int = 1,
+) -> Made:
+    """Shards of all ``vectors`` below ``root``."""
+    store = open_store(str(root))
+    recipe = Recipe(metric, vectors.shape[1], trees, seed)
+    files: list[Artifact] = []
+    for shard, (low, high) in enumerate(shard_ranges(shards)):
+        own = (numbers >= low) & (numbers <= high)
+        if own.any():
+            place = (shard, shards)
+            files += written(store, root, place, Block(numbers[own], vectors[own]), recipe)
+    wanted = Wanted("mine-1", metric, vectors.shape[1])
+    return Made(store, tuple(files), wanted, len(numbers))
+
+
+def written(
+    store: Store, scratch: Path, place: tuple[int, int], block: Block, recipe: Recipe
+) -> Sequence[Artifact]:
+    """One shard's Annoy file and sidecar, in the store."""
+    shard, shards = place
+    table = TABLES["shard_items"]
+    with TableWriter(store, "index", table, f"{shard}") as items:
+        columns = {
+            "shard": np.full(len(block.numbers), shard, np.int32),
+            "item": np.arange(len(block.numbers), dtype=np.int32),
+            "vector_no": block.numbers,
+        }
+        items.write(pa.RecordBatch.from_pydict(columns, schema=table.columns))
+    local = scratch / f"{shard}.tmp"
+    scratch.mkdir(exist_ok=True)
+    build_shard(local, block.numbers, [block], recipe)
+    file = upload_artifact(store, local, f"index/shards/{shard}.annoy")
+    local.unlink()
+    sidecar = Sidecar(
+        shard=shard,
+        shards=shards,
+        file=file,
+        item_files=[Artifact(**receipt.model_dump()) for receipt in items.receipts],
+        items=len(block.numbers),
+        trees=recipe.trees,
+        dim=recipe.dim,
+        metric=recipe.metric,
+        annoy_metric=ANNOY_METRICS[recipe.metric],
+        seed=recipe.seed,
+        encoder="mine-1",
+        versions={},
+    )
+    return file, write_artifact(store, sidecar.to_bytes(), f"index/shards/{shard}.json")
