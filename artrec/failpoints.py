@@ -30,6 +30,8 @@ POINTS = (
     "catalog.vectors",
     "neighbors.pool",
     "neighbors.run",
+    "evaluate.measured",
+    "evaluate.run",
     "publish.gates",
     "publish.release",
     "publish.views",

@@ -58,6 +58,7 @@ def _plan(
     kept = _kept(settings, release, listing)
     rebuilt = {stage: 0 if kept[stage] else listed for stage in kept}
     lists, k = rebuilt["neighbors"], settings.neighbors.k
+    asked = min(rebuilt["evaluate"], settings.evaluate.queries)
     return {
         "current": release.release_id if release else None,
         "stages": {
@@ -70,7 +71,8 @@ def _plan(
             "embed": {"pictures to encode at most": count if kept["embed"] else listed},
             "catalog": {"members to account for": rebuilt["catalog"]},
             "neighbors": {"lists to make at most": lists, "pairs to compare at most": lists**2},
-            "publish": {"releases": int(lists > 0), "neighbor rows at most": lists * k},
+            "evaluate": {"queries at most": asked},
+            "publish": {"releases": int(asked > 0), "neighbor rows at most": lists * k},
         },
     }
 
@@ -79,7 +81,7 @@ def _kept(settings: Settings, release: Release | None, listing: Listing) -> dict
     """The stages whose rules, and whose inputs as far as they are known, are the release's."""
     before = _settings_of(release)
     if release is None or before is None:
-        return dict.fromkeys(("embed", "catalog", "neighbors"), False)
+        return dict.fromkeys(("embed", "catalog", "neighbors", "evaluate"), False)
     embed = settings.encoder == before.encoder and (
         picture_recipe(settings.ingest) == picture_recipe(before.ingest)
     )
@@ -90,7 +92,11 @@ def _kept(settings: Settings, release: Release | None, listing: Listing) -> dict
         and settings.catalog == before.catalog
     )
     lists = [(each.neighbors.k, each.neighbors.slack) for each in (settings, before)]
-    return {"embed": embed, "catalog": catalog, "neighbors": catalog and lists[0] == lists[1]}
+    neighbors = catalog and lists[0] == lists[1]
+    unasked = {"block_rows"}
+    rules = [each.evaluate.model_dump(exclude=unasked) for each in (settings, before)]
+    evaluate = neighbors and rules[0] == rules[1]
+    return {"embed": embed, "catalog": catalog, "neighbors": neighbors, "evaluate": evaluate}
 
 
 def _settings_of(release: Release | None) -> Settings | None:
