@@ -89,7 +89,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def release(spark: SparkSession, sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Night:
     """The first night, published as ``first``. For reading only: copy the store to go on."""
-    from tests.nights import PREFIX, SLACK, K, night
+    from tests.nights import MANY, PREFIX, SLACK, K, night
 
     return night(
         tmp_path_factory.mktemp("store") / "root",
@@ -99,6 +99,7 @@ def release(spark: SparkSession, sources: Path, tmp_path_factory: pytest.TempPat
         f"sources.more.id_prefix={PREFIX}",
         f"neighbors.k={K}",
         f"neighbors.slack={SLACK}",
+        f"gates.reject_rate={MANY}",
     )
 
 

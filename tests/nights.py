@@ -35,6 +35,7 @@ __all__ = [
     "DECOMPOSED",
     "FIRST",
     "K",
+    "MANY",
     "MORE",
     "OUTSIDE",
     "PAINTINGS",
@@ -54,6 +55,8 @@ __all__ = [
 ]
 
 K, SLACK = 5, 3
+MANY = 0.5
+"""gates.reject_rate for archives of which a good part is broken on purpose."""
 PREFIX = "more:"
 
 STYLES = ("Baroque", "Cubism", "Realism")

@@ -26,7 +26,7 @@ from artrec.stages.frames import (
     write_sorted,
 )
 from artrec.stages.ground import Ground, distinct_vectors
-from artrec.stages.measuring import recall_block, scan_block, scan_sample
+from artrec.stages.measuring import open_index, recall_block, scan_block, scan_sample
 from artrec.stages.scores import (
     Row,
     cloud_rows,
@@ -123,7 +123,8 @@ class Assessment:
 
     def _look_over(self, ground: Ground) -> dict[str, int]:
         names = ("vectors", "non_finite", "zero", "flat")
-        reports = self._tasks("vectors", len(ground.live), partial(look_over, ground))
+        describe(self.spark, "evaluate: vectors")
+        reports = run_tasks(self.spark, len(ground.live), partial(look_over, ground))
         found = add_counters(report.counters for report in reports)
         distinct = distinct_vectors(self.spark, ground)
         return {name: found.get(name, 0) for name in names} | {"distinct_vectors": distinct}
@@ -187,7 +188,7 @@ class Assessment:
         ref = next(refs[0] for refs in index.tables.values() if refs)
         run = find_run(self.draft.store, ref.stage, ref.run_id)
         assert run is not None, f"{ref.path} is named by the draft and not there"
-        reports = self._tasks("index", blocks, partial(recall_block, ground, run))
+        reports = self._tasks("index", blocks, partial(recall_block, ground, run, open_index))
         notes = [report.notes for report in reports]
         found = list(recall_rows(notes, ground.encoder, share))
         self.rows += found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -30,7 +30,10 @@ from artrec.tables import Receipt, TableWriter, read_table
 from artrec.vectors import Block, Searcher, TopK
 from artrec.vectors.topk import NOBODY
 
-__all__ = ["open_index", "recall_block", "scan_block", "scan_sample"]
+__all__ = ["Opener", "open_index", "recall_block", "scan_block", "scan_sample"]
+
+Opener = Callable[[Store, Run, str], Searcher]
+"""From a run of index shards and the encoder that they must be of."""
 
 
 def scan_block(ground: Ground, attempt: Attempt) -> TaskReport:
@@ -81,7 +84,7 @@ def _report(
     receipts = list(writer.receipts)
     if pool == "catalog":
         receipts += _write_lists(ground, attempt, scan.lists["all"], rows)
-    return TaskReport(receipts=receipts, counters={f"{pool}_queries": rows.num_rows})
+    return TaskReport(receipts=receipts)
 
 
 def _answers(
@@ -147,7 +150,7 @@ def open_index(store: Store, run: Run, encoder: str) -> Searcher:
     return found
 
 
-def recall_block(ground: Ground, index: Run, attempt: Attempt) -> TaskReport:
+def recall_block(ground: Ground, index: Run, opened: Opener, attempt: Attempt) -> TaskReport:
     """The index against the truth, for the distinct vectors of some queries."""
     rows = first_rows(chosen_rows(ground), ground.queries)
     numbers = np.unique(np.asarray(rows.column("vector_no"), np.int64))
@@ -161,7 +164,7 @@ def recall_block(ground: Ground, index: Run, attempt: Attempt) -> TaskReport:
         return vector_blocks(ground.store, ground.live)
 
     found = recalls(
-        open_index(ground.store, index, ground.encoder),
+        opened(ground.store, index, ground.encoder),
         Streamed(blocks, ground.metric),
         queries,
         blocks,

@@ -131,8 +131,8 @@ def recall_rows(
     """Recall of the index at each cut."""
     together: dict[int, list[float]] = {}
     for each in notes:
-        for k, shares in each.items():
-            together.setdefault(int(k), []).extend(shares)
+        for cut, shares in each.items():
+            together.setdefault(int(cut), []).extend(shares)
     for k, shares in sorted(together.items()):
         for found in averages([""] * len(shares), np.asarray(shares), sampled, classes=False):
             if found.average == "micro":
