@@ -40,9 +40,7 @@ def keep_floors(ground: Ground, known: tuple[Receipt, ...], attempt: Attempt) ->
 
 def missing_places(ground: Ground, done: Sequence[Receipt]) -> list[tuple[str, int]]:
     """Where the sample's pictures lie that have no floor vectors yet, in order."""
-    rows = _missing(ground, done)
-    places = zip(rows.column("file").to_pylist(), rows.column("row_group").to_pylist(), strict=True)
-    return sorted({(file, group) for file, group in places if file is not None})
+    return sorted(_by_place(_missing(ground, done)))
 
 
 def _missing(ground: Ground, done: Sequence[Receipt]) -> pa.Table:
@@ -51,6 +49,15 @@ def _missing(ground: Ground, done: Sequence[Receipt]) -> pa.Table:
     numbers = np.asarray(rows.column("vector_no"), np.int64)
     there = np.isin(numbers, np.concatenate([np.zeros(0, np.int64), *known]))
     return rows.take(pa.array(np.flatnonzero(~there)))
+
+
+def _by_place(rows: pa.Table) -> dict[tuple[str, int], dict[bytes, int]]:
+    """(file, row group) -> the numbers of the contents that are to be read there."""
+    found: dict[tuple[str, int], dict[bytes, int]] = {}
+    for row in rows.select(["file", "row_group", "content_sha256", "vector_no"]).to_pylist():
+        place = found.setdefault((row["file"], row["row_group"]), {})
+        place[row["content_sha256"]] = row["vector_no"]
+    return found
 
 
 def _sample_numbers(ground: Ground) -> Any:
@@ -68,28 +75,22 @@ def decode_sample(
     attempt: Attempt,
 ) -> TaskReport:
     """The floors' vectors of the sample's pictures in some row groups; each content once."""
-    rows = _missing(ground, done)
-    numbers = dict(
-        zip(
-            rows.column("content_sha256").to_pylist(),
-            rows.column("vector_no").to_pylist(),
-            strict=True,
-        )
-    )
+    wanted = _by_place(_missing(ground, done))
     table, decoded = TABLES["floor_vectors"], 0
     with (
         ExitStack() as stack,
         TableWriter(ground.store, ground.folder, table, attempt.stem) as writer,
     ):
         decode = _decoder(settings, stack, in_child=attempt.number > 0)
-        for file, group in places[attempt.index :: tasks]:
-            opened = open_file(ground.store, pictures[file])
-            stored = opened.read_row_group(group, columns=["content_sha256", "data"])
-            wanted = pc.is_in(stored.column(0), pa.array(list(numbers), pa.binary()))
-            for index in np.flatnonzero(np.asarray(wanted)).tolist():
-                number = numbers.pop(stored.column(0)[index].as_py(), None)
+        for place in places[attempt.index :: tasks]:
+            opened = open_file(ground.store, pictures[place[0]])
+            stored = opened.read_row_group(place[1], columns=["content_sha256", "data"])
+            numbers = wanted[place]
+            mine = pc.is_in(stored.column(0), pa.array(list(numbers), pa.binary()))
+            for row in stored.take(pa.array(np.flatnonzero(np.asarray(mine)))).to_pylist():
+                number = numbers.pop(row["content_sha256"], None)
                 if number is not None:
-                    writer.write(_floor_row(number, decode(stored.column(1)[index].as_py())))
+                    writer.write(_floor_row(number, decode(row["data"])))
                     decoded += 1
     return TaskReport(receipts=writer.receipts, counters={"decoded": decoded})
 

@@ -185,6 +185,7 @@ def test_the_next_night_decodes_only_pictures_that_are_new(
     assert all(gate["passed"] for gate in gates.values())
 
 
+@pytest.mark.long
 def test_fewer_queries_and_a_smaller_sample_are_drawn_anew_and_bounded(
     spark: SparkSession, release: Night, tmp_path: Path
 ) -> None:
@@ -214,6 +215,7 @@ def test_fewer_queries_and_a_smaller_sample_are_drawn_anew_and_bounded(
     assert longest > K  # lists are longer than the published ones
 
 
+@pytest.mark.long
 def test_blocks_of_queries_change_nothing(
     spark: SparkSession, release: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,6 +235,7 @@ def asked(root: Path, archive: Path, *more: str) -> tuple[str, ...]:
     return (f"sources.main.url={archive}", f"store.root={root}", "neighbors.k=3", *more)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("members", "template"),
     [
@@ -279,13 +282,20 @@ def test_an_odd_catalog_is_measured_as_far_as_it_goes(
 GOOD: list[Named] = [(f"Baroque/anna_{n}.jpg", picture(n)) for n in range(8)]
 
 
-@pytest.fixture
-def before(spark: SparkSession, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def good(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with eight pictures, published."""
-    source = write_zip(tmp_path / "good.zip", GOOD)
-    root = tmp_path / "root"
-    night(root, "good", *asked(root, source))
-    return root
+    place = tmp_path_factory.mktemp("good")
+    source = write_zip(place / "good.zip", GOOD)
+    night(place / "root", "good", *asked(place / "root", source))
+    return place / "root"
+
+
+@pytest.fixture
+def before(good: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    shutil.copytree(good, tmp_path / "root")
+    return tmp_path / "root"
 
 
 def refused_then_published(
@@ -331,6 +341,7 @@ def execute_show(root: Path, capsys: pytest.CaptureFixture[str]) -> str:
     return "a test: it is wanted" if "a test: it is wanted" in lines[0] else lines[0]
 
 
+@pytest.mark.long
 def test_another_limit_publishes_a_refused_release_too(
     before: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -363,6 +374,7 @@ def test_a_catalog_that_shrank_is_refused(
     assert "found 7 images, expected at most 0.1 fewer than the last release's 8" in message
 
 
+@pytest.mark.long
 def test_vectors_that_moved_are_refused(
     before: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -381,6 +393,7 @@ def test_vectors_that_moved_are_refused(
     assert "found mean vector moved by " in message
 
 
+@pytest.mark.long
 def test_constant_vectors_are_refused(
     spark: SparkSession,
     tmp_path: Path,
@@ -427,6 +440,7 @@ def test_a_table_that_is_not_what_it_should_be_is_refused(
     assert "found 0.666667 of the entries as they should be, expected all" in message
 
 
+@pytest.mark.long
 def test_a_bad_index_is_refused_and_a_perfect_one_is_not(
     spark: SparkSession,
     tmp_path: Path,
