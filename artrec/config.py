@@ -33,9 +33,17 @@ from pydantic_settings import (
 from artrec.digests import name_of
 from artrec.errors import ConfigError
 
-__all__ = ["Key", "Origins", "Settings", "documented", "flat", "load"]
+__all__ = ["FINAL_GATES", "GATES", "Key", "Origins", "Settings", "documented", "flat", "load"]
 
 PREFIX = "ARTREC_"
+GATES = (
+    *("balance", "identity", "lists", "images", "shards", "vectors"),
+    *("reject_rate", "reject_rates", "index_recall", "table_recall", "shrinkage", "drift"),
+)
+"""The checks that can refuse a release, in the order in which they are reported."""
+FINAL_GATES = ("balance", "identity", "lists", "images", "shards")
+"""Those that no override lets pass: such a release is not whole, or there is nothing in it."""
+
 NOT_SETTINGS = ("ARTREC_FAILPOINT", "ARTREC_VENV")  # read elsewhere, under the same prefix
 
 
@@ -179,6 +187,81 @@ class CatalogSettings(_Section):
     embeddings: bool = _key(True, "Write the embeddings table (large catalogs may drop it).")
 
 
+class EvaluateSettings(_Section):
+    """Measuring a release before it is published."""
+
+    queries: PositiveInt = _key(
+        2000, "Random images whose lists are judged; all, where there are fewer.", le=10_000
+    )
+    sample: PositiveInt = _key(
+        5000,
+        "Random images among which the encoder is compared with histograms and pixels.",
+        le=20_000,
+    )
+    map_points: PositiveInt = _key(8000, "Random images on the flat map.", le=50_000)
+    block_rows: PositiveInt = _key(
+        1024, "Queries that one task of the evaluation answers.", result=False, le=10_000
+    )
+
+
+class GatesSettings(_Section):
+    """Limits beyond which a release is refused; changing one measures nothing anew."""
+
+    reject_rate: float = _key(
+        0.05, "Largest share of the listed members that may be rejects.", result=False, ge=0, le=1
+    )
+    reject_rates: dict[str, float] = _key(
+        {}, "The same for single reasons, by name, such as bad_crc.", result=False
+    )
+    index_recall: float = _key(
+        0.9,
+        "Least recall at every cut of the index shards; the lower end of the interval counts.",
+        result=False,
+        ge=0,
+        le=1,
+    )
+    shrinkage: float = _key(
+        0.1,
+        "Largest share by which the catalog may be smaller than the last release's.",
+        result=False,
+        ge=0,
+        le=1,
+    )
+    drift: float = _key(
+        0.5,
+        "How far the mean vector may have moved since the last release, in mean distances of "
+        "vectors from it; twice the error of the two samples is added.",
+        result=False,
+        ge=0,
+    )
+    override: dict[str, str] = _key(
+        {}, "Publish although these gates refuse: the gate's name, and why.", result=False
+    )
+
+    @field_validator("reject_rates")
+    @classmethod
+    def _shares(cls, rates: dict[str, float]) -> dict[str, float]:
+        for reason, rate in rates.items():
+            if not 0 <= rate <= 1:
+                raise ValueError(f"the share of {reason} must lie between 0 and 1")
+        return rates
+
+    @field_validator("override")
+    @classmethod
+    def _reasons(cls, override: dict[str, str]) -> dict[str, str]:
+        for gate, reason in override.items():
+            if gate not in GATES:
+                raise ValueError(f"there is no gate {gate}; there are: {', '.join(GATES)}")
+            if gate in FINAL_GATES:
+                raise ValueError(
+                    f"gate {gate} cannot be overridden: a release that it refuses is not whole; "
+                    "find the cause"
+                )
+            if not reason.strip():
+                raise ValueError(f"say why gate {gate} is overridden")
+        return override
+
+
 class Settings(BaseSettings):
     """All settings of a run, resolved and frozen."""
 
@@ -197,6 +280,8 @@ class Settings(BaseSettings):
     catalog: CatalogSettings = CatalogSettings()
     index: IndexSettings = IndexSettings()
     neighbors: NeighborsSettings = NeighborsSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    gates: GatesSettings = GatesSettings()
 
     @field_validator("sources")
     @classmethod
@@ -277,6 +362,8 @@ def _keys(section: str, model: type[_Section]) -> list[Key]:
 
 def _type_name(field: FieldInfo) -> str:
     kind = field.annotation
+    if getattr(kind, "__name__", "") == "dict":
+        return "mapping of " + " to ".join(each.__name__ for each in get_args(kind))
     if getattr(kind, "__name__", "") == "tuple":
         return "list of " + " ".join(
             dict.fromkeys(a.__name__ for a in get_args(kind) if a is not ...)
@@ -289,9 +376,12 @@ def _walk(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, FieldI
         value = getattr(model, name)
         if isinstance(value, BaseModel):
             yield from _walk(value, f"{prefix}{name}.")
-        elif isinstance(value, dict):
+        elif isinstance(value, dict) and (value or name == "sources"):
             for entry, child in value.items():
-                yield from _walk(child, f"{prefix}{name}.{entry}.")
+                if isinstance(child, BaseModel):
+                    yield from _walk(child, f"{prefix}{name}.{entry}.")
+                else:
+                    yield f"{prefix}{name}.{entry}", child, field
         else:
             yield f"{prefix}{name}", value, field
 
@@ -350,8 +440,9 @@ def _is_text(key: str) -> bool:
     parts = key.split(".")
     if parts[0] == "sources":
         parts[1:2] = ["NAME"]
-    known = (each for keys in documented().values() for each in keys)
-    return any(name == ".".join(parts) and kind == "str" for name, kind, _, _ in known)
+    known = {name: kind for keys in documented().values() for name, kind, _, _ in keys}
+    texts = known.get(".".join(parts[:-1])) == "mapping of str to str"
+    return texts or known.get(".".join(parts)) == "str"
 
 
 def _merge(low: Any, high: Any) -> Any:

@@ -32,6 +32,8 @@ POINTS = (
     "index.run",
     "neighbors.pool",
     "neighbors.run",
+    "evaluate.measured",
+    "evaluate.run",
     "publish.gates",
     "publish.release",
     "publish.views",

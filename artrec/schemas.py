@@ -337,6 +337,74 @@ _ALL = [
         compression={"original": "none", "reconstruction": "none"},
         undigested=frozenset({"original", "reconstruction"}),
     ),
+    Table(  # every image by codes of its labels, 0 for none: what evaluation compares
+        "evaluated_images",
+        _columns(
+            vector_no=pa.int64(),
+            image_id=pa.string(),
+            image_code=pa.int64(),
+            style_code=pa.int64(),
+            artist_code=pa.int64(),
+            phash_code=pa.int64(),
+            name_code=pa.int64(),
+        ),
+        key=("vector_no", "image_id"),
+        sort=("vector_no", "image_id"),
+    ),
+    Table(  # random images: places in an order that is new with each release, and in one that stays
+        "chosen_images",
+        _columns(
+            vector_no=pa.int64(),
+            image_id=pa.string(),
+            place=pa.int32(),
+            sample_place_=pa.int32(),
+            content_sha256=_SHA,
+            image_code=pa.int64(),
+            style_code=pa.int64(),
+            artist_code=pa.int64(),
+            phash_code=pa.int64(),
+            name_code=pa.int64(),
+            style_=pa.string(),
+            artist_=pa.string(),
+            title_=pa.string(),
+            file=pa.string(),
+            row_group=pa.int32(),
+        ),
+        key=("vector_no", "image_id"),
+        sort=("vector_no", "image_id"),
+    ),
+    Table(  # chosen pictures as a colour histogram and as few pixels
+        "floor_vectors",
+        _columns(vector_no=pa.int64(), histogram=_VECTOR, pixels=_VECTOR),
+        key=("vector_no",),
+        sort=(),
+    ),
+    Table(  # the ranks at which a chosen image's list holds its own label
+        "retrieval",
+        _columns(
+            encoder=pa.string(),
+            pool=pa.string(),
+            label=pa.string(),
+            variant=pa.string(),
+            image_id=pa.string(),
+            group=pa.string(),
+            candidates=pa.int64(),
+            relevant=pa.int64(),
+            hits=pa.list_(pa.field("element", pa.int32(), nullable=False)),
+        ),
+        key=("encoder", "pool", "label", "variant", "image_id"),
+        sort=(),
+    ),
+    Table(  # lists of chosen images, found without the join that made the neighbor tables
+        "exact_lists",
+        _columns(
+            query_id=pa.string(),
+            ids=pa.list_(pa.field("element", pa.string(), nullable=False)),
+            distances=_VECTOR,
+        ),
+        key=("query_id",),
+        sort=(),
+    ),
     Table(  # one measured number each; of shares with a 95 % interval
         "evaluation",
         _columns(
@@ -393,5 +461,8 @@ _ALL = [
 
 TABLES: dict[str, Table] = {table.name: table for table in _ALL}
 
-PUBLISHED = ("catalog", "rejects", "embeddings", "neighbors", "neighbors_nested")
+PUBLISHED = (
+    *("catalog", "rejects", "embeddings", "neighbors", "neighbors_nested"),
+    *("evaluation", "hubs", "duplicates", "coordinates"),
+)
 """What readers of a release are promised; the other tables are the stages' own."""

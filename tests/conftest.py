@@ -89,7 +89,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def release(spark: SparkSession, sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Night:
     """The first night, published as ``first``. For reading only: copy the store to go on."""
-    from tests.nights import PREFIX, SHARDS, SLACK, K, night
+    from tests.nights import MANY, PREFIX, SHARDS, SLACK, K, night
 
     return night(
         tmp_path_factory.mktemp("store") / "root",
@@ -100,6 +100,7 @@ def release(spark: SparkSession, sources: Path, tmp_path_factory: pytest.TempPat
         f"neighbors.k={K}",
         f"neighbors.slack={SLACK}",
         f"index.shards={SHARDS}",
+        f"gates.reject_rate={MANY}",
     )
 
 

@@ -36,6 +36,7 @@ __all__ = [
     "DECOMPOSED",
     "FIRST",
     "K",
+    "MANY",
     "MORE",
     "OUTSIDE",
     "PAINTINGS",
@@ -56,6 +57,8 @@ __all__ = [
 ]
 
 K, SLACK, SHARDS = 5, 3, 3
+MANY = 0.5
+"""gates.reject_rate for archives of which a good part is broken on purpose."""
 PREFIX = "more:"
 
 STYLES = ("Baroque", "Cubism", "Realism")

@@ -55,6 +55,13 @@ PROMISED: dict[str, tuple[list[str], list[str]]] = {
     "neighbor_pool": (["vector_no"], ["radius", "radius_no", "others", "distances"]),
     "neighbors": (["query_id", "rank"], ["neighbor_id", "distance"]),
     "neighbors_nested": (["query_id"], ["ids", "distances"]),
+    "evaluation": (
+        ["encoder", "measure", "pool", "label", "variant", "average", "group", "k"],
+        ["queries", "value", "low", "high"],
+    ),
+    "hubs": (["image_id"], ["lists", "content_sha256", "style", "artist", "title"]),
+    "duplicates": (["content_sha256", "image_id"], []),
+    "coordinates": (["image_id"], ["x", "y", "content_sha256", "style", "artist", "title"]),
 }
 """Key and further columns of each table that readers or later nights rely on."""
 

@@ -88,8 +88,8 @@ def show_one(root: str | None, release_id: str | None, json: bool) -> None:
     grid(["stage", "seconds"], [(s.stage, round(s.seconds, 1)) for s in release.stages.values()])
     print()
     grid(
-        ["gate", "passed", "found", "expected"],
-        [(g.gate, g.passed, g.found, g.expected) for g in release.gates],
+        ["gate", "passed", "found", "expected", "overridden"],
+        [(g.gate, g.passed, g.found, g.expected, g.overridden or "") for g in release.gates],
     )
 
 

@@ -69,12 +69,17 @@ class StageRuns(Document):
 
 
 class GateResult(Document):
-    """What one gate found and what it expected."""
+    """What one gate found and what it expected; ``overridden`` is why it does not refuse."""
 
     gate: str
     passed: bool
     found: str
     expected: str
+    overridden: str | None = None
+
+    @property
+    def refuses(self) -> bool:
+        return not self.passed and self.overridden is None
 
 
 class GateReport(Document):

@@ -11,6 +11,7 @@ RESULT_VERSIONS = {
     "catalog": 1,
     "index": 1,
     "neighbors": 1,
+    "evaluate": 1,
 }
 """Of each stage that writes tables; raised when the same inputs give other rows than before."""
 

@@ -51,10 +51,23 @@ def _facts(name: str, draft: Draft, result: StageRuns, start_seconds: float) -> 
         "root": draft.store.url,
         "spark_start_seconds": round(start_seconds, 2),
         "driver_peak_bytes": peak * (1 if sys.platform == "darwin" else 1024),
+        "overridden": _overridden(draft),
         "stages": {
             stage: _stage_facts(draft, runs) for stage, runs in found.items() if runs is not None
         },
     }
+
+
+def _overridden(draft: Draft) -> dict[str, str]:
+    """Gates that would have refused the release, and why they did not."""
+    evaluate = draft.stage("evaluate")
+    gates = evaluate.notes.get("gates", []) if evaluate else []
+    return {gate["gate"]: gate["overridden"] for gate in gates if gate["overridden"] is not None}
+
+
+def _gates(facts: dict[str, Any]) -> str:
+    overridden = facts["overridden"]
+    return f"gates passed but for {', '.join(overridden)}" if overridden else "gates passed"
 
 
 def _stage_facts(draft: Draft, runs: StageRuns) -> dict[str, Any]:
@@ -96,7 +109,7 @@ def _stage_grid(facts: dict[str, Any]) -> Grid:
     for stage, runs in facts["stages"].items():
         counts = ", ".join(f"{value:,} {key}" for key, value in runs.items() if key not in hidden)
         if stage == "publish":
-            counts = "gates passed"
+            counts = _gates(facts)
         elif "kept_from" in runs:
             counts = f"nothing to do: as in release {runs['kept_from']}"
         rate = runs.get("images_per_second")

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import pyarrow as pa
 from pydantic import BaseModel, Field
@@ -62,11 +63,15 @@ class Attempt:
 
 
 class TaskReport(BaseModel):
-    """What a task did: the files it wrote and what it counted (time and memory are added)."""
+    """What a task did: the files it wrote and what it counted (time and memory are added).
+
+    ``notes`` are for what is neither, such as a mean; they must not grow with the data.
+    """
 
     receipts: list[Receipt] = Field(default_factory=list)
     artifacts: list[Artifact] = Field(default_factory=list)
     counters: dict[str, int] = Field(default_factory=dict)
+    notes: dict[str, Any] = Field(default_factory=dict)
 
 
 def run_tasks(

@@ -58,6 +58,7 @@ def _plan(
     kept = _kept(settings, release, listing)
     rebuilt = {stage: 0 if kept[stage] else listed for stage in kept}
     lists, k = rebuilt["neighbors"], settings.neighbors.k
+    asked = min(rebuilt["evaluate"], settings.evaluate.queries)
     return {
         "current": release.release_id if release else None,
         "stages": {
@@ -72,6 +73,7 @@ def _plan(
             "catalog": {"members to account for": rebuilt["catalog"]},
             "index": {"vectors to index at most": rebuilt["index"]},
             "neighbors": {"lists to make at most": lists, "pairs to compare at most": lists**2},
+            "evaluate": {"queries at most": asked},
             "publish": {"releases": int(any(rebuilt.values())), "neighbor rows at most": lists * k},
         },
     }
@@ -93,7 +95,8 @@ def _kept(settings: Settings, release: Release | None, listing: Listing) -> dict
     """The stages whose rules, and whose inputs as far as they are known, are the release's."""
     before = _settings_of(release)
     if release is None or before is None:
-        return dict.fromkeys(("embed", "catalog", "index", "neighbors"), False)
+        names = ("embed", "catalog", "index", "neighbors", "evaluate")
+        return dict.fromkeys(names, False)
     embed = settings.encoder == before.encoder and (
         picture_recipe(settings.ingest) == picture_recipe(before.ingest)
     )
@@ -104,11 +107,16 @@ def _kept(settings: Settings, release: Release | None, listing: Listing) -> dict
         and settings.catalog == before.catalog
     )
     lists = [(each.neighbors.k, each.neighbors.slack) for each in (settings, before)]
+    index = catalog and settings.index == before.index and "index" in release.stages
+    neighbors = catalog and lists[0] == lists[1]
+    unasked = {"block_rows"}
+    rules = [each.evaluate.model_dump(exclude=unasked) for each in (settings, before)]
     return {
         "embed": embed,
         "catalog": catalog,
-        "index": catalog and settings.index == before.index and "index" in release.stages,
-        "neighbors": catalog and lists[0] == lists[1],
+        "index": index,
+        "neighbors": neighbors,
+        "evaluate": index and neighbors and rules[0] == rules[1],
     }
 
 

@@ -1,16 +1,15 @@
-"""publish: the gates are asked, the release is written, and CURRENT is swapped."""
+"""publish: what the gates said is obeyed, the release is written, and CURRENT is swapped."""
 
 from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
 
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import SparkSession
 
 from artrec import log
-from artrec.config import Settings
-from artrec.errors import GateRefused, NotFound
+from artrec.config import FINAL_GATES, Settings
+from artrec.errors import GateRefused
 from artrec.failpoints import reached
 from artrec.releases import (
     Draft,
@@ -18,18 +17,12 @@ from artrec.releases import (
     GateResult,
     Release,
     StageRuns,
-    artifacts_of,
     publish,
-    receipts_of,
     versions,
 )
-from artrec.schemas import TABLES
 from artrec.stages import NAMES
-from artrec.stages.frames import read_frame
 
 __all__ = ["run"]
-
-_KEY = ["source", "entry"]
 
 
 def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
@@ -43,15 +36,11 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     if draft.unchanged:
         notes = {"status": "unchanged", "release": draft.base.release_id}
         return result.model_copy(update={"notes": notes})
-    counts, gates = _checked(spark, draft, stages)
-    reached("publish.gates")
+    counts: dict[str, int] = stages["evaluate"].notes["counts"]
+    gates = [GateResult.model_validate(each) for each in stages["evaluate"].notes["gates"]]
     draft.keep_gates(GateReport(gates=gates, counts=counts))
-    refused = [gate for gate in gates if not gate.passed]
-    if refused:
-        raise GateRefused(
-            "; ".join(f"gate {g.gate}: found {g.found}, expected {g.expected}" for g in refused)
-            + f". Release {draft.release_id} is not published; its draft is kept"
-        )
+    reached("publish.gates")
+    _obey(gates, draft.release_id)
     embed = stages["embed"].notes
     release = Release(
         release_id=draft.release_id,
@@ -76,81 +65,24 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     return result.model_copy(update={"notes": notes, "counters": counts, "seconds": seconds})
 
 
-def _checked(
-    spark: SparkSession, draft: Draft, stages: dict[str, StageRuns]
-) -> tuple[dict[str, int], list[GateResult]]:
-    """Counts of the release, and the gates on them; never by subtracting counts."""
-
-    def frame(stage: str, table: str, columns: list[str]) -> DataFrame:
-        receipts = receipts_of(draft.store, stages[stage].tables[table], table)
-        return read_frame(spark, draft.store, receipts, TABLES[table], columns)
-
-    members = frame("inventory", "members", _KEY)
-    catalog = frame("catalog", "catalog", [*_KEY, "image_id"])
-    rejects = frame("catalog", "rejects", [*_KEY, "reason"])
-    accounted = catalog.select(*_KEY).unionByName(rejects.select(*_KEY))
-    counts = {
-        "listed": stages["inventory"].rows("members"),
-        "stored": stages["catalog"].rows("catalog"),
-        "rejected": stages["catalog"].rows("rejects"),
-        "lost": members.join(accounted, _KEY, "left_anti").count(),
-        "invented": accounted.join(members, _KEY, "left_anti").count(),
-        "double": accounted.groupBy(*_KEY).count().filter("count > 1").count(),
-        "double_ids": catalog.groupBy("image_id").count().filter("count > 1").count(),
-        "lists": stages["neighbors"].rows("neighbors_nested"),
-        "vectors": stages["catalog"].rows("live_vectors"),
-        "indexed": stages["index"].rows("shard_items"),
-        "shard_files_missing": _missing(draft, stages["index"]),
-    }
-    for row in rejects.groupBy("reason").agg(F.count("*").alias("n")).orderBy("reason").collect():
-        counts[f"rejected_{row.reason}"] = row.n
-    return counts, _gates(counts)
+def _obey(gates: list[GateResult], release_id: str) -> None:
+    """Raise GateRefused for gates that refuse; warn of those that were overridden."""
+    refused = [gate for gate in gates if gate.refuses]
+    if refused:
+        raise GateRefused(
+            "; ".join(f"gate {g.gate}: found {g.found}, expected {g.expected}" for g in refused)
+            + f". Release {release_id} is not published; its draft is kept. {_remedy(refused)}"
+        )
+    for gate in gates:
+        if gate.overridden is not None:
+            log.get(stage="publish").warning(
+                "gate overridden", gate=gate.gate, found=gate.found, reason=gate.overridden
+            )
 
 
-def _missing(draft: Draft, index: StageRuns) -> int:
-    """Files of the shards that are not in the store, or not of their size."""
-    missing = 0
-    for file in artifacts_of(draft.store, index.tables["shard_items"], "shards"):
-        try:
-            missing += draft.store.stat(file.path).bytes != file.bytes
-        except NotFound:
-            missing += 1
-    return missing
-
-
-def _gates(counts: dict[str, int]) -> list[GateResult]:
-    balance = {name: counts[name] for name in ("lost", "invented", "double")}
-    found = ", ".join(f"{value} {name}" for name, value in balance.items())
-    return [
-        GateResult(
-            gate="balance",
-            passed=not any(balance.values()),
-            found=found,
-            expected="every member in exactly one of catalog and rejects",
-        ),
-        GateResult(
-            gate="identity",
-            passed=counts["double_ids"] == 0,
-            found=f"{counts['double_ids']} image_ids more than once",
-            expected="each image_id once",
-        ),
-        GateResult(
-            gate="lists",
-            passed=counts["lists"] == counts["stored"],
-            found=f"{counts['lists']} neighbor lists",
-            expected=f"{counts['stored']}, one for each image",
-        ),
-        GateResult(
-            gate="shards",
-            passed=counts["indexed"] == counts["vectors"] and not counts["shard_files_missing"],
-            found=f"{counts['indexed']} vectors indexed, "
-            f"{counts['shard_files_missing']} files of shards missing",
-            expected=f"{counts['vectors']}, and every file of the shards",
-        ),
-        GateResult(
-            gate="images",
-            passed=counts["stored"] > 0,
-            found=f"{counts['stored']} images",
-            expected="at least one",
-        ),
-    ]
+def _remedy(refused: list[GateResult]) -> str:
+    final = [gate.gate for gate in refused if gate.gate in FINAL_GATES]
+    if final:
+        return f"Find the cause: {', '.join(final)} cannot be overridden"
+    options = " ".join(f"--set gates.override.{gate.gate}=REASON" for gate in refused)
+    return f"If that is as it should be, the same command with {options} publishes it"

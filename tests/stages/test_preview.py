@@ -97,6 +97,7 @@ def test_a_dry_run_of_an_unchanged_night_has_nothing_to_do(
         "catalog": {"members to account for": 0},
         "index": {"vectors to index at most": 0},
         "neighbors": {"lists to make at most": 0, "pairs to compare at most": 0},
+        "evaluate": {"queries at most": 0},
         "publish": {"releases": 0, "neighbor rows at most": 0},
     }
 
@@ -117,7 +118,11 @@ def test_a_dry_run_knows_which_stages_changed_rules_touch(
     assert plan["publish"]["releases"] == 1
     plan = planned(capsys, *release.assignments, "ingest.max_pixels=3100")["stages"]
     assert plan["ingest"]["members to read"] == listed
-    plan = planned(capsys, *release.assignments, "neighbors.block_rows=9", "embed.batch=3")
+    plan = planned(capsys, *release.assignments, "evaluate.queries=7")["stages"]
+    assert plan["neighbors"]["lists to make at most"] == 0
+    assert plan["evaluate"] == {"queries at most": 7}
+    assert plan["publish"] == {"releases": 1, "neighbor rows at most": 0}
+    plan = planned(capsys, *release.assignments, "neighbors.block_rows=9", "gates.drift=3")
     assert plan["stages"]["publish"]["releases"] == 0
 
 

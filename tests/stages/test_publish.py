@@ -13,10 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from artrec.config import Settings
 from artrec.errors import GateRefused, UsageError
-from artrec.releases import duckdb_views, read_release, run_id
+from artrec.releases import Draft, StageRuns, duckdb_views, read_release, run_id
 from artrec.schemas import PUBLISHED, TABLES
 from artrec.stages import RESULT_VERSIONS, catalog, publish
+from artrec.stages.counting import counts_of
 from artrec.stages.session import Options, execute
 from artrec.storage import open_store
 from tests.nights import K, Night, opened, put, settings_of, tree
@@ -55,7 +57,8 @@ def test_the_release_names_encoder_metric_and_what_it_stands_on(
 
 def test_every_published_table_is_made_of_runs_that_stand_in_the_store(release: Night) -> None:
     stages = release.document["stages"]
-    assert list(stages) == ["inventory", "ingest", "embed", "catalog", "index", "neighbors"]
+    names = ["inventory", "ingest", "embed", "catalog", "index", "neighbors", "evaluate"]
+    assert list(stages) == names
     tables = {table: refs for stage in stages.values() for table, refs in stage["tables"].items()}
     assert set(PUBLISHED) <= tables.keys()
     for table, refs in tables.items():
@@ -100,6 +103,8 @@ def test_counts_are_those_of_the_tables(release: Night) -> None:
         "indexed": len(release.rows("shard_items", ["item"])),
         "shard_files_missing": 0,
         **dict.fromkeys(("lost", "invented", "double", "double_ids"), 0),
+        **dict.fromkeys(("vectors", "distinct_vectors"), len(release.rows("live_vectors"))),
+        **dict.fromkeys(("non_finite", "zero", "flat"), 0),
         **{f"rejected_{each}": sum(r["reason"] == each for r in rejects) for each in reasons},
     }
     assert counts["listed"] == counts["stored"] + counts["rejected"]
@@ -154,7 +159,7 @@ def test_the_views_in_duckdb_are_the_files(next_release: Night, table: str) -> N
         next_release.rows(table), key=lambda r: tuple(r[n] for n in TABLES[table].key)
     )
     assert viewed(sql, table) == plain(expected)
-    assert len(expected) >= 10
+    assert len(expected) >= (4 if table == "duplicates" else 10)
 
 
 def test_views_of_a_store_under_an_odd_name_work_too(release: Night, tmp_path: Path) -> None:
@@ -222,16 +227,10 @@ def reject(entry: int) -> dict[str, Any]:
     return {**facts, **rest, "first_release": "one", "attempts": 1}
 
 
-def published(
-    spark: SparkSession,
-    root: Path,
-    members: Rows,
-    images: Rows,
-    rejects: Rows,
-    lists: list[str],
-    indexed: int = 1,
-) -> dict[str, int]:
-    """publish, on literal tables with one live vector; its counts."""
+def drafted(
+    root: Path, members: Rows, images: Rows, rejects: Rows, lists: list[str], indexed: int = 1
+) -> tuple[Settings, Draft]:
+    """A draft of literal tables, as far as they are counted."""
     settings = settings_of(f"store.root={root}")
     draft = opened(settings, "one")
     draft.hold("literal")
@@ -244,85 +243,75 @@ def published(
     put(draft, "index", {"shard_items": items}, shards=1, trees=2, search_k=0, seed=1)
     nested: Rows = [{"query_id": name, "ids": [], "distances": []} for name in lists]
     put(draft, "neighbors", {"neighbors_nested": nested, "neighbors": []}, k=3)
-    return publish.run(spark, settings, draft).counters
+    return settings, draft
 
 
-def test_sound_literal_tables_are_published(spark: SparkSession, tmp_path: Path) -> None:
-    members = [member(n) for n in range(3)]
-    images = [image(0, "0.jpg"), image(2, "2.jpg")]
-    counts = published(spark, tmp_path / "root", members, images, [reject(1)], ["0.jpg", "2.jpg"])
-    assert (counts["listed"], counts["stored"], counts["rejected"]) == (3, 2, 1)
+def test_members_are_balanced_by_key_and_not_by_counting(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """Counts alone would do: four members, three images and one reject.
+
+    Members 1 and 3 are lost, 9 was never listed, and 2 is both image and reject.
+    """
+    members = [member(n) for n in range(4)]
+    images = [image(0, "0.jpg"), image(2, "0.jpg"), image(9, "9.jpg")]
+    lists = ["0.jpg", "9.jpg"]
+    _, draft = drafted(tmp_path / "root", members, images, [reject(2)], lists)
+    assert counts_of(spark, draft) == {
+        **{"listed": 4, "stored": 3, "rejected": 1, "lists": 2, "rejected_empty": 1},
+        **{"lost": 2, "invented": 1, "double": 1, "double_ids": 1},
+        **{"indexed": 1, "shard_files_missing": 0},
+    }
+
+
+GOOD = {"gate": "balance", "passed": True, "found": "0 lost", "expected": "none"}
+BAD = {"gate": "reject_rate", "passed": False, "found": "half", "expected": "few"}
+
+
+def published(root: Path, *gates: dict[str, Any]) -> StageRuns:
+    """publish, on what evaluate said of a literal draft; it needs no Spark."""
+    settings, draft = drafted(root, [member(0)], [image(0, "0.jpg")], [], ["0.jpg"])
+    counts = {"listed": 1, "stored": 1, "rejected": 0}
+    put(draft, "evaluate", {"evaluation": []}, gates=list(gates), counts=counts)
+    nothing: Any = None
+    return publish.run(nothing, settings, draft)
+
+
+def test_what_the_gates_let_pass_is_published(tmp_path: Path) -> None:
+    assert published(tmp_path / "root", GOOD).counters["stored"] == 1
     assert read_json(tmp_path / "root/CURRENT.json")["release"] == "one"
 
 
-def test_each_gate_finds_its_fault(spark: SparkSession, tmp_path: Path) -> None:
-    """Counts alone would pass: four members, three images and one reject."""
-    members = [member(n) for n in range(4)]
-    images = [image(0, "0.jpg"), image(2, "0.jpg"), image(9, "9.jpg")]
-    with pytest.raises(GateRefused) as refused:
-        published(spark, tmp_path / "root", members, images, [reject(2)], ["0.jpg", "9.jpg"], 3)
-    message = str(refused.value)
-    assert "gate balance: found 2 lost, 1 invented, 1 double" in message
-    assert "gate identity: found 1 image_ids more than once" in message
-    assert "gate lists: found 2 neighbor lists, expected 3" in message
-    assert "gate shards: found 3 vectors indexed, 0 files of shards missing, expected 1" in message
-    assert "gate images" not in message
-    assert not (tmp_path / "root/CURRENT.json").exists()
-    assert not (tmp_path / "root/releases").exists()
-
-
-@pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_bytes(b"short")])
-@pytest.mark.parametrize("kind", ["annoy", "json"])
-def test_a_release_that_lacks_a_file_of_its_shards_is_refused(
-    spark: SparkSession,
-    release: Night,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    spoil: Any,
-    kind: str,
-) -> None:
+def test_what_a_gate_refuses_is_not_and_its_report_is_kept(tmp_path: Path) -> None:
     root = tmp_path / "root"
-    shutil.copytree(release.root, root)
-    spoil(next(root.glob(f"runs/index/*/*/shards/*.{kind}")))
-    again = (*release.assignments[:-1], f"store.root={root}", "neighbors.k=2")
-    options = Options(assignments=again, release="refused", verbosity="quiet")
-    assert execute("nightly", options) == 5
-    assert "vectors indexed, 1 files of shards missing, expected" in capsys.readouterr().err
-    assert read_json(root / "CURRENT.json")["release"] == "first"
+    with pytest.raises(GateRefused) as refused:
+        published(root, GOOD, BAD)
+    message = str(refused.value)
+    assert message.startswith("gate reject_rate: found half, expected few. Release one is not pub")
+    assert "--set gates.override.reject_rate=REASON" in message
+    assert not (root / "CURRENT.json").exists()
+    assert not (root / "releases").exists()
+    report = read_json(root / "drafts/one/gates.json")
+    assert [(each["gate"], each["passed"]) for each in report["gates"]] == [
+        ("balance", True),
+        ("reject_rate", False),
+    ]
+    assert report["counts"]["listed"] == 1
 
 
-def test_a_release_without_images_is_refused(spark: SparkSession, tmp_path: Path) -> None:
-    with pytest.raises(GateRefused, match="gate images: found 0 images, expected at least one"):
-        published(spark, tmp_path / "root", [member(0)], [], [reject(0)], [])
+def test_a_release_that_is_not_whole_is_offered_no_override(tmp_path: Path) -> None:
+    with pytest.raises(GateRefused, match="Find the cause: balance cannot be overridden"):
+        published(tmp_path / "root", {**GOOD, "passed": False}, BAD)
 
 
-def counted(monkeypatch: pytest.MonkeyPatch, root: Path, **counts: int) -> None:
-    """publish, on counts instead of tables: it needs no Spark then."""
-    found = {"listed": 2, "stored": 1, "rejected": 1, "lists": 1}
-    found |= dict.fromkeys(("lost", "invented", "double", "double_ids"), 0)
-    found |= {"vectors": 1, "indexed": 1, "shard_files_missing": 0} | counts
-    monkeypatch.setattr(publish, "_checked", lambda *_: (found, publish._gates(found)))
-    nothing: Any = None
-    published(nothing, root, [], [], [], [])
-
-
-def test_what_the_gates_of_a_refused_release_found_is_kept(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    with pytest.raises(GateRefused):
-        counted(monkeypatch, tmp_path / "root", lost=1, lists=0)
-    report = read_json(tmp_path / "root/drafts/one/gates.json")
-    found = {gate["gate"]: (gate["passed"], gate["found"]) for gate in report["gates"]}
-    assert found == {
-        "balance": (False, "1 lost, 0 invented, 0 double"),
-        "identity": (True, "0 image_ids more than once"),
-        "lists": (False, "0 neighbor lists"),
-        "shards": (True, "1 vectors indexed, 0 files of shards missing"),
-        "images": (True, "1 images"),
-    }
-    expected = {gate["gate"]: gate["expected"] for gate in report["gates"]}
-    assert expected["lists"] == "1, one for each image"
-    assert (report["counts"]["listed"], report["counts"]["lost"]) == (2, 1)
+def test_an_overridden_gate_is_kept_in_the_release_with_its_reason(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    published(root, GOOD, {**BAD, "overridden": "a test"})
+    gates = read_json(root / "releases/one.json")["gates"]
+    assert [(gate["gate"], gate["passed"], gate["overridden"]) for gate in gates] == [
+        ("balance", True, None),
+        ("reject_rate", False, "a test"),
+    ]
 
 
 def test_the_gates_of_a_published_release_are_kept_in_its_draft_too(release: Night) -> None:
@@ -331,15 +320,15 @@ def test_the_gates_of_a_published_release_are_kept_in_its_draft_too(release: Nig
     assert report["counts"] == release.document["counts"]
 
 
-def test_a_release_has_the_k_of_its_lists_whatever_the_settings_say_now(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    counted(monkeypatch, tmp_path / "root")
+def test_a_release_has_the_k_of_its_lists_whatever_the_settings_say_now(tmp_path: Path) -> None:
+    published(tmp_path / "root", GOOD)
     document = read_json(tmp_path / "root/releases/one.json")
     assert (document["k"], document["settings"]["neighbors"]["k"]) == (3, 50)
 
 
-@pytest.mark.parametrize("missing", ["ingest", "embed", "catalog", "index", "neighbors"])
+@pytest.mark.parametrize(
+    "missing", ["ingest", "embed", "catalog", "index", "neighbors", "evaluate"]
+)
 def test_a_draft_without_all_its_stages_is_not_filled_up_from_the_current_release(
     release: Night, tmp_path: Path, missing: str
 ) -> None:
@@ -366,8 +355,10 @@ def test_every_run_is_named_by_what_it_records_of_its_inputs(next_release: Night
     """Also those that hold a stage's cut, which no release names."""
     runs = [read_json(path) for path in next_release.root.glob("runs/*/*/run.json")]
     stages = {run["stage"] for run in runs}
-    assert stages == {"inventory", "ingest", "embed", "catalog", "index", "neighbors"}
-    assert len(runs) == 2 * (5 + 2 * 2)
+    assert stages == {
+        *("inventory", "ingest", "embed", "catalog", "index", "neighbors", "evaluate")
+    }
+    assert len(runs) == 2 * (6 + 2 * 2)
     for run in runs:
         assert run["inputs"], run["stage"]
         assert run["versions"]["artrec"]

@@ -1,0 +1,233 @@
+"""The gates: each says whether what was measured is good enough, with found and expected.
+
+Pure functions of what was measured and the limits of the settings: a limit can be changed, and a
+release judged anew, without measuring anything again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from artrec.config import GATES, GatesSettings
+from artrec.releases import GateResult
+
+__all__ = ["Cloud", "Measured", "judge"]
+
+
+class Cloud(BaseModel):
+    """A sample of an encoder's vectors: how many, their mean, their mean distance from it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    encoder: str
+    count: int
+    mean: list[float]
+    spread: float
+
+
+class Measured(BaseModel):
+    """What the gates look at; of the last release only what there is to compare with.
+
+    ``counts`` has listed, stored, rejected, rejected_<reason>, lost, invented, double, double_ids,
+    lists, vectors, distinct_vectors, the vectors that are non_finite, zero or flat, and of an index
+    indexed and shard_files_missing.
+    ``index_recall`` holds, for each cut, the lower end of the interval; none without an index.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    counts: dict[str, int]
+    index_recall: dict[int, float] = Field(default_factory=dict)
+    table_recall: float | None = None
+    exact: bool = True
+    cloud: Cloud | None = None
+    stored_before: int | None = None
+    cloud_before: Cloud | None = None
+
+
+def judge(measured: Measured, limits: GatesSettings) -> list[GateResult]:
+    """All gates that apply, in the order of ``config.GATES``, with overrides where they refuse."""
+    found = [result for gate in GATES if (result := _GATES[gate](measured, limits)) is not None]
+    return [
+        result
+        if result.passed
+        else result.model_copy(update={"overridden": limits.override.get(result.gate)})
+        for result in found
+    ]
+
+
+def _balance(measured: Measured, limits: GatesSettings) -> GateResult:
+    counts = {name: measured.counts[name] for name in ("lost", "invented", "double")}
+    return GateResult(
+        gate="balance",
+        passed=not any(counts.values()),
+        found=", ".join(f"{value} {name}" for name, value in counts.items()),
+        expected="every member in exactly one of catalog and rejects",
+    )
+
+
+def _identity(measured: Measured, limits: GatesSettings) -> GateResult:
+    double = measured.counts["double_ids"]
+    return GateResult(
+        gate="identity",
+        passed=double == 0,
+        found=f"{double} image_ids more than once",
+        expected="each image_id once",
+    )
+
+
+def _lists(measured: Measured, limits: GatesSettings) -> GateResult:
+    lists, stored = measured.counts["lists"], measured.counts["stored"]
+    return GateResult(
+        gate="lists",
+        passed=lists == stored,
+        found=f"{lists} neighbor lists",
+        expected=f"{stored}, one for each image",
+    )
+
+
+def _images(measured: Measured, limits: GatesSettings) -> GateResult:
+    stored = measured.counts["stored"]
+    return GateResult(
+        gate="images", passed=stored > 0, found=f"{stored} images", expected="at least one"
+    )
+
+
+def _shards(measured: Measured, limits: GatesSettings) -> GateResult | None:
+    """Every live vector in a shard, and every file of the shards in its place."""
+    counts = measured.counts
+    if "indexed" not in counts:
+        return None
+    indexed, missing = counts["indexed"], counts["shard_files_missing"]
+    return GateResult(
+        gate="shards",
+        passed=indexed == counts["vectors"] and not missing,
+        found=f"{indexed} vectors indexed, {missing} files of shards missing",
+        expected=f"{counts['vectors']}, and every file of the shards",
+    )
+
+
+def _vectors(measured: Measured, limits: GatesSettings) -> GateResult:
+    """None with NaN, zero, or of one number; and not all of them equal, if there are several."""
+    counts = measured.counts
+    bad = {name: counts[name] for name in ("non_finite", "zero", "flat")}
+    equal = counts["vectors"] > 1 and counts["distinct_vectors"] == 1
+    found = ", ".join(f"{value} {name}" for name, value in bad.items())
+    if equal:
+        found += f", all {counts['vectors']} vectors equal"
+    return GateResult(
+        gate="vectors",
+        passed=not any(bad.values()) and not equal,
+        found=found,
+        expected="no vector with NaN, zero, or of one number all through, and not all equal",
+    )
+
+
+def _reject_rate(measured: Measured, limits: GatesSettings) -> GateResult:
+    rejected, listed = measured.counts["rejected"], measured.counts["listed"]
+    return GateResult(
+        gate="reject_rate",
+        passed=rejected <= limits.reject_rate * listed,
+        found=_share(rejected, listed),
+        expected=f"at most {limits.reject_rate:g} (gates.reject_rate)",
+    )
+
+
+def _reject_rates(measured: Measured, limits: GatesSettings) -> GateResult | None:
+    """Of the reasons that have a limit of their own."""
+    if not limits.reject_rates:
+        return None
+    listed = measured.counts["listed"]
+    rejected = {r: measured.counts.get(f"rejected_{r}", 0) for r in limits.reject_rates}
+    over = {r for r, limit in limits.reject_rates.items() if rejected[r] > limit * listed}
+    shown = sorted(over or rejected)
+    return GateResult(
+        gate="reject_rates",
+        passed=not over,
+        found=", ".join(f"{r} {_share(rejected[r], listed)}" for r in shown),
+        expected=", ".join(f"{r} at most {limits.reject_rates[r]:g}" for r in shown)
+        + " (gates.reject_rates)",
+    )
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole if whole else 0:.4f} ({part} of {whole})"
+
+
+def _index_recall(measured: Measured, limits: GatesSettings) -> GateResult | None:
+    if not measured.index_recall:
+        return None
+    k, least = min(measured.index_recall.items(), key=lambda item: (item[1], item[0]))
+    return GateResult(
+        gate="index_recall",
+        passed=least >= limits.index_recall,
+        found=f"recall@{k} not below {least:.4f}",
+        expected=f"at least {limits.index_recall:g} at every cut (gates.index_recall)",
+    )
+
+
+def _table_recall(measured: Measured, limits: GatesSettings) -> GateResult | None:
+    """Of a table that is said to be exact."""
+    if measured.table_recall is None or not measured.exact:
+        return None
+    return GateResult(
+        gate="table_recall",
+        passed=measured.table_recall == 1.0,
+        found=f"{measured.table_recall:.6f} of the entries as they should be",
+        expected="all: the table is exact",
+    )
+
+
+def _shrinkage(measured: Measured, limits: GatesSettings) -> GateResult | None:
+    before, stored = measured.stored_before, measured.counts["stored"]
+    if not before:
+        return None
+    return GateResult(
+        gate="shrinkage",
+        passed=before - stored <= limits.shrinkage * before,
+        found=f"{stored} images",
+        expected=f"at most {limits.shrinkage:g} fewer than the last release's {before} "
+        "(gates.shrinkage)",
+    )
+
+
+def _drift(measured: Measured, limits: GatesSettings) -> GateResult | None:
+    """How far the mean vector moved, in units of the vectors' spread; of one encoder alone.
+
+    A catalog of other pictures, or an encoder that computes otherwise on another machine, moves it
+    by a good part of the spread. The means of two samples of one catalog differ by about
+    sqrt(1/n + 1/m), twice which is allowed for.
+    """
+    now, before = measured.cloud, measured.cloud_before
+    if now is None or before is None or now.encoder != before.encoder:
+        return None
+    moved = math.dist(now.mean, before.mean)
+    spread = max(now.spread, before.spread)
+    shift = moved / spread if spread else math.inf if moved else 0.0
+    noise = 2 * math.sqrt(1 / now.count + 1 / before.count)
+    return GateResult(
+        gate="drift",
+        passed=shift <= limits.drift + noise,
+        found=f"mean vector moved by {shift:.3f} of the spread",
+        expected=f"at most {limits.drift:g} + {noise:.3f} (gates.drift + sampling)",
+    )
+
+
+_GATES: Mapping[str, Callable[[Measured, GatesSettings], Any]] = {
+    "balance": _balance,
+    "identity": _identity,
+    "lists": _lists,
+    "images": _images,
+    "shards": _shards,
+    "vectors": _vectors,
+    "reject_rate": _reject_rate,
+    "reject_rates": _reject_rates,
+    "index_recall": _index_recall,
+    "table_recall": _table_recall,
+    "shrinkage": _shrinkage,
+    "drift": _drift,
+}

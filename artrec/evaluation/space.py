@@ -1,0 +1,112 @@
+"""What a cloud of vectors looks like as a whole: its axes, its mean, how its distances spread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artrec.vectors.distance import Floats, Ints, distances_of_pairs, squared_norms
+
+__all__ = [
+    "Faults",
+    "Profile",
+    "QUANTILES",
+    "faults",
+    "mean_cosine",
+    "plane",
+    "profile",
+    "quantiles",
+    "random_distances",
+]
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+Wides = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The mean of ``count`` vectors and their root mean square distance from it."""
+
+    count: int
+    mean: list[float]
+    spread: float
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """Vectors that say nothing: with NaN or infinity, zero, or of one number all through."""
+
+    non_finite: int
+    zero: int
+    flat: int
+
+
+def profile(vectors: Floats) -> Profile:
+    """Of ``vectors`` float32 [n, d], n > 0, in float64."""
+    wide = vectors.astype(np.float64)
+    mean = wide.mean(axis=0)
+    spread = float(np.sqrt(np.square(wide - mean).sum(axis=1).mean()))
+    return Profile(len(vectors), mean.tolist(), spread)
+
+
+def faults(vectors: Floats) -> Faults:
+    """Of ``vectors`` [n, d]; one is counted under the first that fits, and flat only if d > 1."""
+    finite = np.isfinite(vectors).all(axis=1)
+    sound = vectors[finite]
+    live = sound[sound.any(axis=1)]
+    flat = (live == live[:, :1]).all(axis=1) if vectors.shape[1] > 1 else np.zeros(0, np.bool_)
+    return Faults(int((~finite).sum()), len(sound) - len(live), int(flat.sum()))
+
+
+def mean_cosine(vectors: Floats) -> tuple[float, float | None]:
+    """(length of the mean, mean cosine of all pairs) of ``vectors`` as unit vectors.
+
+    Of n unit vectors with sum s the pairs' mean cosine is (s.s - n) / (n (n - 1)); None for one.
+    Both are 0 for vectors that point everywhere alike, 1 for those that point one way.
+    """
+    wide = vectors.astype(np.float64)
+    lengths = np.sqrt(np.square(wide).sum(axis=1, keepdims=True))
+    total = (wide / np.where(lengths > 0, lengths, 1.0)).sum(axis=0)
+    n, square = len(vectors), float(total @ total)
+    pairs = (square - n) / (n * (n - 1)) if n > 1 else None
+    return float(np.sqrt(square)) / n, pairs
+
+
+def random_distances(vectors: Floats, metric: str) -> Floats:
+    """Distances [n] of each of ``vectors``, which are in random order, from the next one.
+
+    Of two there is one pair; of one, none.
+    """
+    n = len(vectors) if len(vectors) > 2 else len(vectors) // 2
+    rows: Ints = np.arange(n, dtype=np.int64)
+    squares = squared_norms(vectors)
+    after = (rows + 1) % max(1, len(vectors))
+    return distances_of_pairs(metric, vectors, squares, rows, vectors, squares, after)
+
+
+def quantiles(numbers: Floats) -> dict[float, float]:
+    """The QUANTILES of some numbers, interpolated; of none, nothing."""
+    if not len(numbers):
+        return {}
+    found = np.quantile(numbers.astype(np.float64), QUANTILES)
+    return dict(zip(QUANTILES, found.tolist(), strict=True))
+
+
+def plane(vectors: Floats) -> Floats:
+    """Places [n, 2] of ``vectors`` [n, d] along their two principal axes, in float64.
+
+    An axis points to where its largest component (the first of equals) is positive, so the same
+    vectors give the same map. What has no second axis lies on a line, or at 0.
+    """
+    wide = vectors.astype(np.float64)
+    wide -= wide.mean(axis=0) if len(wide) else 0.0
+    _, axes = np.linalg.eigh(wide.T @ wide)
+    axes = axes[:, ::-1][:, :2]
+    largest = np.abs(axes).argmax(axis=0)
+    axes = axes * np.where(axes[largest, np.arange(axes.shape[1])] < 0, -1.0, 1.0)
+    places = np.zeros((len(wide), 2))
+    places[:, : axes.shape[1]] = wide @ axes
+    return places.astype(np.float32)

@@ -1,0 +1,55 @@
+"""The counts that gates judge: members against catalog and rejects, never by subtracting."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from artrec.errors import NotFound
+from artrec.releases import Draft, artifacts_of, receipts_of
+from artrec.schemas import TABLES
+from artrec.stages.frames import read_frame
+
+__all__ = ["counts_of"]
+
+_KEY = ["source", "entry"]
+
+
+def counts_of(spark: SparkSession, draft: Draft) -> dict[str, int]:
+    """Counts of the draft's tables; lost, invented and double members by anti-joins."""
+
+    def frame(stage: str, table: str, columns: list[str]) -> DataFrame:
+        receipts = receipts_of(draft.store, draft.need(stage).tables[table], table)
+        return read_frame(spark, draft.store, receipts, TABLES[table], columns)
+
+    members = frame("inventory", "members", _KEY)
+    catalog = frame("catalog", "catalog", [*_KEY, "image_id"])
+    rejects = frame("catalog", "rejects", [*_KEY, "reason"])
+    accounted = catalog.select(*_KEY).unionByName(rejects.select(*_KEY))
+    counts = {
+        "listed": draft.need("inventory").rows("members"),
+        "stored": draft.need("catalog").rows("catalog"),
+        "rejected": draft.need("catalog").rows("rejects"),
+        "lost": members.join(accounted, _KEY, "left_anti").count(),
+        "invented": accounted.join(members, _KEY, "left_anti").count(),
+        "double": accounted.groupBy(*_KEY).count().filter("count > 1").count(),
+        "double_ids": catalog.groupBy("image_id").count().filter("count > 1").count(),
+        "lists": draft.need("neighbors").rows("neighbors_nested"),
+    }
+    for row in rejects.groupBy("reason").agg(F.count("*").alias("n")).orderBy("reason").collect():
+        counts[f"rejected_{row.reason}"] = row.n
+    return counts | _index_counts(draft)
+
+
+def _index_counts(draft: Draft) -> dict[str, int]:
+    """Vectors in shards, and files of shards that are not in the store, or not of their size."""
+    index = draft.stage("index")
+    if index is None:
+        return {}
+    missing = 0
+    for file in artifacts_of(draft.store, index.tables["shard_items"], "shards"):
+        try:
+            missing += draft.store.stat(file.path).bytes != file.bytes
+        except NotFound:
+            missing += 1
+    return {"indexed": index.rows("shard_items"), "shard_files_missing": missing}

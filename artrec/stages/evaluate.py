@@ -1,0 +1,135 @@
+"""evaluate: how good the lists are, beside floors and chance; and whether to publish them.
+
+What is measured is a run, found again like every other. What the gates make of it is judged anew
+each time and stands in the stage's record: other limits measure nothing again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from artrec import log
+from artrec.config import GatesSettings, Settings
+from artrec.digests import name_of
+from artrec.errors import ConfigError
+from artrec.evaluation import Cloud, Measured, judge
+from artrec.failpoints import reached
+from artrec.releases import (
+    Draft,
+    GateResult,
+    Run,
+    RunRef,
+    StageRuns,
+    begin_run,
+    digest_of,
+    find_run,
+)
+from artrec.stages import RESULT_VERSIONS, rejects
+from artrec.stages.assessing import Assessment
+from artrec.stages.rules import picture_recipe
+
+__all__ = ["RESULT_VERSION", "run"]
+
+RESULT_VERSION = RESULT_VERSIONS["evaluate"]
+LEAST_BLOCK = 64
+
+
+def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
+    """Measure the draft's lists, and judge the draft by the gates; publish obeys."""
+    begun = time.monotonic()
+    _check_reasons(settings.gates)
+    inputs = _inputs(settings, draft)
+    digest = name_of(inputs)
+    known = draft.known("evaluate", digest)
+    if known is not None and draft.unchanged:
+        return draft.record(known)
+    draft.begin_work()
+    begun_run = begin_run("evaluate", RESULT_VERSION, inputs, {})
+    found = find_run(draft.store, begun_run.stage, begun_run.run_id)
+    if found is None:
+        found = Assessment(spark, settings, draft, begun_run, _before(draft)).measured(begun)
+    reached("evaluate.run")
+    gates = _judged(settings.gates, draft, found)
+    ref = RunRef.of(found)
+    log.get(stage="evaluate").info("done", run=found.run_id, **_refusals(gates))
+    return draft.record(
+        StageRuns(
+            stage="evaluate",
+            inputs=digest,
+            tables={table: [ref] for table in found.tables},
+            counters=found.counters,
+            seconds=time.monotonic() - begun if known is None else known.seconds,
+            notes={
+                "gates": [gate.model_dump(mode="json") for gate in gates],
+                "counts": found.notes["counts"],
+            },
+        )
+    )
+
+
+def _check_reasons(limits: GatesSettings) -> None:
+    for reason in limits.reject_rates:
+        if reason not in rejects.REASONS:
+            known = ", ".join(sorted(rejects.REASONS))
+            raise ConfigError(f"gates.reject_rates: no reason is called {reason}; known: {known}")
+
+
+def _refusals(gates: Sequence[GateResult]) -> dict[str, list[str]]:
+    return {"refused_by": [gate.gate for gate in gates if not gate.passed]}
+
+
+def _inputs(settings: Settings, draft: Draft) -> dict[str, Any]:
+    store, rules = draft.store, settings.evaluate
+    catalog = ("source", "entry", "content_sha256", "vector_no", "style", "artist", "title")
+    read = {
+        ("inventory", "members"): (),
+        ("ingest", "pictures"): ("phash",),
+        ("catalog", "catalog"): catalog,
+        ("catalog", "rejects"): ("reason",),
+        ("catalog", "live_vectors"): ("embedding",),
+        ("neighbors", "neighbors_nested"): ("ids", "distances"),
+    }
+    index = draft.stage("index")
+    neighbors, embed = draft.need("neighbors").notes, draft.need("embed").notes
+    return {
+        "version": RESULT_VERSION,
+        **{
+            table: digest_of(store, draft.need(stage).tables[table], table, columns)
+            for (stage, table), columns in read.items()
+        },
+        "index": index.inputs if index else None,
+        "encoder": embed["encoder"],
+        "metric": embed["metric"],
+        "k": neighbors["k"],
+        "recipe": picture_recipe(settings.ingest),
+        "rules": {name: getattr(rules, name) for name in ("queries", "sample", "map_points")},
+    }
+
+
+def _judged(limits: GatesSettings, draft: Draft, found: Run) -> list[GateResult]:
+    notes, base = found.notes, draft.base.release
+    measured = Measured(
+        counts=notes["counts"],
+        index_recall=notes["index_recall"],
+        table_recall=notes["table_recall"],
+        exact=bool(draft.need("neighbors").notes.get("exact", True)),
+        cloud=_cloud(found),
+        stored_before=base.counts.get("stored") if base else None,
+        cloud_before=_cloud(_before(draft)),
+    )
+    return judge(measured, limits)
+
+
+def _before(draft: Draft) -> Run | None:
+    """What was measured of the last release; None where it was published before anything was."""
+    refs = draft.base.release.refs("evaluation") if draft.base.release else []
+    return find_run(draft.store, "evaluate", refs[0].run_id) if refs else None
+
+
+def _cloud(run: Run | None) -> Cloud | None:
+    found = run.notes.get("cloud") if run else None
+    return Cloud.model_validate(found) if found else None

@@ -1,0 +1,155 @@
+"""The rows of the table evaluation, from what the tasks found; bounded by the number of queries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from artrec.evaluation import Answers, averages, chance, interval, values
+from artrec.evaluation.retrieval import CUTS, Value
+from artrec.evaluation.space import quantiles
+from artrec.schemas import TABLES
+from artrec.storage import Store
+from artrec.tables import Receipt, TableWriter, read_table
+
+__all__ = [
+    "Row",
+    "cloud_rows",
+    "distance_rows",
+    "recall_rows",
+    "retrieval_rows",
+    "row",
+    "table_row",
+    "write_rows",
+]
+
+Row = dict[str, Any]
+Key = tuple[str, str, str, str]
+"""(encoder, pool, label, variant)."""
+
+_TEXTS = ("pool", "label", "variant", "average", "group")
+_EMPTY: Row = {**dict.fromkeys(_TEXTS, ""), "k": 0, "low": None, "high": None}
+
+
+def row(encoder: str, measure: str, value: float, queries: int, **more: Any) -> Row:
+    """One measured number; what does not apply is empty."""
+    facts = {"encoder": encoder, "measure": measure, "value": value, "queries": queries}
+    return {**_EMPTY, **facts, **more}
+
+
+def retrieval_rows(
+    store: Store, receipts: Sequence[Receipt], encoder: str, sampled: Mapping[str, float]
+) -> Iterator[Row]:
+    """Precision and mean average precision of the encoder, the floors and chance.
+
+    ``sampled`` is, for each pool, the share of its images that were queries. Single classes are
+    given for the encoder in the whole catalog alone.
+    """
+    for (name, pool, label, variant), answers in sorted(_answers(store, receipts).items()):
+        place = {"pool": pool, "label": label, "variant": variant}
+        own = name == encoder
+        for (measure, k), numbers in values(answers).items():
+            found = averages(answers.groups, numbers, sampled[pool], own and pool == "catalog")
+            yield from (_averaged(name, measure, v, k=k, **place) for v in found)
+        if own:  # the floors answer the same queries
+            found = averages(answers.groups, chance(answers), sampled[pool], classes=False)
+            yield from (_averaged("chance", "precision", v, **place) for v in found)
+
+
+def _averaged(encoder: str, measure: str, value: Value, **more: Any) -> Row:
+    facts = {"average": value.average, "group": value.group, "low": value.low, "high": value.high}
+    return row(encoder, measure, value.value, value.queries, **facts, **more)
+
+
+def _answers(store: Store, receipts: Sequence[Receipt]) -> dict[Key, Answers]:
+    """What became of the queries, by encoder, pool, label and variant."""
+    parts: dict[Key, list[Answers]] = {}
+    names = ("encoder", "pool", "label", "variant")
+    for batch in read_table(store, receipts):
+        keys = list(zip(*(batch.column(name).to_pylist() for name in names), strict=True))
+        for key in dict.fromkeys(keys):
+            mine = pa.array([i for i, each in enumerate(keys) if each == key])
+            parts.setdefault(key, []).append(_part(batch.take(mine)))
+    return {
+        key: Answers(
+            groups=[group for each in found for group in each.groups],
+            hits=np.concatenate([each.hits for each in found]),
+            candidates=np.concatenate([each.candidates for each in found]),
+            relevant=np.concatenate([each.relevant for each in found]),
+        )
+        for key, found in parts.items()
+    }
+
+
+def _part(batch: pa.RecordBatch) -> Answers:
+    column = batch.column("hits")
+    lengths = np.asarray(column.value_lengths(), np.int64)
+    hits = np.zeros((batch.num_rows, max(CUTS)), np.bool_)
+    hits[np.repeat(np.arange(batch.num_rows), lengths), np.asarray(column.flatten()) - 1] = True
+    return Answers(
+        groups=batch.column("group").to_pylist(),
+        hits=hits,
+        candidates=np.asarray(batch.column("candidates"), np.int64),
+        relevant=np.asarray(batch.column("relevant"), np.int64),
+    )
+
+
+def distance_rows(
+    store: Store, exact: Sequence[Receipt], encoder: str, k: int, random: Sequence[float]
+) -> Iterator[Row]:
+    """Quantiles of the distances at some ranks of the lists, and of random pairs."""
+    ranks = {"rank_1": 1, "rank_10": 10, "rank_k": k}
+    found: dict[str, list[np.ndarray[Any, np.dtype[np.float32]]]] = {name: [] for name in ranks}
+    for batch in read_table(store, exact, ["distances"]):
+        column = batch.column(0)
+        starts, lengths = np.asarray(column.offsets)[:-1], np.asarray(column.value_lengths())
+        flat = np.asarray(column.values, np.float32)
+        for name, rank in ranks.items():
+            found[name].append(flat[starts[lengths >= rank] + rank - 1])
+    numbers = {name: np.concatenate(parts) for name, parts in found.items() if parts}
+    numbers["random"] = np.asarray(random, np.float32)
+    for name, each in numbers.items():
+        for share, value in quantiles(each).items():
+            more: Row = {"variant": name, "group": f"{share:g}", "k": ranks.get(name, 0)}
+            yield row(encoder, "distance", value, len(each), pool="catalog", **more)
+
+
+def cloud_rows(notes: Mapping[str, Any], encoder: str) -> Iterator[Row]:
+    """How far the vectors point one way."""
+    count = notes["cloud"]["count"]
+    yield row(encoder, "mean_norm", notes["mean_norm"], count, pool="catalog")
+    if notes["mean_cosine"] is not None:
+        yield row(encoder, "mean_cosine", notes["mean_cosine"], count, pool="catalog")
+
+
+def recall_rows(
+    notes: Sequence[Mapping[str, list[float]]], encoder: str, sampled: float
+) -> Iterator[Row]:
+    """Recall of the index at each cut."""
+    together: dict[int, list[float]] = {}
+    for each in notes:
+        for cut, shares in each.items():
+            together.setdefault(int(cut), []).extend(shares)
+    for k, shares in sorted(together.items()):
+        for found in averages([""] * len(shares), np.asarray(shares), sampled, classes=False):
+            if found.average == "micro":
+                yield _averaged(encoder, "index_recall", found, pool="catalog", k=k)
+
+
+def table_row(encoder: str, k: int, queries: int, value: float, sampled: float) -> Row:
+    """The published lists against those found here."""
+    low, high = interval(value, queries, sampled)
+    found = Value("micro", "", queries, value, low, high)
+    return _averaged(encoder, "table_recall", found, pool="catalog", k=k)
+
+
+def write_rows(store: Store, folder: str, stem: str, rows: Sequence[Row]) -> list[Receipt]:
+    """The table evaluation, in its order."""
+    table = TABLES["evaluation"]
+    ordered = sorted(rows, key=lambda each: tuple(each[name] for name in table.sort))
+    with TableWriter(store, folder, table, stem, even_empty=True) as writer:
+        writer.write(pa.RecordBatch.from_pylist(ordered, schema=table.columns))
+    return writer.receipts
