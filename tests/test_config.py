@@ -249,6 +249,9 @@ CHANGED: dict[str, str] = {
     "sources.main.id_prefix": "other/",
     "sources.main.template": "{title}",
     "store.root": "/elsewhere",
+    "store.lease_seconds": "1.5",
+    "store.keep_releases": "3",
+    "store.sweep_seconds": "0",
     "ingest.max_side": "64",
     "ingest.formats": "[PNG]",
     "ingest.max_bytes": "1000",
@@ -272,7 +275,8 @@ CHANGED: dict[str, str] = {
 
 HOW_NOT_WHAT = {
     "sources.main.url", "store.root", "ingest.slice_bytes", "ingest.segment_bytes", "embed.batch",
-    "embed.slice_bytes", "embed.segment_bytes", "neighbors.block_rows",
+    "embed.slice_bytes", "embed.segment_bytes", "neighbors.block_rows", "store.lease_seconds",
+    "store.keep_releases", "store.sweep_seconds",
 }  # fmt: skip
 """The keys that say how or where, and never change a row."""
 
