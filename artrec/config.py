@@ -88,6 +88,7 @@ class StoreSettings(_Section):
         "A writer that has not renewed its lease for so long is taken for dead; it renews three "
         "times as often.",
         result=False,
+        allow_inf_nan=False,
     )
     keep_releases: PositiveInt = _key(
         7,

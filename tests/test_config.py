@@ -250,6 +250,9 @@ CHANGED: dict[str, str] = {
     "sources.main.template": "{title}",
     "sources.main.labels": "lists",
     "store.root": "/elsewhere",
+    "store.lease_seconds": "1.5",
+    "store.keep_releases": "3",
+    "store.sweep_seconds": "0",
     "ingest.max_side": "64",
     "ingest.formats": "[PNG]",
     "ingest.max_bytes": "1000",
@@ -282,12 +285,11 @@ CHANGED: dict[str, str] = {
 """Another value for each key."""
 
 HOW_NOT_WHAT = {
-    "sources.main.url", "sources.main.labels", "store.root", "ingest.slice_bytes",
-    "ingest.segment_bytes", "embed.batch",
-    "embed.slice_bytes", "embed.segment_bytes", "neighbors.block_rows",
-    "evaluate.block_rows",
-    "gates.reject_rate", "gates.reject_rates", "gates.index_recall", "gates.shrinkage",
-    "gates.drift", "gates.override",
+    "sources.main.url", "sources.main.labels", "store.root", "store.lease_seconds",
+    "store.keep_releases", "store.sweep_seconds", "ingest.slice_bytes", "ingest.segment_bytes",
+    "embed.batch", "embed.slice_bytes", "embed.segment_bytes", "neighbors.block_rows",
+    "evaluate.block_rows", "gates.reject_rate", "gates.reject_rates", "gates.index_recall",
+    "gates.shrinkage", "gates.drift", "gates.override",
 }  # fmt: skip
 """The keys that say how or where, and never change a row."""
 
