@@ -1,18 +1,27 @@
-"""artrec files: the Parquet files of a table, for readers that take a list of paths."""
+"""artrec files: the Parquet files of a table, or the index's shards, as a list of paths."""
 
 from __future__ import annotations
 
 from artrec.commands.show import as_json
 from artrec.commands.stores import store_of
-from artrec.releases import read_release, table_receipts
+from artrec.releases import iter_runs, read_release, table_receipts
 from artrec.storage import Store
 
 __all__ = ["files_of", "show"]
 
 
 def files_of(store: Store, table: str, release_id: str | None = None) -> list[str]:
-    """Paths or URLs of a table's files, in the table's order."""
+    """Paths or URLs of a table's files, in the table's order.
+
+    Files that are no table go by the name that their run has for them: ``shards`` are those of the
+    index, each an Annoy file and its sidecar.
+    """
     release = read_release(store, release_id)
+    if not release.refs(table):
+        runs = iter_runs(store, release)
+        others = [store.path_url(f.path) for run in runs for f in run.artifacts.get(table, [])]
+        if others:
+            return others
     return [store.path_url(receipt.path) for receipt in table_receipts(store, release, table)]
 
 

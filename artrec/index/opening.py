@@ -119,7 +119,10 @@ def _numbers(store: Store, sidecar: Sidecar) -> NDArray[np.int64]:
     parts = [np.zeros(0, np.int64)]
     for file in sidecar.item_files:
         opened = pq.ParquetFile(pa.BufferReader(_read(store, file)))
-        parts.append(np.asarray(opened.read(["vector_no"]).column(0), np.int64))
+        for chunk in opened.read(["vector_no"]).column(0).chunks:
+            # the values as they lie there: pyarrow's own conversion would load pandas
+            values = np.frombuffer(chunk.buffers()[1] or b"", np.int64)
+            parts.append(values[chunk.offset : chunk.offset + len(chunk)])
     numbers = np.concatenate(parts)
     where = f"{store.url}/{sidecar.item_files[0].path}" if sidecar.item_files else sidecar.name
     _compare(where, {"items": (len(numbers), sidecar.items)})

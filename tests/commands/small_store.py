@@ -7,6 +7,7 @@ of neighbors has one right order, which ``nearest`` counts out.
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,9 +15,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from artrec.digests import name_of
+from artrec.index import Recipe
 from artrec.releases import (
     Draft,
     GateResult,
@@ -30,6 +33,8 @@ from artrec.releases import (
 from artrec.schemas import TABLES
 from artrec.storage import Store, open_store
 from artrec.tables import TableWriter
+from artrec.vectors import Block
+from tests.index.makers import written
 
 __all__ = [
     "EVIL",
@@ -173,6 +178,7 @@ def record_paintings(
     }.items():
         ref = write_run(draft.store, stage, {t: rows[t] for t in tables}, draft.attempt)
         draft.record(stage_runs(stage, ref))
+    draft.record(stage_runs("index", _indexed(draft.store, paintings, draft.attempt)))
     return {
         "listed": len(rows["members"]),
         "stored": len(rows["catalog"]),
@@ -180,10 +186,34 @@ def record_paintings(
     }
 
 
+def _indexed(store: Store, paintings: Sequence[Painting], attempt: str) -> RunRef:
+    """A run of one shard that holds every painting's vector."""
+    ordered = sorted(paintings, key=lambda painting: painting.vector_no)
+    numbers = np.array([painting.vector_no for painting in ordered], np.int64)
+    places = np.array([[painting.place] for painting in ordered], np.float32)
+    name = name_of({"index": numbers.tolist()})
+    folder = f"runs/index/{name}/{attempt}"
+    with tempfile.TemporaryDirectory() as scratch:
+        recipe = Recipe("euclidean", 1, 5, 1)
+        made = written(store, Path(scratch), (0, 1), Block(numbers, places), recipe, folder)
+    run = Run(
+        stage="index",
+        run_id=name,
+        tables={"shard_items": made.items},
+        artifacts={"shards": made.files},
+        inputs={},
+        settings={},
+        versions={},
+        counters={},
+        seconds=1.0,
+    )
+    return RunRef.of(record_run(store, run))
+
+
 def release_of(draft: Draft, k: int, counts: dict[str, int]) -> Release:
     """What publish is given at the end of a night."""
     assert draft.head is not None
-    stages = {name: draft.stage(name) for name in ("inventory", "catalog", "neighbors")}
+    stages = {name: draft.stage(name) for name in ("inventory", "catalog", "index", "neighbors")}
     return Release(
         release_id=draft.release_id,
         previous=draft.base.release_id,

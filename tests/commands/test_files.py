@@ -9,6 +9,7 @@ import duckdb
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from annoy import AnnoyIndex
 
 from artrec.commands.files import files_of
 from artrec.schemas import PUBLISHED
@@ -39,6 +40,19 @@ def test_pandas_and_duckdb_open_the_files(finished: Path) -> None:
     assert found.fetchall() == [(10,)]
 
 
+def test_a_shard_is_found_and_opened_with_annoy_alone(artrec: Call, finished: Path) -> None:
+    """Painting n lies at PLACES[n]: the nearest to each end of the line."""
+    files = artrec("files", "shards", "--root", str(finished)).out.splitlines()
+    sidecar = json.loads(Path(files[1]).read_text())
+    index = AnnoyIndex(sidecar["dim"], sidecar["annoy_metric"])
+    index.load(str(finished / sidecar["file"]["path"]))
+    numbers = pq.read_table(finished / sidecar["item_files"][0]["path"])["vector_no"].to_pylist()
+    by_number = {painting.vector_no: painting.place for painting in PAINTINGS}
+    found = index.get_nns_by_vector([-1.0], 4, search_k=1000)
+    assert [by_number[numbers[item]] for item in found] == [0, 1, 4, 11]
+    assert Path(files[0]) == finished / sidecar["file"]["path"]
+
+
 def test_paths_are_absolute_though_the_root_is_not(
     artrec: Call, store_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,7 +78,7 @@ def test_an_unknown_table_is_refused_with_those_there_are(artrec: Call, finished
     assert (called.code, called.out) == (2, "")
     assert called.err == (
         "artrec: release 2026-01-02 has no table neighborz; it has: catalog, embeddings, members, "
-        "neighbors, neighbors_nested, rejects\n"
+        "neighbors, neighbors_nested, rejects, shard_items\n"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +22,10 @@ from artrec.index import (
 from artrec.releases import Artifact, upload_artifact, write_artifact
 from artrec.schemas import TABLES
 from artrec.storage import Store, open_store
-from artrec.tables import TableWriter
+from artrec.tables import Receipt, TableWriter
 from artrec.vectors import Block
 
-__all__ = ["Made", "made", "scattered", "written"]
+__all__ = ["Made", "Written", "made", "scattered", "written"]
 
 Numbers = NDArray[np.int64]
 Vectors = NDArray[np.float32]
@@ -73,19 +72,32 @@ def made(
     for shard, (low, high) in enumerate(shard_ranges(shards)):
         own = (numbers >= low) & (numbers <= high)
         if own.any():
-            place = (shard, shards)
-            files += written(store, root, place, Block(numbers[own], vectors[own]), recipe)
+            block, place = Block(numbers[own], vectors[own]), (shard, shards)
+            files += written(store, root, place, block, recipe, "index").files
     wanted = Wanted("mine-1", metric, vectors.shape[1])
     return Made(store, tuple(files), wanted, len(numbers))
 
 
+@dataclass(frozen=True)
+class Written:
+    """One shard's files: its rows of shard_items, and its Annoy file and sidecar."""
+
+    items: list[Receipt]
+    files: list[Artifact]
+
+
 def written(
-    store: Store, scratch: Path, place: tuple[int, int], block: Block, recipe: Recipe
-) -> Sequence[Artifact]:
-    """One shard's Annoy file and sidecar, in the store."""
+    store: Store,
+    scratch: Path,
+    place: tuple[int, int],
+    block: Block,
+    recipe: Recipe,
+    folder: str,
+) -> Written:
+    """One shard, in the store below ``folder``."""
     shard, shards = place
     table = TABLES["shard_items"]
-    with TableWriter(store, "index", table, f"{shard}") as items:
+    with TableWriter(store, folder, table, f"{shard}") as items:
         columns = {
             "shard": np.full(len(block.numbers), shard, np.int32),
             "item": np.arange(len(block.numbers), dtype=np.int32),
@@ -95,7 +107,7 @@ def written(
     local = scratch / f"{shard}.tmp"
     scratch.mkdir(exist_ok=True)
     build_shard(local, block.numbers, [block], recipe)
-    file = upload_artifact(store, local, f"index/shards/{shard}.annoy")
+    file = upload_artifact(store, local, f"{folder}/shards/{shard}.annoy")
     local.unlink()
     sidecar = Sidecar(
         shard=shard,
@@ -111,4 +123,5 @@ def written(
         encoder="mine-1",
         versions={},
     )
-    return file, write_artifact(store, sidecar.to_bytes(), f"index/shards/{shard}.json")
+    beside = write_artifact(store, sidecar.to_bytes(), f"{folder}/shards/{shard}.json")
+    return Written(items.receipts, [file, beside])
