@@ -35,7 +35,6 @@ from artrec.stages.rules import picture_recipe
 __all__ = ["RESULT_VERSION", "run"]
 
 RESULT_VERSION = RESULT_VERSIONS["evaluate"]
-LEAST_BLOCK = 64
 
 
 def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:

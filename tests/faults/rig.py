@@ -21,6 +21,7 @@ from tests.recount import read_table, recount
 __all__ = [
     "CUTS",
     "FINE",
+    "GATES",
     "LISTS",
     "NEW",
     "OLD",
@@ -64,7 +65,9 @@ CUTS = (
 """Settings that cut the work on NEW into at least 8 slices and 5 segments, twice."""
 
 LISTS = ("neighbors.k=5", "neighbors.slack=3")
-FINE = (*CUTS, *LISTS)
+GATES = ("gates.reject_rate=0.9", "gates.shrinkage=1", "gates.drift=9")
+"""Limits that none of these archives reaches: here something else goes wrong."""
+FINE = (*CUTS, *LISTS, *GATES)
 
 SPARK = """\
 spark.driver.host 127.0.0.1

@@ -21,6 +21,7 @@ import pytest
 from tests.faults.conftest import Nights
 from tests.faults.harm import Harm, arm
 from tests.faults.rig import (
+    GATES,
     LISTS,
     NEW,
     Ended,
@@ -35,7 +36,7 @@ from tests.faults.rig import (
 from tests.nights import night
 
 PICTURE = dict(NEW)["Cubism/ben_20.jpg"]
-PATIENT = (*LISTS, "ingest.decode_seconds=1000")
+PATIENT = (*LISTS, *GATES, "ingest.decode_seconds=1000")
 TRACE = re.compile(r"Traceback|^\s+at ", re.MULTILINE)
 
 Stop = Callable[[Popen[str]], None]
