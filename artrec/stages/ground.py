@@ -97,6 +97,7 @@ def images_of(rows: pa.Table, block: Block) -> Images:
 
 
 def chosen_rows(ground: Ground) -> pa.Table:
+    """The images that are asked about, at most evaluate.queries, sample and map_points of them."""
     return pa.Table.from_batches(
         list(read_table(ground.store, ground.chosen)), TABLES["chosen_images"].columns
     )
