@@ -12,7 +12,7 @@ from artrec import __version__
 from artrec.commands import files, lookup, releases, sample, settings
 from artrec.commands.show import plain
 from artrec.errors import ArtrecError
-from artrec.stages import NAMES
+from artrec.stages import JOBS
 from artrec.stages.session import command
 
 __all__ = ["app", "main"]
@@ -33,7 +33,7 @@ config_app = typer.Typer(help="The settings.", no_args_is_help=True)
 app.add_typer(releases_app, name="releases")
 app.add_typer(config_app, name="config")
 
-for stage in (*NAMES, "nightly"):
+for stage in JOBS:
     app.command(stage)(command(stage))
 
 Root = Annotated[
@@ -119,7 +119,7 @@ def version(
     debug: Annotated[bool, typer.Option("--debug", help="Stack traces with errors.")] = False,
 ) -> None:
     if debug:  # stages have the option themselves
-        context.default_map = {stage: {"debug": True} for stage in (*NAMES, "nightly")}
+        context.default_map = {stage: {"debug": True} for stage in JOBS}
     if version:
         print(__version__)
         raise typer.Exit

@@ -21,6 +21,9 @@ POINTS = (
     "ingest.tasks",
     "ingest.segment",
     "ingest.recorded",
+    "train.examples",
+    "train.epoch",
+    "train.run",
     "embed.pending",
     "embed.tasks",
     "embed.segment",
@@ -35,7 +38,8 @@ POINTS = (
     "publish.views",
     "publish.current",
 )
-"""In the order of a night; ``*.tasks`` and ``*.segment`` are reached once for each segment."""
+"""In the order of a night; ``*.tasks`` and ``*.segment`` are reached once for each segment,
+``train.epoch`` once for each epoch."""
 
 _seen: Counter[str] = Counter()
 

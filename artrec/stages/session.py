@@ -143,6 +143,8 @@ def _execute(name: str, options: Options, holder: list[Draft]) -> tuple[str, int
         draft = Draft.reopen(store, options.release)
         if draft is not None:
             _check_settings(draft, settings)
+        elif name == "train":  # may go on with the pictures of the current release
+            draft = Draft.begin(store, None)
     if draft is None:
         return _nothing_open(name, settings)
     holder.append(draft)

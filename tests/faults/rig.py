@@ -21,6 +21,7 @@ from tests.recount import read_table, recount
 __all__ = [
     "CUTS",
     "FINE",
+    "HANDMADE",
     "LISTS",
     "NEW",
     "OLD",
@@ -64,7 +65,9 @@ CUTS = (
 """Settings that cut the work on NEW into at least 8 slices and 5 segments, twice."""
 
 LISTS = ("neighbors.k=5", "neighbors.slack=3")
-FINE = (*CUTS, *LISTS)
+HANDMADE = "encoder.id=handmade"
+"""Nothing is trained."""
+FINE = (*CUTS, *LISTS, HANDMADE)
 
 SPARK = """\
 spark.driver.host 127.0.0.1
