@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from artrec import __version__
-from artrec.commands import files, lookup, releases, sample, settings
+from artrec.commands import encoders, files, lookup, releases, sample, settings
 from artrec.commands.show import plain
 from artrec.errors import ArtrecError
 from artrec.stages import JOBS
@@ -66,6 +66,12 @@ def files_command(
 ) -> None:
     """Paths of a table's Parquet files in a release."""
     files.show(root, table, release, json)
+
+
+@app.command("encoders")
+def encoders_command(root: Root = None, json: Json = False) -> None:
+    """The encoders of a store, and which one the current release uses."""
+    encoders.show(root, json)
 
 
 @app.command("sample")

@@ -19,7 +19,7 @@ from artrec.errors import ArtrecError, ConfigError
 from artrec.storage import Store
 from artrec.tables import Receipt, open_file
 
-__all__ = ["ENGINES", "ArrowReader", "Batch", "Reader", "open_reader"]
+__all__ = ["ArrowReader", "Batch", "ENGINES", "Reader", "open_reader"]
 
 Batch = dict[str, list[Any]]
 """The values of each column, row by row; of equal lengths."""

@@ -133,7 +133,7 @@ class _Work:
         with torch.set_grad_enabled(learn):
             for step, (_, pictures) in enumerate(self._batches(reader, epoch), 1):
                 loss = functional.mse_loss(self._network(pictures), pictures)
-                value = float(loss)
+                value = float(loss.detach())
                 if not np.isfinite(value):
                     raise TrainingError(self._diverged(value, epoch, step, learn))
                 if learn:

@@ -8,6 +8,7 @@ better one of the new encoder and the hand-made one is named for that release.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -165,8 +166,9 @@ def _training_run(settings: Settings, draft: Draft, rules: Rules, examples: Run)
     found = find_run(store, run.stage, run.run_id)
     if found is not None:
         return found
-    from artrec.encoders import checkpoints  # these need torch
-    from artrec.encoders.training import train
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads spin beside others' work else
+    from artrec.encoders import checkpoints
+    from artrec.encoders.training import train  # with torch, which reads the variable
 
     kept = f"runs/{run.stage}/{run.run_id}/checkpoints"
     trained = train(store, examples.receipts("examples"), rules, kept)

@@ -20,7 +20,17 @@ from artrec.releases.verify import verify
 from artrec.storage import open_store
 from tests.archive.zip_maker import Item
 from tests.faults.conftest import Nights
-from tests.faults.rig import CUTS, LISTS, OLD, copied, current_rows, environment, job, outcome
+from tests.faults.rig import (
+    CUTS,
+    HANDMADE,
+    LISTS,
+    OLD,
+    copied,
+    current_rows,
+    environment,
+    job,
+    outcome,
+)
 from tests.faults.several import BEGIN
 from tests.pictures import Named, item, picture, write_folder, write_zip
 from tests.recount import recount
@@ -60,7 +70,7 @@ class Case:
 
     def plan(self) -> dict[str, Any]:
         names = ("name", "release", "first", "at_ingest")
-        settings = [f"store.root={self.root}", *LISTS, *self.assignments]
+        settings = [f"store.root={self.root}", HANDMADE, *LISTS, *self.assignments]
         return {name: getattr(self, name) for name in names} | {"assignments": settings}
 
 

@@ -20,6 +20,7 @@ import pytest
 from tests.faults.conftest import Nights
 from tests.faults.harm import Harm, arm
 from tests.faults.rig import (
+    HANDMADE,
     LISTS,
     NEW,
     Ended,
@@ -34,7 +35,7 @@ from tests.faults.rig import (
 from tests.nights import night
 
 PICTURE = dict(NEW)["Cubism/ben_20.jpg"]
-PATIENT = (*LISTS, "ingest.decode_seconds=1000")
+PATIENT = (HANDMADE, *LISTS, "ingest.decode_seconds=1000")
 TRACE = re.compile(r"Traceback|^\s+at ", re.MULTILINE)
 
 Stop = Callable[[Popen[str]], None]

@@ -11,6 +11,7 @@ from tests.faults.conftest import Nights
 from tests.faults.harm import Harm, arm, done
 from tests.faults.rig import (
     FINE,
+    HANDMADE,
     LISTS,
     NEW,
     Ended,
@@ -59,7 +60,7 @@ def test_pictures_that_kill_or_hang_their_decoder_are_rejects(nights: Nights) ->
         Harm.to(AMONG[SCARE], "kill", "examine"),
         Harm.to(AMONG[HANG], "hang", "examine", "child"),
     ]
-    settings = (*LISTS, "ingest.decode_seconds=3", "ingest.slice_bytes=12000")
+    settings = (HANDMADE, *LISTS, "ingest.decode_seconds=3", "ingest.slice_bytes=12000")
     root, folder, ended = _night(nights, "poison", harms, *settings)
     assert ended.code == 0, ended.log
     assert all(done(folder)[where, "kill"] >= 1 for where in ("examine", "child"))
