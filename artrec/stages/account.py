@@ -97,7 +97,8 @@ def _stage_grid(facts: dict[str, Any]) -> Grid:
     grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("stage", "seconds", "images/s", "counts"):
         grid.add_column(title, justify="left" if title in ("stage", "counts") else "right")
-    hidden = {"seconds", "images_per_second", "task_milliseconds", "worker_peak_bytes", "kept_from"}
+    hidden = {"seconds", "images_per_second", "task_milliseconds", "worker_peak_bytes"}
+    hidden |= {"kept_from", "notes"}
     for stage, runs in facts["stages"].items():
         counts = ", ".join(f"{value:,} {key}" for key, value in runs.items() if key not in hidden)
         if stage == "publish":
