@@ -9,10 +9,19 @@ from typing import Annotated
 import typer
 
 from artrec import __version__
-from artrec.commands import differences, files, lookup, releases, sample, settings, upkeep
+from artrec.commands import (
+    differences,
+    encoders,
+    files,
+    lookup,
+    releases,
+    sample,
+    settings,
+    upkeep,
+)
 from artrec.commands.show import plain
 from artrec.errors import ArtrecError
-from artrec.stages import NAMES
+from artrec.stages import JOBS
 from artrec.stages.session import command
 
 __all__ = ["app", "main"]
@@ -33,7 +42,7 @@ config_app = typer.Typer(help="The settings.", no_args_is_help=True)
 app.add_typer(releases_app, name="releases")
 app.add_typer(config_app, name="config")
 
-for stage in (*NAMES, "nightly"):
+for stage in JOBS:
     app.command(stage)(command(stage))
 
 Root = Annotated[
@@ -71,6 +80,12 @@ def files_command(
 ) -> None:
     """Paths of a table's Parquet files in a release."""
     files.show(root, table, release, json)
+
+
+@app.command("encoders")
+def encoders_command(root: Root = None, json: Json = False) -> None:
+    """The encoders of a store, and which one the current release uses."""
+    encoders.show(root, json)
 
 
 @app.command("sample")
@@ -184,7 +199,7 @@ def version(
     debug: Annotated[bool, typer.Option("--debug", help="Stack traces with errors.")] = False,
 ) -> None:
     if debug:  # stages have the option themselves
-        context.default_map = {stage: {"debug": True} for stage in (*NAMES, "nightly")}
+        context.default_map = {stage: {"debug": True} for stage in JOBS}
     if version:
         print(__version__)
         raise typer.Exit

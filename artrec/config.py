@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Self, get_args
 
 import yaml
 from pydantic import (
@@ -21,6 +21,7 @@ from pydantic import (
     PositiveInt,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
@@ -137,8 +138,48 @@ class EncoderSettings(_Section):
     id: str = _key(
         "",
         "A built-in encoder's name (handmade), or the id of one in the store; empty: the current "
-        "release's, on an empty store handmade.",
+        "release's, on an empty store the better one of handmade and one that the night trains.",
     )
+
+
+class TrainSettings(_Section):
+    """Training an encoder on the pictures themselves, without labels."""
+
+    side: PositiveInt = _key(64, "Side of the square that the network sees, in pixels.")
+    channels: tuple[int, ...] = _key(
+        (64, 128, 256, 512),
+        "Channels of the network's blocks; the last number is the length of a vector.",
+        min_length=1,
+    )
+    epochs: PositiveInt = _key(20, "Passes over the training examples, at most.")
+    batch: PositiveInt = _key(32, "Examples in one step of the training.")
+    learning_rate: PositiveFloat = _key(0.001, "Step size of the optimizer (Adam).")
+    patience: PositiveInt = _key(
+        5, "Training ends after so many epochs without a better loss on held-out examples."
+    )
+    seed: int = _key(0, "Seed of the first weights and of the order of the examples.", ge=0)
+    max_pictures: PositiveInt = _key(
+        20_000, "Pictures to train on, held-out ones included; chosen by their hashes."
+    )
+    held_out: float = _key(
+        0.1,
+        "Share of the pictures that the training never sees: the loss on them decides.",
+        gt=0,
+        lt=1,
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        """The decoder doubles a side for each block, so halving it must leave no rest."""
+        if min(self.channels) < 1:
+            raise ValueError(f"channels {self.channels} must be at least 1 each")
+        least = 2 ** len(self.channels)
+        if self.side % least:
+            raise ValueError(
+                f"side {self.side} is no multiple of {least}, 2 for each of the "
+                f"{len(self.channels)} channels"
+            )
+        return self
 
 
 class EmbedSettings(_Section):
@@ -276,6 +317,7 @@ class Settings(BaseSettings):
     )
     store: StoreSettings = StoreSettings()
     ingest: IngestSettings = IngestSettings()
+    train: TrainSettings = TrainSettings()
     encoder: EncoderSettings = EncoderSettings()
     embed: EmbedSettings = EmbedSettings()
     catalog: CatalogSettings = CatalogSettings()

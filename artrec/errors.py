@@ -1,6 +1,7 @@
 """One tree of exceptions: a class for each kind of blame, each with its exit code.
 
     ArtrecError                  1   unexpected
+     ├ TrainingError             1   a training that came to nothing
      ├ UsageError                2   the command line
      ├ ConfigError               3   the settings
      │  └ StoreFormatError       3   a store this version cannot use
@@ -36,6 +37,7 @@ __all__ = [
     "StoreFull",
     "StoreUnavailable",
     "Superseded",
+    "TrainingError",
     "UsageError",
 ]
 
@@ -44,6 +46,10 @@ class ArtrecError(Exception):
     """Root of every error that artrec raises on purpose."""
 
     exit_code = 1
+
+
+class TrainingError(ArtrecError):
+    """A training diverged, or has too little to train on; other settings may help."""
 
 
 class UsageError(ArtrecError):

@@ -21,6 +21,9 @@ POINTS = (
     "ingest.tasks",
     "ingest.segment",
     "ingest.recorded",
+    "train.examples",
+    "train.epoch",
+    "train.run",
     "embed.pending",
     "embed.tasks",
     "embed.segment",
@@ -41,8 +44,9 @@ POINTS = (
     "rollback.current",
     "sweep.delete",
 )
-"""In the order of a night; ``*.tasks`` and ``*.segment`` are reached once for each segment. The
-last ones are no night's: ``rollback.*``, and ``sweep.*`` before each removal.
+"""In the order of a night; ``*.tasks`` and ``*.segment`` are reached once for each segment,
+``train.epoch`` once for each epoch. The last ones are no night's: ``rollback.*``, and ``sweep.*``
+before each removal.
 """
 
 _seen: Counter[str] = Counter()

@@ -304,6 +304,25 @@ _ALL = [
         key=("shard", "item"),
         sort=("shard", "item"),
     ),
+    Table(  # the pictures that train makes examples of, by the place of their bytes
+        "pending_examples",
+        _columns(
+            content_sha256=_SHA,
+            file=pa.string(),
+            row_group=pa.int32(),
+            split=pa.string(),
+            style_=pa.string(),
+            artist_=pa.string(),
+        ),
+        key=("content_sha256",),
+        sort=("file", "row_group", "content_sha256"),
+    ),
+    Table(  # what the hand-made encoder makes of held-out examples and of altered copies of them
+        "held_out_vectors",
+        _columns(content_sha256=_SHA, embedding=_VECTOR, copy_embedding=_VECTOR),
+        key=("content_sha256",),
+        sort=(),
+    ),
     Table(  # a bounded picture for training, with its labels, in the order of the hash
         "examples",
         _columns(

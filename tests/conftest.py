@@ -97,6 +97,7 @@ def release(spark: SparkSession, sources: Path, tmp_path_factory: pytest.TempPat
         f"sources.main.url={sources / 'first.zip'}",
         f"sources.more.url={sources / 'more'}",
         f"sources.more.id_prefix={PREFIX}",
+        "encoder.id=handmade",
         f"neighbors.k={K}",
         f"neighbors.slack={SLACK}",
         f"index.shards={SHARDS}",

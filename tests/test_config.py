@@ -158,6 +158,11 @@ def test_any_text_is_a_path(value: str) -> None:
         ("neighbors.k=1001", ["neighbors.k (--set ", "less than or equal to 1000"]),
         ("neighbors.k=1.5", ["neighbors.k (--set ", "found 1.5"]),
         ("neighbors.slack=-1", ["neighbors.slack (--set ", "greater than or equal to 0"]),
+        ("train.side=60", ["train (--set ", "side 60 is no multiple of 16, 2 for each of the 4"]),
+        ("train.channels=[0]", ["train (--set ", "channels (0,) must be at least 1 each"]),
+        ("train.channels=[]", ["train.channels (--set ", "at least 1 item"]),
+        ("train.held_out=1", ["train.held_out (--set ", "less than 1"]),
+        ("train.learning_rate=0", ["train.learning_rate (--set ", "greater than 0"]),
         ("neighbors.k=", ["neighbors.k (--set ", "found ''"]),
         ("catalog.embeddings=perhaps", ["catalog.embeddings (--set ", "found 'perhaps'"]),
         ("ingest.background=[0, 0]", ["ingest.background.2 (--set "]),
@@ -263,6 +268,15 @@ CHANGED: dict[str, str] = {
     "ingest.decode_memory": "1000000",
     "ingest.slice_bytes": "1000",
     "ingest.segment_bytes": "1000",
+    "train.side": "32",
+    "train.channels": "[8, 16]",
+    "train.epochs": "1",
+    "train.batch": "1",
+    "train.learning_rate": "0.5",
+    "train.patience": "1",
+    "train.seed": "1",
+    "train.max_pictures": "10",
+    "train.held_out": "0.5",
     "encoder.id": "other",
     "embed.batch": "1",
     "embed.slice_bytes": "1000",
@@ -340,7 +354,7 @@ def test_every_section_and_key_is_documented() -> None:
     assert [kind for _, kind, _, _ in documented()["neighbors"]] == ["int", "int", "int"]
     kinds = {key: kind for keys in documented().values() for key, kind, _, _ in keys}
     assert kinds["ingest.formats"] == "list of str"
-    assert kinds["ingest.background"] == "list of int"
+    assert kinds["ingest.background"] == kinds["train.channels"] == "list of int"
     assert kinds["gates.override"] == "mapping of str to str"
 
 

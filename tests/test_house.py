@@ -20,7 +20,7 @@ from artrec import archive, picture
 from artrec.commands.settings import reference
 from artrec.config import documented
 from artrec.failpoints import POINTS
-from artrec.stages import NAMES, rejects
+from artrec.stages import JOBS, NAMES, RESULT_VERSIONS, rejects
 from tests.commands.small_store import publish_paintings
 
 REPOSITORY = Path(__file__).parents[1]
@@ -384,7 +384,8 @@ def test_every_setting_says_what_it_is_for() -> None:
 
 def test_every_stage_has_a_module_and_a_job() -> None:
     jobs = {path.stem for path in (REPOSITORY / "jobs").glob("*.py")}
-    assert jobs == {*NAMES, "nightly"}
+    assert jobs == {*NAMES, "train", "nightly"} == {*JOBS}
+    assert {*NAMES} == {*RESULT_VERSIONS, "publish"} - {"train"}
     for name in jobs:
         module = BY_NAME[f"artrec.stages.{name}"]
         run = top_level(module)["run"]
@@ -392,7 +393,7 @@ def test_every_stage_has_a_module_and_a_job() -> None:
         assert [argument.arg for argument in run.args.args] == ["spark", "settings", "draft"]
 
 
-@pytest.mark.parametrize("name", [*NAMES, "nightly"])
+@pytest.mark.parametrize("name", JOBS)
 def test_a_job_is_a_docstring_two_imports_and_a_call(name: str) -> None:
     tree = ast.parse((REPOSITORY / "jobs" / f"{name}.py").read_text(encoding="utf-8"))
     assert f"jobs/{name}.py" in (ast.get_docstring(tree) or "")

@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -20,7 +21,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from artrec.encoders import Encoder, Metric, Preprocess
-from artrec.errors import ConfigError
+from artrec.errors import ConditionFailed, ConfigError
+from artrec.storage import Store
 
 __all__ = [
     "ARCHITECTURES",
@@ -28,21 +30,28 @@ __all__ = [
     "CARD_FILE",
     "Card",
     "FORMAT",
+    "README_FILE",
     "Tensors",
+    "Training",
     "WEIGHTS_FILE",
     "Weights",
     "encoder_id",
     "pack",
     "parse_card",
     "read_encoder",
+    "save_encoder",
     "write_encoder",
 ]
 
 FORMAT = 1
 CARD_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+README_FILE = "README.md"
 
-ARCHITECTURES: dict[str, str] = {"handmade": "artrec.encoders.handmade:Handmade"}
+ARCHITECTURES: dict[str, str] = {
+    "convolutional": "artrec.encoders.convolutional:Convolutional",
+    "handmade": "artrec.encoders.handmade:Handmade",
+}
 """Architecture to ``module:class``; a string, so that unused ones cost no import."""
 
 Tensors = Mapping[str, NDArray[Any]]
@@ -55,6 +64,20 @@ class Weights(BaseModel):
 
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     bytes: PositiveInt
+
+
+class Training(BaseModel):
+    """How the weights came about; nothing here changes a vector."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run: str
+    pictures: PositiveInt
+    held_out: PositiveInt
+    epochs: PositiveInt
+    best_epoch: PositiveInt
+    best_loss: float
+    seed: int
 
 
 class Card(BaseModel):
@@ -71,6 +94,7 @@ class Card(BaseModel):
     weights: Weights | None = None
     parameters: dict[str, JsonValue] = {}
     notes: str = ""
+    training: Training | None = None
 
 
 class Architecture(Protocol):
@@ -104,7 +128,10 @@ def pack(card: Card, tensors: Tensors) -> tuple[bytes, bytes | None]:
     data = save({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)})
     weights = Weights(sha256=_sha256(data), bytes=len(data)) if tensors else None
     filled = card.model_copy(update={"weights": weights})
-    text = json.dumps(filled.model_dump(mode="json"), indent=2, sort_keys=True, allow_nan=False)
+    # a card without training is written as before there was any, so that its id stays the same
+    untrained = {"training"} if card.training is None else None
+    facts = filled.model_dump(mode="json", exclude=untrained)
+    text = json.dumps(facts, indent=2, sort_keys=True, allow_nan=False)
     return (text + "\n").encode(), data if tensors else None
 
 
@@ -119,6 +146,21 @@ def write_encoder(folder: Path, card: Card, tensors: Tensors) -> str:
     if weights is not None:
         (folder / WEIGHTS_FILE).write_bytes(weights)
     (folder / CARD_FILE).write_bytes(card_bytes)
+    return encoder.id
+
+
+def save_encoder(store: Store, card: Card, tensors: Tensors, readme: str = "") -> str:
+    """Create the encoder's files in the store, the card last, and return its id.
+
+    Files that stand there already are the same, since the id is a digest of what they hold.
+    """
+    card_bytes, weights = pack(card, tensors)
+    encoder = read_encoder(card_bytes, weights)
+    files = {WEIGHTS_FILE: weights, README_FILE: readme.encode() or None, CARD_FILE: card_bytes}
+    for name, data in files.items():
+        if data is not None:
+            with suppress(ConditionFailed):
+                store.write(f"encoders/{encoder.id}/{name}", data)
     return encoder.id
 
 

@@ -7,6 +7,7 @@ need no JVM start fast.
 RESULT_VERSIONS = {
     "inventory": 1,
     "ingest": 1,
+    "train": 1,
     "embed": 1,
     "catalog": 1,
     "index": 1,
@@ -15,7 +16,13 @@ RESULT_VERSIONS = {
 }
 """Of each stage that writes tables; raised when the same inputs give other rows than before."""
 
-NAMES = (*RESULT_VERSIONS, "publish")
-"""The stages of a night, in order."""
+ORDER = (*RESULT_VERSIONS, "publish")
+"""All stages, in order."""
 
-__all__ = ["NAMES", "RESULT_VERSIONS"]
+NAMES = tuple(name for name in ORDER if name != "train")
+"""The stages of every night, in order; train is one of a store's first night alone."""
+
+JOBS = (*ORDER, "nightly")
+"""What can be submitted."""
+
+__all__ = ["JOBS", "NAMES", "ORDER", "RESULT_VERSIONS"]

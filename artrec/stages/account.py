@@ -16,7 +16,7 @@ from rich.table import Table as Grid
 
 from artrec.config import Settings
 from artrec.releases import Draft, StageRuns, read_release, receipts_of
-from artrec.stages import NAMES
+from artrec.stages import NAMES, ORDER
 from artrec.tables import read_table
 
 __all__ = ["show"]
@@ -42,7 +42,8 @@ def show(
 
 
 def _facts(name: str, draft: Draft, result: StageRuns, start_seconds: float) -> dict[str, Any]:
-    stages = NAMES if name == "nightly" else (name,)
+    night = [each for each in ORDER if each in NAMES or draft.stage(each) is not None]
+    stages = night if name == "nightly" else [name]
     found = {stage: result if stage == result.stage else draft.stage(stage) for stage in stages}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
@@ -75,7 +76,8 @@ def _stage_facts(draft: Draft, runs: StageRuns) -> dict[str, Any]:
     base = draft.base.release
     if base is not None and base.stages.get(runs.stage) == runs:
         return {"seconds": 0.0, "kept_from": base.release_id}
-    return {"seconds": round(runs.seconds, 2), **_rate(runs), **runs.counters}
+    facts = {"seconds": round(runs.seconds, 2), **_rate(runs), **runs.counters}
+    return facts | ({"notes": runs.notes} if runs.stage == "train" else {})
 
 
 def _rate(runs: StageRuns) -> dict[str, float]:
@@ -95,6 +97,9 @@ def _print(name: str, settings: Settings, draft: Draft, facts: dict[str, Any]) -
         )
         return
     console.print(_stage_grid(facts))
+    if name == "train":
+        console.print(_how_to_use(settings, draft, facts["stages"][name]["notes"]), markup=False)
+        return
     if facts["status"] != "published":
         console.print(f"{name} is done in draft {facts['release']}.", markup=False)
         return
@@ -105,16 +110,36 @@ def _stage_grid(facts: dict[str, Any]) -> Grid:
     grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("stage", "seconds", "images/s", "counts"):
         grid.add_column(title, justify="left" if title in ("stage", "counts") else "right")
-    hidden = {"seconds", "images_per_second", "task_milliseconds", "worker_peak_bytes", "kept_from"}
+    hidden = {"seconds", "images_per_second", "task_milliseconds", "worker_peak_bytes"}
+    hidden |= {"kept_from", "notes"}
     for stage, runs in facts["stages"].items():
         counts = ", ".join(f"{value:,} {key}" for key, value in runs.items() if key not in hidden)
         if stage == "publish":
             counts = _gates(facts)
         elif "kept_from" in runs:
             counts = f"nothing to do: as in release {runs['kept_from']}"
+        elif stage == "train":
+            counts = _training(runs)
         rate = runs.get("images_per_second")
         grid.add_row(stage, f"{runs['seconds']:.1f}", f"{rate:,.0f}" if rate else "", counts)
     return grid
+
+
+def _training(runs: dict[str, Any]) -> str:
+    """What a training came to, in one line."""
+    notes = runs["notes"]
+    if not notes["trained"]:
+        return str(notes["why"])
+    return f"{runs['epochs']} epochs, best loss {notes['best_loss']:.5f}; {notes['why']}"
+
+
+def _how_to_use(settings: Settings, draft: Draft, notes: dict[str, Any]) -> str:
+    """After a training: where its encoder is, and what becomes of it."""
+    trained = notes["trained"]
+    use = f"Encoder {trained} is in {draft.store.url}. To use it: --set encoder.id={trained}"
+    if draft.head is not None and not settings.encoder.id and draft.base.release is None:
+        return f"{use}\nDraft {draft.release_id} will use {notes['encoder_id']}."
+    return use
 
 
 def _print_release(console: Console, draft: Draft, facts: dict[str, Any]) -> None:

@@ -8,8 +8,7 @@ through the JVM cost more than the encoder of a small picture.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -17,10 +16,9 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from artrec import log, picture
-from artrec.config import IngestSettings, Settings
+from artrec import log
+from artrec.config import Settings
 from artrec.digests import name_of
-from artrec.encoders import Encoder
 from artrec.errors import ConfigError
 from artrec.failpoints import reached
 from artrec.releases import (
@@ -37,9 +35,8 @@ from artrec.releases import (
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
 from artrec.stages.encoding import (
-    Decode,
     Vector,
-    decode_here,
+    decoder,
     encode_pictures,
     encode_udf,
     keep_encoder,
@@ -53,16 +50,16 @@ from artrec.stages.frames import (
     write_sorted,
 )
 from artrec.stages.ingest import MEMBER_KEY, verdicts
+from artrec.stages.places import place_slices, placed_pictures
 from artrec.stages.rejects import Rejected
 from artrec.stages.rules import (
     ingest_rules,
-    picture_limits,
     vector_no,
     vectors_identity,
 )
 from artrec.stages.slices import SliceSpec, appended, cut_segments, run_segments
 from artrec.storage import Store
-from artrec.tables import Receipt, TableWriter, open_file, read_range, read_table
+from artrec.tables import Receipt, TableWriter
 
 __all__ = ["RESULT_VERSION", "encode_udf", "run"]
 
@@ -74,7 +71,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     """Encode the pictures of tonight's members that this encoder has not yet met."""
     store, release = draft.store, draft.base.release
     ingest = draft.need("ingest")
-    encoder = keep_encoder(store, settings.encoder.id, release)
+    encoder = keep_encoder(store, settings.encoder.id, release, _training(draft))
     if encoder.metric == "dot":
         raise ConfigError(
             f"encoder {encoder.id} uses the inner product; the neighbor tables are made for cosine "
@@ -113,6 +110,14 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     return draft.record(stage.model_copy(update={"notes": notes}))
 
 
+def _training(draft: Draft) -> StageRuns | None:
+    """How the encoder was chosen, tonight or once; a release keeps its predecessor's record."""
+    release = draft.base.release
+    before = release.stages.get("train") if release else None
+    found = draft.stage("train")
+    return draft.record(before) if found is None and before is not None else found
+
+
 def _pending(
     spark: SparkSession,
     settings: Settings,
@@ -138,7 +143,7 @@ def _pending(
     folder, table = run.folder(draft.attempt), TABLES["pending_pictures"]
     written = write_sorted(frame, store, folder, table, rows * ROW_BYTES)
     reached("embed.pending")
-    slices = _slices(store, written, pictures, settings.embed.slice_bytes, parallelism(spark))
+    slices = place_slices(store, written, pictures, settings.embed.slice_bytes, parallelism(spark))
     cut = cut_segments(slices, settings.embed.segment_bytes)
     log.get(stage="embed").info(
         "cut", pictures=cut.items, slices=len(slices), segments=len(cut.segments)
@@ -181,33 +186,6 @@ def _unencoded(
     )
 
 
-def _slices(
-    store: Store,
-    pending: Sequence[Receipt],
-    pictures: Sequence[Receipt],
-    wanted: int,
-    tasks: int,
-) -> list[SliceSpec]:
-    """Row groups in order, together up to ``wanted`` bytes a slice; finer where little is to do."""
-    size_of = {r.path: r.bytes / r.rows for r in pictures if r.rows}
-    counts: dict[tuple[str, int], int] = {}
-    for batch in read_table(store, pending, ["file", "row_group"]):
-        for place in zip(*(batch.column(i).to_pylist() for i in range(2)), strict=True):
-            counts[place] = counts.get(place, 0) + 1
-    total = sum(size_of[file] * count for (file, _), count in counts.items())
-    limit = min(wanted, total / (2 * tasks))
-    slices: list[SliceSpec] = []
-    for place in sorted(counts):
-        size = int(size_of[place[0]] * counts[place])
-        if slices and slices[-1].bytes + size <= limit:
-            last = slices[-1]
-            grown = {"high": place, "items": last.items + counts[place], "bytes": last.bytes + size}
-            slices[-1] = last.model_copy(update=grown)
-        else:
-            slices.append(SliceSpec(low=place, high=place, items=counts[place], bytes=size))
-    return slices
-
-
 def _encode_slice(
     store: Store,
     pending: Sequence[Receipt],
@@ -225,62 +203,16 @@ def _encode_slice(
     metadata = {"encoder": identity, "metric": encoder.metric, "dim": str(encoder.dim)}
     with (
         TableWriter(store, folder, TABLES["vectors"], attempt.stem, metadata) as vectors,
-        _decoder(encoder, settings.ingest, in_child=attempt.number > 0) as decode,
+        decoder(encoder.preprocess, settings.ingest, in_child=attempt.number > 0) as decode,
     ):
-        for keys, data in _row_groups(store, pending, pictures, spec):
+        for rows, data in placed_pictures(store, pending, pictures, spec):
+            keys = [row["content_sha256"] for row in rows]
             found = list(encode_pictures(encoder, data, decode, settings.embed.batch))
             vectors.write(_vector_rows(keys, found, identity))
             rejected = sum(isinstance(each, Rejected) for each in found)
             counters["rejected"] += rejected
             counters["encoded"] += len(found) - rejected
     return TaskReport(receipts=vectors.receipts, counters=counters)
-
-
-@contextmanager
-def _decoder(encoder: Encoder, settings: IngestSettings, in_child: bool) -> Iterator[Decode]:
-    """Decodes here, under a watchdog; in a child process after a worker has died."""
-    limits, seconds = picture_limits(settings), float(settings.decode_seconds)
-    if not in_child:
-
-        def watched(data: bytes) -> Any:
-            with picture.watchdog(seconds, "a picture to encode"):
-                return decode_here(encoder, limits, data)
-
-        yield watched
-        return
-    wanted = encoder.preprocess
-    with picture.Child(limits, None, seconds, settings.decode_memory) as child:
-
-        def far(data: bytes) -> Any:
-            found = child.decode(data, wanted.size, wanted.fit, wanted.filter)
-            if isinstance(found, picture.Reject):
-                return Rejected(found.reason, found.detail)
-            return found
-
-        yield far
-
-
-def _row_groups(
-    store: Store, pending: Sequence[Receipt], pictures: Sequence[Receipt], spec: SliceSpec
-) -> Iterator[tuple[list[bytes], list[bytes]]]:
-    """(hashes, bytes) of the wanted pictures of each row group in a slice."""
-    wanted: dict[tuple[str, int], set[bytes]] = {}
-    for batch in read_range(store, pending, spec.low, spec.high):
-        for row in batch.to_pylist():
-            place = (row["file"], row["row_group"])
-            wanted.setdefault(place, set()).add(row["content_sha256"])
-    receipts = {receipt.path: receipt for receipt in pictures}
-    for file, row_group in sorted(wanted):
-        left = wanted[file, row_group]
-        opened = open_file(store, receipts[file])
-        rows = opened.read_row_group(row_group, columns=["content_sha256", "data"])
-        keys, data = [], []
-        for key, value in zip(rows.column(0), rows.column(1), strict=True):
-            if key.as_py() in left:
-                left.discard(key.as_py())
-                keys.append(key.as_py())
-                data.append(value.as_py())
-        yield keys, data
 
 
 def _vector_rows(

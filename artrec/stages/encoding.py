@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from typing import Any
 
@@ -13,16 +13,26 @@ from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.types import ArrayType, FloatType
 
 from artrec import picture
-from artrec.encoders import BUILTIN, Encoder, builtin_files, load_builtin, load_encoder
+from artrec.config import IngestSettings
+from artrec.encoders import (
+    BUILTIN,
+    Encoder,
+    Preprocess,
+    builtin_files,
+    load_builtin,
+    load_encoder,
+)
 from artrec.errors import ConditionFailed, ConfigError
-from artrec.releases import Release
+from artrec.releases import Release, StageRuns
 from artrec.stages.rejects import Rejected
+from artrec.stages.rules import picture_limits
 from artrec.storage import Store, open_store
 
 __all__ = [
     "Decode",
     "Vector",
     "decode_here",
+    "decoder",
     "encode_pictures",
     "encode_udf",
     "keep_encoder",
@@ -63,14 +73,16 @@ def worker_encoder(encoder_id: str, root: str | None) -> Encoder:
     return load_encoder(open_store(root), encoder_id)
 
 
-def keep_encoder(store: Store, wanted: str, current: Release | None) -> Encoder:
+def keep_encoder(
+    store: Store, wanted: str, current: Release | None, trained: StageRuns | None = None
+) -> Encoder:
     """The encoder of a night, with its files in the store so that a release can name it.
 
     Where the settings name none it is the current release's: a night never changes its own
-    encoder. On an empty store it is the hand-made one.
+    encoder. On an empty store it is the one that ``trained`` names, else the hand-made one.
     """
-    kept = current.stages["embed"].notes["encoder_id"] if current else BUILTIN[0]
-    name = wanted or str(kept)
+    named = current.stages["embed"] if current else trained
+    name = wanted or (str(named.notes["encoder_id"]) if named else BUILTIN[0])
     encoder = worker_encoder(name, store.url)
     if name in BUILTIN:
         for file, data in builtin_files(name).items():
@@ -92,9 +104,35 @@ def encode_pictures(
     yield from _encoded(encoder, waiting)
 
 
+@contextmanager
+def decoder(wanted: Preprocess, settings: IngestSettings, in_child: bool) -> Iterator[Decode]:
+    """Decodes here, under a watchdog; in a child process after a worker has died."""
+    limits, seconds = picture_limits(settings), float(settings.decode_seconds)
+    if not in_child:
+
+        def watched(data: bytes) -> Pixels | Rejected:
+            with picture.watchdog(seconds, "a picture to encode"):
+                return _decoded(wanted, limits, data)
+
+        yield watched
+        return
+    with picture.Child(limits, None, seconds, settings.decode_memory) as child:
+
+        def far(data: bytes) -> Pixels | Rejected:
+            found = child.decode(data, wanted.size, wanted.fit, wanted.filter)
+            if isinstance(found, picture.Reject):
+                return Rejected(found.reason, found.detail)
+            return found
+
+        yield far
+
+
 def decode_here(encoder: Encoder, limits: picture.Limits, data: bytes) -> Pixels | Rejected:
     """What ``encoder`` wants of a picture, decoded in this process."""
-    wanted = encoder.preprocess
+    return _decoded(encoder.preprocess, limits, data)
+
+
+def _decoded(wanted: Preprocess, limits: picture.Limits, data: bytes) -> Pixels | Rejected:
     try:
         return picture.decode(data, limits, wanted.size, wanted.fit, wanted.filter)
     except picture.PictureError as error:

@@ -8,16 +8,22 @@ from pyspark.sql import SparkSession
 
 from artrec.config import Settings
 from artrec.releases import Draft, StageRuns
-from artrec.stages import NAMES
+from artrec.stages import NAMES, train
 from artrec.stages.session import describe
 
 __all__ = ["run"]
 
 
 def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
-    """Each stage does what is new for it; the last one publishes. Returns what publish returns."""
+    """Each stage does what is new for it; the last one publishes. Returns what publish returns.
+
+    A night trains an encoder only where neither the settings nor a current release name one.
+    """
     result = None
     for name in NAMES:
+        if name == "embed" and train.chooses(settings, draft):
+            describe(spark, "train")
+            train.tonight(spark, settings, draft)
         describe(spark, name)
         result = import_module(f"artrec.stages.{name}").run(spark, settings, draft)
     assert result is not None

@@ -14,7 +14,7 @@ from artrec.config import Settings
 from artrec.digests import Hashes, key_hashes
 from artrec.releases import Release, read_base, receipts_of
 from artrec.schemas import TABLES, Table
-from artrec.stages import NAMES
+from artrec.stages import NAMES, ORDER
 from artrec.stages.inventory import listing_id
 from artrec.stages.listing import Listing, list_sources
 from artrec.stages.rules import decoder_name, picture_recipe
@@ -36,7 +36,9 @@ def preview(name: str, settings: Settings, options: Options) -> None:
     release = read_base(store).release
     with list_sources(settings) as listing:
         facts = _plan(settings, store, release, listing)
-    stages = NAMES if name == "nightly" else (name,)
+    trains = release is None and not settings.encoder.id
+    night = [stage for stage in ORDER if stage in NAMES or trains]
+    stages = night if name == "nightly" else [name]
     facts["stages"] = {stage: facts["stages"][stage] for stage in stages}
     if options.as_json:
         print(json.dumps(facts))
@@ -69,6 +71,7 @@ def _plan(
                 **_listed_labels(listing.counters),
             },
             "ingest": {"members to read": count, "bytes to read": size},
+            "train": {"pictures to train on at most": min(listed, settings.train.max_pictures)},
             "embed": {"pictures to encode at most": count if kept["embed"] else listed},
             "catalog": {"members to account for": rebuilt["catalog"]},
             "index": {"vectors to index at most": rebuilt["index"]},

@@ -20,7 +20,7 @@ from artrec.releases import (
     publish,
     versions,
 )
-from artrec.stages import NAMES
+from artrec.stages import NAMES, ORDER
 
 __all__ = ["run"]
 
@@ -31,7 +31,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     Raises GateRefused (the draft is kept, CURRENT untouched) and Superseded.
     """
     begun = time.monotonic()
-    stages = {name: draft.need(name) for name in NAMES if name != "publish"}
+    stages = {name: draft.need(name) for name in _recorded(draft)}
     result = StageRuns(stage="publish", inputs="", tables={})
     if draft.unchanged:
         notes = {"status": "unchanged", "release": draft.base.release_id}
@@ -63,6 +63,12 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     notes = {"status": "published", "release": published.release_id}
     seconds = time.monotonic() - begun
     return result.model_copy(update={"notes": notes, "counters": counts, "seconds": seconds})
+
+
+def _recorded(draft: Draft) -> list[str]:
+    """The stages of this release, in order; train only where one chose the encoder, once."""
+    names = [name for name in ORDER if name in NAMES or draft.stage(name) is not None]
+    return [name for name in names if name != "publish"]
 
 
 def _obey(gates: list[GateResult], release_id: str) -> None:

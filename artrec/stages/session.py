@@ -166,7 +166,10 @@ def _execute(name: str, options: Options, holder: list[Draft], held: ExitStack) 
 def _open_draft(name: str, options: Options, store: Store) -> Draft | None:
     if name in BEGIN:
         return Draft.begin(store, options.release)
-    return Draft.reopen(store, options.release)
+    draft = Draft.reopen(store, options.release)
+    if draft is None and name == "train":  # it may go on with the pictures of the current release
+        return Draft.begin(store, None)
+    return draft
 
 
 def _check_settings(draft: Draft, settings: Settings) -> None:

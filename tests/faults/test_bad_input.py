@@ -23,6 +23,7 @@ from tests.faults.conftest import Nights
 from tests.faults.rig import (
     CUTS,
     GATES,
+    HANDMADE,
     LISTS,
     OLD,
     copied,
@@ -70,7 +71,7 @@ class Case:
 
     def plan(self) -> dict[str, Any]:
         names = ("name", "release", "first", "at_ingest")
-        settings = [f"store.root={self.root}", *LISTS, *GATES, *self.assignments]
+        settings = [f"store.root={self.root}", HANDMADE, *LISTS, *GATES, *self.assignments]
         return {name: getattr(self, name) for name in names} | {"assignments": settings}
 
 

@@ -38,6 +38,7 @@ NIGHT = [point for point in POINTS if not point.startswith(("rollback.", "sweep.
 def _every_point() -> list[str]:
     """All points in the order of a night; those of segments at a first, a middle and a last one.
 
+    Those of train belong to a store's first night, and are tested with the training.
     ``*.segment`` counts finished segments that are met again, ``*.tasks`` only those done anew.
     """
     wanted: list[str] = []

@@ -22,6 +22,7 @@ from tests.faults.conftest import Nights
 from tests.faults.harm import Harm, arm
 from tests.faults.rig import (
     GATES,
+    HANDMADE,
     LISTS,
     NEW,
     Ended,
@@ -36,7 +37,7 @@ from tests.faults.rig import (
 from tests.nights import night
 
 PICTURE = dict(NEW)["Cubism/ben_20.jpg"]
-PATIENT = (*LISTS, *GATES, "ingest.decode_seconds=1000")
+PATIENT = (HANDMADE, *LISTS, *GATES, "ingest.decode_seconds=1000")
 TRACE = re.compile(r"Traceback|^\s+at ", re.MULTILINE)
 
 Stop = Callable[[Popen[str]], None]

@@ -12,6 +12,7 @@ from tests.faults.harm import Harm, arm, done
 from tests.faults.rig import (
     FINE,
     GATES,
+    HANDMADE,
     LISTS,
     NEW,
     Ended,
@@ -60,7 +61,8 @@ def test_pictures_that_kill_or_hang_their_decoder_are_rejects(nights: Nights) ->
         Harm.to(AMONG[SCARE], "kill", "examine"),
         Harm.to(AMONG[HANG], "hang", "examine", "child"),
     ]
-    settings = (*LISTS, *GATES, "ingest.decode_seconds=3", "ingest.slice_bytes=12000")
+    settings = (HANDMADE, *LISTS, *GATES)
+    settings += ("ingest.decode_seconds=3", "ingest.slice_bytes=12000")
     root, folder, ended = _night(nights, "poison", harms, *settings)
     assert ended.code == 0, ended.log
     assert all(done(folder)[where, "kill"] >= 1 for where in ("examine", "child"))

@@ -300,10 +300,11 @@ def encoded_slice(
 
     def decoded(*arguments: Any) -> Any:
         events.append("decode")
-        return decode_here(*arguments)
+        return plainly(*arguments)
 
+    plainly = picture.decode
     monkeypatch.setattr(picture, "watchdog", watched)
-    monkeypatch.setattr(embed, "decode_here", decoded)
+    monkeypatch.setattr(picture, "decode", decoded)
     monkeypatch.setattr(embed, "worker_encoder", lambda *_: Recorded(events))
     store = open_store(str(root))
     data = {hashlib.sha256(each).digest(): each for each in (plain(1), plain(2), plain(0))}
@@ -377,8 +378,8 @@ def test_vectors_are_kept_apart_by_whatever_changes_the_pixels_an_encoder_sees()
 
 
 def test_the_encoder_that_a_release_names_stands_in_its_store(release: Night) -> None:
-    """The settings named none, on an empty store."""
-    assert release.settings().encoder.id == ""
+    """The settings named it by its short name."""
+    assert release.settings().encoder.id == "handmade"
     notes = release.document["stages"]["embed"]["notes"]
     encoder = load_encoder(open_store(str(release.root)), notes["encoder_id"])
     assert (encoder.id, encoder.dim, encoder.metric) == (HANDMADE, 154, "cosine")

@@ -1,0 +1,254 @@
+"""The examples of a training: pictures as the network sees them, with labels and split.
+
+Tasks read the pictures through the Store, by place; a last task merges what they wrote into one
+table in the order of the hash, so that it does not depend on how the work was cut. Beside it lie
+the hand-made encoder's vectors of the held-out examples, for the comparison.
+"""
+
+from __future__ import annotations
+
+import heapq
+import io
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from artrec import log
+from artrec.config import Settings
+from artrec.encoders import Preprocess, load_builtin
+from artrec.encoders.contest import altered
+from artrec.errors import NotFound
+from artrec.releases import (
+    Draft,
+    Run,
+    begin_run,
+    digest_of,
+    find_run,
+    receipts_of,
+    record_run,
+)
+from artrec.schemas import TABLES
+from artrec.stages import RESULT_VERSIONS
+from artrec.stages.encoding import Pixels, decoder
+from artrec.stages.frames import (
+    Attempt,
+    TaskReport,
+    add_counters,
+    parallelism,
+    read_frame,
+    run_tasks,
+    write_sorted,
+)
+from artrec.stages.ingest import MEMBER_KEY, verdicts
+from artrec.stages.places import place_slices, placed_pictures
+from artrec.stages.rejects import Rejected
+from artrec.stages.rules import ingest_rules
+from artrec.stages.slices import SliceSpec
+from artrec.storage import Store
+from artrec.tables import Receipt, TableWriter, read_table
+
+__all__ = ["examples_begun", "examples_run"]
+
+ROW_BYTES = 150  # of a pending row, about: only to choose the number of files
+PART_GROUP_BYTES = 256 << 10  # the merge holds one row group of each part
+GROUP_BYTES = 1 << 20  # small row groups are what a reader can shuffle
+MERGED_ROWS = 64
+_TAIL_BITS = 52
+
+Row = dict[str, Any]
+
+
+def examples_begun(settings: Settings, draft: Draft) -> Run:
+    """The run of the examples, by name; nothing is looked up but what the stages recorded."""
+    store, rules = draft.store, settings.train
+    inventory, ingest = draft.need("inventory"), draft.need("ingest")
+    labels = ("style", "artist")
+    inputs = {
+        "members": digest_of(store, inventory.tables["members"], "members", MEMBER_KEY),
+        "labels": digest_of(store, inventory.tables["labels"], "labels", labels),
+        "ingested": digest_of(
+            store, ingest.tables["ingested"], "ingested", ("content_sha256", "reason")
+        ),
+        "rules": ingest_rules(settings.ingest),
+    }
+    chosen = {name: getattr(rules, name) for name in ("side", "max_pictures", "held_out")}
+    return begin_run("train", RESULT_VERSIONS["train"], inputs, chosen)
+
+
+def examples_run(spark: SparkSession, settings: Settings, draft: Draft, wanted: Preprocess) -> Run:
+    """The tables examples and held_out_vectors of the pictures of tonight, or of the release."""
+    begun = time.monotonic()
+    store, run = draft.store, examples_begun(settings, draft)
+    found = find_run(store, run.stage, run.run_id)
+    if found is not None:
+        return found
+    pictures = receipts_of(store, draft.need("ingest").tables["pictures"], "pictures")
+    folder, table = run.folder(draft.attempt), TABLES["pending_examples"]
+    size = settings.train.max_pictures * ROW_BYTES
+    pending = write_sorted(_pending(spark, settings, draft), store, folder, table, size)
+    wide = settings.embed.slice_bytes
+    slices = place_slices(store, pending, pictures, wide, parallelism(spark))
+    work = partial(_slice, store, pending, pictures, settings, wanted, slices, folder)
+    reports = run_tasks(spark, len(slices), work)
+    written = [receipt for report in reports for receipt in report.receipts]
+    parts = [receipt for receipt in written if receipt.table == "examples"]
+    merged = run_tasks(spark, 1, partial(_merge, store, parts, folder))[0].receipts
+    counters = add_counters(report.counters for report in reports)
+    tables = {
+        "pending_examples": pending,
+        "examples": merged,
+        "held_out_vectors": [each for each in written if each.table == "held_out_vectors"],
+    }
+    recorded = record_run(store, run.done(tables, begun, counters))
+    for part in parts:
+        with suppress(NotFound):
+            store.delete(part.path)
+    log.get(stage="train").info("examples", run=recorded.run_id, **recorded.counters)
+    return recorded
+
+
+def _pending(spark: SparkSession, settings: Settings, draft: Draft) -> DataFrame:
+    """The pictures with the smallest hashes among the live ones, with place, labels and split.
+
+    The last bits of the hash decide the split, as the first ones decide the choice: a picture is
+    on the same side in every training. Of two pictures or more one at least is held out.
+    """
+    chosen = _chosen(spark, settings, draft).persist()
+    last = F.substring(F.hex("content_sha256"), 65 - _TAIL_BITS // 4, _TAIL_BITS // 4)
+    tail = F.conv(last, 16, 10).cast("long")
+    first = chosen.agg(F.count("*").alias("count"), F.min(tail).alias("least")).first()
+    held = tail < int(settings.train.held_out * 2**_TAIL_BITS)
+    if first is not None and first["count"] > 1:
+        held = held | (tail == first.least)
+    return chosen.withColumn("split", F.when(held, F.lit("held_out")).otherwise(F.lit("train")))
+
+
+def _chosen(spark: SparkSession, settings: Settings, draft: Draft) -> DataFrame:
+    rules = ingest_rules(settings.ingest)
+
+    def frame(stage: str, table: str, columns: list[str], located: bool = False) -> DataFrame:
+        receipts = receipts_of(draft.store, draft.need(stage).tables[table], table)
+        return read_frame(spark, draft.store, receipts, TABLES[table], columns, located)
+
+    places = (
+        frame("ingest", "pictures", ["content_sha256", "recipe"], located=True)
+        .filter(F.col("recipe") == rules["recipe"])
+        .groupBy("content_sha256")
+        .agg(F.min(F.struct("file", "row_group")).alias("place"))
+        .select("content_sha256", "place.file", "place.row_group")
+    )
+    known = [*MEMBER_KEY, "recipe", "decoder", "content_sha256", "reason"]
+    live = verdicts(frame("ingest", "ingested", known), rules)
+    members = frame("inventory", "members", [*MEMBER_KEY, "entry"])
+    labels = frame("inventory", "labels", ["source", "entry", "style", "artist"])
+    named = (
+        members.join(live.select(*MEMBER_KEY, "content_sha256"), list(MEMBER_KEY))
+        .join(labels, ["source", "entry"], "left")
+        .groupBy("content_sha256")
+        .agg(*(_first_known(name) for name in ("style", "artist")))
+        .select("content_sha256", "style.style", "artist.artist")
+    )
+    joined = places.join(named, "content_sha256")
+    return joined.orderBy("content_sha256").limit(settings.train.max_pictures)
+
+
+def _first_known(label: str) -> Any:
+    """The label of a content's first member that has one."""
+    known = F.when(F.col(label).isNotNull(), F.struct("source", "entry", label))
+    return F.min(known).alias(label)
+
+
+def _slice(
+    store: Store,
+    pending: Sequence[Receipt],
+    pictures: Sequence[Receipt],
+    settings: Settings,
+    wanted: Preprocess,
+    slices: Sequence[SliceSpec],
+    folder: str,
+    attempt: Attempt,
+) -> TaskReport:
+    """One task: the pictures of a slice as examples, in the order of the hash.
+
+    The hand-made encoder sees the stored picture by its own preprocess, not the small example.
+    """
+    examples: list[Row] = []
+    counters = {"examples": 0, "held_out": 0, "unreadable": 0}
+    plain, in_child = load_builtin("handmade"), attempt.number > 0
+    table = TABLES["held_out_vectors"]
+    with (
+        decoder(wanted, settings.ingest, in_child) as decode,
+        decoder(plain.preprocess, settings.ingest, in_child) as decode_plain,
+        TableWriter(store, folder, table, attempt.stem, {"encoder": plain.id}) as vectors,
+    ):
+        for rows, data in placed_pictures(store, pending, pictures, slices[attempt.index]):
+            for row, each in zip(rows, data, strict=True):
+                held = row["split"] == "held_out"
+                small, large = decode(each), decode_plain(each) if held else None
+                if isinstance(small, Rejected) or isinstance(large, Rejected):
+                    counters["unreadable"] += 1
+                    continue
+                counters["examples"] += 1
+                examples.append(row | {"picture": _png(small)})
+                if large is not None:
+                    counters["held_out"] += 1
+                    both = np.concatenate([large[None], altered(large[None])])
+                    vectors.write(_vectors(row["content_sha256"], plain.encode(both)))
+    with TableWriter(
+        store,
+        f"{folder}/parts",
+        TABLES["examples"],
+        attempt.stem,
+        group_bytes=PART_GROUP_BYTES,
+    ) as writer:
+        _write(writer, iter(sorted(examples, key=itemgetter("content_sha256"))))
+    return TaskReport(receipts=[*writer.receipts, *vectors.receipts], counters=counters)
+
+
+def _merge(store: Store, parts: Sequence[Receipt], folder: str, attempt: Attempt) -> TaskReport:
+    """One task: all parts as one table; memory is a row group for each part."""
+
+    def rows(part: Receipt) -> Iterator[Row]:
+        for batch in read_table(store, [part]):
+            yield from batch.to_pylist()
+
+    merged = heapq.merge(*map(rows, parts), key=itemgetter("content_sha256"))
+    with TableWriter(
+        store,
+        folder,
+        TABLES["examples"],
+        attempt.stem,
+        group_bytes=GROUP_BYTES,
+        even_empty=True,
+    ) as writer:
+        _write(writer, merged)
+    return TaskReport(receipts=writer.receipts)
+
+
+def _write(writer: TableWriter, rows: Iterator[Row]) -> None:
+    schema = TABLES["examples"].columns
+    while some := list(islice(rows, MERGED_ROWS)):
+        writer.write(pa.RecordBatch.from_pylist(some, schema=schema))
+
+
+def _vectors(key: bytes, both: np.ndarray[Any, np.dtype[np.float32]]) -> pa.RecordBatch:
+    schema = TABLES["held_out_vectors"].columns
+    row = {"content_sha256": key, "embedding": both[0], "copy_embedding": both[1]}
+    return pa.RecordBatch.from_pylist([row], schema=schema)
+
+
+def _png(pixels: Pixels) -> bytes:
+    """Without loss: what the network is trained on is what it will see."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG", compress_level=1)
+    return stream.getvalue()

@@ -1,0 +1,65 @@
+"""Pictures by place: tasks are told file and row group, and read the bytes through the Store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from artrec.stages.slices import SliceSpec
+from artrec.storage import Store
+from artrec.tables import Receipt, open_file, read_range, read_table
+
+__all__ = ["place_slices", "placed_pictures"]
+
+
+def place_slices(
+    store: Store,
+    pending: Sequence[Receipt],
+    pictures: Sequence[Receipt],
+    wanted: int,
+    tasks: int,
+) -> list[SliceSpec]:
+    """Row groups in order, together up to ``wanted`` bytes a slice; finer where little is to do.
+
+    ``pending`` is a table in the order of the columns ``file`` and ``row_group``.
+    """
+    size_of = {r.path: r.bytes / r.rows for r in pictures if r.rows}
+    counts: dict[tuple[str, int], int] = {}
+    for batch in read_table(store, pending, ["file", "row_group"]):
+        for place in zip(*(batch.column(i).to_pylist() for i in range(2)), strict=True):
+            counts[place] = counts.get(place, 0) + 1
+    total = sum(size_of[file] * count for (file, _), count in counts.items())
+    limit = min(wanted, total / (2 * tasks))
+    slices: list[SliceSpec] = []
+    for place in sorted(counts):
+        size = int(size_of[place[0]] * counts[place])
+        if slices and slices[-1].bytes + size <= limit:
+            last = slices[-1]
+            grown = {"high": place, "items": last.items + counts[place], "bytes": last.bytes + size}
+            slices[-1] = last.model_copy(update=grown)
+        else:
+            slices.append(SliceSpec(low=place, high=place, items=counts[place], bytes=size))
+    return slices
+
+
+def placed_pictures(
+    store: Store, pending: Sequence[Receipt], pictures: Sequence[Receipt], spec: SliceSpec
+) -> Iterator[tuple[list[dict[str, Any]], list[bytes]]]:
+    """(rows of ``pending``, bytes) of the wanted pictures of each row group in a slice."""
+    wanted: dict[tuple[str, int], dict[bytes, dict[str, Any]]] = {}
+    for batch in read_range(store, pending, spec.low, spec.high):
+        for row in batch.to_pylist():
+            place = (row["file"], row["row_group"])
+            wanted.setdefault(place, {})[row["content_sha256"]] = row
+    receipts = {receipt.path: receipt for receipt in pictures}
+    for file, row_group in sorted(wanted):
+        left = wanted[file, row_group]
+        opened = open_file(store, receipts[file])
+        found = opened.read_row_group(row_group, columns=["content_sha256", "data"])
+        rows, data = [], []
+        for key, value in zip(found.column(0), found.column(1), strict=True):
+            row = left.pop(key.as_py(), None)
+            if row is not None:
+                rows.append(row)
+                data.append(value.as_py())
+        yield rows, data
