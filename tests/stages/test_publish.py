@@ -138,7 +138,7 @@ def test_a_published_release_is_never_written_again(release: Night, next_release
 def viewed(sql: str, table: str) -> Rows:
     with duckdb.connect() as connection:
         connection.execute(sql)
-        order = ", ".join(TABLES[table].key)
+        order = ", ".join(f'"{name}"' for name in TABLES[table].key)  # group is a word of SQL
         found = connection.execute(f"SELECT * FROM {table} ORDER BY {order}").fetchall()
         names = [each[0] for each in connection.description or ()]
     return [dict(zip(names, row, strict=True)) for row in found]
