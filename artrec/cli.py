@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from artrec import __version__
-from artrec.commands import files, lookup, releases, sample, settings
+from artrec.commands import files, lookup, releases, report, sample, settings
 from artrec.commands.show import plain
 from artrec.errors import ArtrecError
 from artrec.stages import NAMES
@@ -33,8 +33,11 @@ config_app = typer.Typer(help="The settings.", no_args_is_help=True)
 app.add_typer(releases_app, name="releases")
 app.add_typer(config_app, name="config")
 
-for stage in (*NAMES, "nightly"):
-    app.command(stage)(command(stage))
+VERBS = {stage: stage for stage in (*NAMES, "nightly")} | {"report": "build-report"}
+"""Stage -> its verb; ``report`` itself is for those who want to have one."""
+
+for stage, verb in VERBS.items():
+    app.command(verb)(command(stage))
 
 Root = Annotated[
     str | None, typer.Option(help="Root of the store; else store.root of the settings.")
@@ -66,6 +69,21 @@ def files_command(
 ) -> None:
     """Paths of a table's Parquet files in a release."""
     files.show(root, table, release, json)
+
+
+@app.command("report")
+def report_command(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[RELEASE|DRAFT]", help="Its name; else current."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="The folder to write, absent or empty.", metavar="DIR")
+    ] = None,
+    root: Root = None,
+) -> None:
+    """Write the report of a release or draft into a folder, to be opened in a browser."""
+    report.show(root, name, to)
 
 
 @app.command("sample")
@@ -119,7 +137,7 @@ def version(
     debug: Annotated[bool, typer.Option("--debug", help="Stack traces with errors.")] = False,
 ) -> None:
     if debug:  # stages have the option themselves
-        context.default_map = {stage: {"debug": True} for stage in (*NAMES, "nightly")}
+        context.default_map = {verb: {"debug": True} for verb in VERBS.values()}
     if version:
         print(__version__)
         raise typer.Exit

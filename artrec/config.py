@@ -128,6 +128,15 @@ class NeighborsSettings(_Section):
     )
 
 
+class ReportSettings(_Section):
+    """The report of a release."""
+
+    queries: PositiveInt = _key(12, "Images drawn at random to show their neighbors.", le=100)
+    neighbors: PositiveInt = _key(10, "Neighbors shown of each of them.", le=50)
+    thumbnails: int = _key(600, "Small pictures at most, beyond those that have to be.", ge=0)
+    side: PositiveInt = _key(160, "Longest side of a small picture, in pixels.", ge=32, le=512)
+
+
 class CatalogSettings(_Section):
     """The catalog and what is published with it."""
 
@@ -151,6 +160,7 @@ class Settings(BaseSettings):
     embed: EmbedSettings = EmbedSettings()
     catalog: CatalogSettings = CatalogSettings()
     neighbors: NeighborsSettings = NeighborsSettings()
+    report: ReportSettings = ReportSettings()
 
     @field_validator("sources")
     @classmethod

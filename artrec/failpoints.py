@@ -30,6 +30,8 @@ POINTS = (
     "catalog.vectors",
     "neighbors.pool",
     "neighbors.run",
+    "report.thumbnails",
+    "report.run",
     "publish.gates",
     "publish.release",
     "publish.views",

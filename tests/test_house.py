@@ -36,8 +36,9 @@ CRAFTS = {
     *("index", "evaluation", "load", "report", "users"),
 }
 DOORS = {"stages", "commands", "cli"}
-ALLOWED_PAIRS = {("encoders", "picture")}
-"""A craft that stands on a room of the second floor: encoders say how a picture is decoded."""
+ALLOWED_PAIRS = {("encoders", "picture"), ("report", "picture")}
+"""A craft that stands on a room of the second floor: encoders say how a picture is decoded, a
+report shows small ones."""
 
 CORE_PACKAGES = {
     *("pyarrow", "numpy", "pydantic", "pydantic_settings", "pydantic_core", "yaml", "structlog"),

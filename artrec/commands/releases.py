@@ -7,6 +7,7 @@ from artrec.commands.stores import store_of
 from artrec.errors import UsageError
 from artrec.releases import Release, list_releases, read_base, read_release
 from artrec.releases.verify import verify
+from artrec.schemas import TABLES
 
 __all__ = ["show_list", "show_one", "show_verified"]
 
@@ -61,8 +62,9 @@ def show_one(root: str | None, release_id: str | None, json: bool) -> None:
 
 
 def _tables(release: Release) -> list[tuple[str, str, int]]:
+    """Of what is no table, such as a report, the runs alone."""
     return [
-        (table, f"{stage.rows(table):,}", len(refs))
+        (table, f"{stage.rows(table):,}" if table in TABLES else "", len(refs))
         for stage in release.stages.values()
         for table, refs in stage.tables.items()
     ]

@@ -141,9 +141,7 @@ def _line(own: str, rows: Sequence[Measured]) -> Line:
     )
 
 
-def _extremes(
-    facts: Facts, label: str, pool: str, variant: str
-) -> dict[str, tuple[Measured, ...]]:
+def _extremes(facts: Facts, label: str, pool: str, variant: str) -> dict[str, tuple[Measured, ...]]:
     """The best and worst classes by precision, at 10 if there is such a row."""
     rows = [
         row

@@ -40,7 +40,7 @@ VERSION = 1
 """Of ``data.json``; a newer one is refused."""
 
 Status = Literal["draft", "published", "refused"]
-Thumb = Annotated[str, Field(pattern=r"\A[0-9a-f]{16}(-[a-z]+)?\Z")]
+Thumb = Annotated[str, Field(pattern=r"^[0-9a-f]{16}(-[a-z]+)?$")]
 
 
 class _Fact(BaseModel):

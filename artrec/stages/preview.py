@@ -70,6 +70,7 @@ def _plan(
             "embed": {"pictures to encode at most": count if kept["embed"] else listed},
             "catalog": {"members to account for": rebuilt["catalog"]},
             "neighbors": {"lists to make at most": lists, "pairs to compare at most": lists**2},
+            "report": {"reports": int(lists > 0)},
             "publish": {"releases": int(lists > 0), "neighbor rows at most": lists * k},
         },
     }
