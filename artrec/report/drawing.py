@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from artrec.report.charts import Recall
-from artrec.report.facts import Curve, Facts
+from artrec.report.facts import Curve, Facts, Point
+from artrec.report.text import visible
 
 __all__ = ["Plot", "Scale", "map_data", "plots", "recall_scale", "script_json"]
 
@@ -21,6 +22,7 @@ HUES, SHAPES = 9, 3
 WIDTH, HEIGHT = 240, 96
 _SIDES = re.compile(r"\A(train|training|val|valid|validation|test|held_out|heldout)_")
 _GRID = 4095  # the map's places are whole numbers up to this
+_LONGEST = 60  # characters of a title on the map: there are thousands
 
 
 @dataclass(frozen=True)
@@ -104,18 +106,24 @@ def map_data(facts: Facts) -> dict[str, Any]:
     xs, ys = ([getattr(p, axis) for p in facts.points] for axis in ("x", "y"))
     low = (min(xs, default=0.0), min(ys, default=0.0))
     span = max(max(xs, default=0.0) - low[0], max(ys, default=0.0) - low[1]) or 1.0
+    artists = {name: n for n, name in enumerate(dict.fromkeys(_artist(p) for p in facts.points))}
     points = [
         [
             round(_GRID * (p.x - low[0]) / span),
             round(_GRID * (p.y - low[1]) / span),
             number[p.image.style or ""],
-            p.image.title or p.image.image_id,
-            p.image.artist or "",
+            visible(p.image.title or p.image.image_id, _LONGEST),
+            artists[_artist(p)],
             p.image.thumb or "",
         ]
         for p in facts.points
     ]
-    return {"styles": [_style(s, counts[s], n) for s, n in number.items()], "points": points}
+    styles = [_style(name, counts[name], place) for name, place in number.items()]
+    return {"styles": styles, "artists": list(artists), "points": points}
+
+
+def _artist(point: Point) -> str:
+    return visible(point.image.artist or "", _LONGEST)
 
 
 def _style(name: str, count: int, number: int) -> dict[str, Any]:
@@ -130,7 +138,7 @@ def _style(name: str, count: int, number: int) -> dict[str, Any]:
 
 def script_json(value: Any) -> str:
     """JSON that can stand within a script element: nothing in it ends the element or a line."""
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-    for character in "<>&":
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text

@@ -33,6 +33,7 @@ def render(facts: Facts) -> dict[str, bytes]:
     The pictures that they name, ``thumbs/*.jpg``, are made by ``thumbnail``.
     """
     style, script = _asset("report.css"), _asset("report.js")
+    plane = drawing.map_data(facts)
     page = _environment().get_template("page.html")
     html = page.render(
         facts=facts,
@@ -40,8 +41,8 @@ def render(facts: Facts) -> dict[str, bytes]:
         charts=charts.charts(facts),
         recalls=charts.recalls(facts),
         top=charts.best_row(facts, "style"),
-        map=Markup(drawing.script_json(drawing.map_data(facts))),
-        styles=drawing.map_data(facts)["styles"],
+        map=Markup(drawing.script_json(plane)),
+        styles=plane["styles"],
         plots=drawing.plots(facts.training.curves) if facts.training else (),
         seconds=sum(stage.seconds for stage in facts.stages),
         longest=max((stage.seconds for stage in facts.stages), default=0.0),
@@ -120,9 +121,9 @@ def _number(value: int) -> str:
     return f"{value:,}"
 
 
-def _share(value: float | None, digits: int = 1) -> str:
+def _share(value: float | None, digits: int = 1, sign: str = "\u202f%") -> str:
     """A share in percent."""
-    return "–" if value is None else f"{100 * value:.{digits}f}\u202f%"
+    return "–" if value is None else f"{100 * value:.{digits}f}{sign}"
 
 
 def _value(value: float | None) -> str:

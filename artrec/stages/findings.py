@@ -21,10 +21,10 @@ from artrec.stages import NAMES
 from artrec.stages.frames import read_frame
 from artrec.tables import Receipt, read_range, read_table
 
-__all__ = ["TRAIN", "Findings", "find", "stages_of"]
+__all__ = ["Findings", "find", "stages_of"]
 
-TRAIN = "train"
-"""The stage that is no part of a night, but may stand in its draft."""
+PERHAPS = ("train", "evaluate")
+"""Stages that may stand in a draft without being part of its night."""
 
 SAMPLES = 6  # of rejects, for each reason
 HUBS, TWINS, NAMES_OF_TWIN, RECONSTRUCTIONS = 12, 12, 5, 12
@@ -66,9 +66,9 @@ class Findings:
 def stages_of(draft: Draft) -> dict[str, StageRuns]:
     """The records that a report is made from; those of ``NAMES`` before it have to be there."""
     before = NAMES[: NAMES.index("report")]
-    trained = draft.stage(TRAIN) if TRAIN not in before else None
     found = {name: draft.need(name) for name in before}
-    return found if trained is None else {TRAIN: trained, **found}
+    others = {name: draft.stage(name) for name in PERHAPS if name not in before}
+    return found | {name: runs for name, runs in others.items() if runs is not None}
 
 
 def find(spark: SparkSession, settings: ReportSettings, draft: Draft, seed: str) -> Findings:
@@ -146,9 +146,10 @@ def _list(tables: _Tables, image_id: str, settings: ReportSettings) -> list[Row]
 def _rejects(spark: SparkSession, tables: _Tables) -> list[Row]:
     """The first rejects of each reason, with the ``count`` of them all."""
     columns = ["source", "entry", "image_id", "stage", "reason", "detail"]
-    rejects = read_frame(
-        spark, tables.store, tables.receipts("rejects"), TABLES["rejects"], columns
-    )
+    receipts = [receipt for receipt in tables.receipts("rejects") if receipt.rows]
+    if not receipts:
+        return []
+    rejects = read_frame(spark, tables.store, receipts, TABLES["rejects"], columns)
     every = Window.partitionBy("stage", "reason")
     first = every.orderBy("source", "entry")
     some = (

@@ -30,7 +30,7 @@ from artrec.releases import (
     versions,
 )
 from artrec.stages import RESULT_VERSIONS
-from artrec.stages.findings import TRAIN, Findings, Row, find, stages_of
+from artrec.stages.findings import Findings, Row, find, stages_of
 from artrec.stages.frames import add_counters
 from artrec.stages.thumbnails import keep, make_thumbnails, thumb_name
 
@@ -216,7 +216,7 @@ def _training(
     settings: Settings, draft: Draft, found: Findings, folder: str
 ) -> tuple[report.Training | None, list[Artifact]]:
     """What is known of the training, and the pictures that it shows."""
-    record = stages_of(draft).get(TRAIN)
+    record = stages_of(draft).get("train")
     if record is None:
         return None, []
     shown, pictures = _reconstructions(settings, draft, found.reconstructions, folder)

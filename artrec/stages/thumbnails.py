@@ -81,13 +81,14 @@ def _groups(
         frame.filter(F.col("recipe") == picture_recipe(settings.ingest))
         .select(F.hex("content_sha256").alias("content"), "file", "row_group")
         .filter(F.col("content").isin([content.hex().upper() for content in sorted(needed)]))
-        .groupBy("content")
-        .agg(F.min(F.struct("file", "row_group")).alias("place"))
     )
+    first: dict[str, tuple[str, int]] = {}
+    for row in found.collect():  # of a content that several nights met, a few rows
+        place = (row.file, row.row_group)
+        first[row.content] = min(place, first.get(row.content, place))
     wanted: dict[tuple[str, int], set[bytes]] = {}
-    for row in found.collect():
-        place = (row.place.file, row.place.row_group)
-        wanted.setdefault(place, set()).add(bytes.fromhex(row.content))
+    for content, place in first.items():
+        wanted.setdefault(place, set()).add(bytes.fromhex(content))
     return [(*place, frozenset(wanted[place])) for place in sorted(wanted)]
 
 

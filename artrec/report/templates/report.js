@@ -75,7 +75,7 @@
   // -- the map
   const holder = one("#map-data");
   if (!holder) return;
-  const { styles, points } = JSON.parse(holder.textContent);
+  const { styles, artists, points } = JSON.parse(holder.textContent);
   const canvas = one("#map-canvas");
   const card = one("#map-card");
   const boxes = all("[data-style]");
@@ -158,7 +158,7 @@
     chosen = index;
     const [, , style, title, artist, thumb] = points[index];
     const words = document.createElement("div");
-    words.append(line(title), line(artist, "soft"), line(styles[style].name, "soft"));
+    words.append(line(title), line(artists[artist], "soft"), line(styles[style].name, "soft"));
     const mount = document.createElement("span");
     mount.className = "mount";
     if (/^[0-9a-f]{16}$/.test(thumb)) {
@@ -251,6 +251,13 @@
   };
   document.addEventListener("dressed", paint);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
-  new ResizeObserver(draw).observe(canvas);
   paint();
+  let first = -1; // so that the card says what it is for: what lies nearest the middle
+  let least = Infinity;
+  points.forEach((point, index) => {
+    const apart = (point[0] - bounds.x / 2) ** 2 + (point[1] - bounds.y / 2) ** 2;
+    if (point[5] && apart < least) { least = apart; first = index; }
+  });
+  choose(first);
+  new ResizeObserver(draw).observe(canvas);
 })();
