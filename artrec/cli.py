@@ -15,7 +15,7 @@ from artrec.errors import ArtrecError
 from artrec.stages import NAMES
 from artrec.stages.session import command
 
-__all__ = ["app", "main"]
+__all__ = ["VERBS", "app", "main"]
 
 EXAMPLES = """
 Picture archives in; embeddings, a catalog and exact neighbor tables out.

@@ -232,6 +232,7 @@ def published(
     put(draft, "catalog", {"catalog": images, "rejects": rejects})
     nested: Rows = [{"query_id": name, "ids": [], "distances": []} for name in lists]
     put(draft, "neighbors", {"neighbors_nested": nested, "neighbors": []}, k=3)
+    put(draft, "report", {})
     return publish.run(spark, settings, draft).counters
 
 
@@ -304,7 +305,7 @@ def test_a_release_has_the_k_of_its_lists_whatever_the_settings_say_now(
     assert (document["k"], document["settings"]["neighbors"]["k"]) == (3, 50)
 
 
-@pytest.mark.parametrize("missing", ["ingest", "embed", "catalog", "neighbors"])
+@pytest.mark.parametrize("missing", ["ingest", "embed", "catalog", "neighbors", "report"])
 def test_a_draft_without_all_its_stages_is_not_filled_up_from_the_current_release(
     release: Night, tmp_path: Path, missing: str
 ) -> None:
@@ -331,8 +332,8 @@ def test_every_run_is_named_by_what_it_records_of_its_inputs(next_release: Night
     """Also those that hold a stage's cut, which no release names."""
     runs = [read_json(path) for path in next_release.root.glob("runs/*/*/run.json")]
     stages = {run["stage"] for run in runs}
-    assert stages == {"inventory", "ingest", "embed", "catalog", "neighbors"}
-    assert len(runs) == 2 * (3 + 2 * 2)
+    assert stages == {"inventory", "ingest", "embed", "catalog", "neighbors", "report"}
+    assert len(runs) == 2 * (4 + 2 * 2)
     for run in runs:
         assert run["inputs"], run["stage"]
         assert run["versions"]["artrec"]
