@@ -267,6 +267,10 @@ CHANGED: dict[str, str] = {
     "neighbors.k": "3",
     "neighbors.slack": "0",
     "neighbors.block_rows": "7",
+    "report.queries": "3",
+    "report.neighbors": "4",
+    "report.thumbnails": "5",
+    "report.side": "64",
 }
 """Another value for each key."""
 

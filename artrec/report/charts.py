@@ -14,12 +14,12 @@ from artrec.report.facts import Facts, Gate, Measured
 
 __all__ = [
     "CHANCE",
-    "FLOORS",
-    "VARIANTS",
     "Chart",
+    "FLOORS",
     "Line",
     "Panel",
     "Recall",
+    "VARIANTS",
     "best_row",
     "charts",
     "recalls",

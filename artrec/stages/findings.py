@@ -29,7 +29,7 @@ PERHAPS = ("train", "evaluate")
 SAMPLES = 6  # of rejects, for each reason
 HUBS, TWINS, NAMES_OF_TWIN, RECONSTRUCTIONS = 12, 12, 5, 12
 POINTS, MEASURES, EXTREMES = 8_000, 2_000, 8
-REASONS = 200
+KINDS = 200  # of rejects: there are fewer reasons than that
 
 Row = dict[str, Any]
 
@@ -157,7 +157,7 @@ def _rejects(spark: SparkSession, tables: _Tables) -> list[Row]:
         .withColumn("place", F.row_number().over(first))
         .filter(F.col("place") <= SAMPLES)
         .orderBy(F.desc("count"), "stage", "reason", "place")
-        .limit(REASONS * SAMPLES)
+        .limit(KINDS * SAMPLES)
     )
     return [row.asDict() for row in some.collect()]
 

@@ -70,8 +70,8 @@ def _plan(
             "embed": {"pictures to encode at most": count if kept["embed"] else listed},
             "catalog": {"members to account for": rebuilt["catalog"]},
             "neighbors": {"lists to make at most": lists, "pairs to compare at most": lists**2},
-            "report": {"reports": int(lists > 0)},
-            "publish": {"releases": int(lists > 0), "neighbor rows at most": lists * k},
+            "report": {"reports": int(rebuilt["report"] > 0)},
+            "publish": {"releases": int(rebuilt["report"] > 0), "neighbor rows at most": lists * k},
         },
     }
 
@@ -80,7 +80,7 @@ def _kept(settings: Settings, release: Release | None, listing: Listing) -> dict
     """The stages whose rules, and whose inputs as far as they are known, are the release's."""
     before = _settings_of(release)
     if release is None or before is None:
-        return dict.fromkeys(("embed", "catalog", "neighbors"), False)
+        return dict.fromkeys(("embed", "catalog", "neighbors", "report"), False)
     embed = settings.encoder == before.encoder and (
         picture_recipe(settings.ingest) == picture_recipe(before.ingest)
     )
@@ -91,7 +91,13 @@ def _kept(settings: Settings, release: Release | None, listing: Listing) -> dict
         and settings.catalog == before.catalog
     )
     lists = [(each.neighbors.k, each.neighbors.slack) for each in (settings, before)]
-    return {"embed": embed, "catalog": catalog, "neighbors": catalog and lists[0] == lists[1]}
+    neighbors = catalog and lists[0] == lists[1]
+    return {
+        "embed": embed,
+        "catalog": catalog,
+        "neighbors": neighbors,
+        "report": neighbors and settings.report == before.report,
+    }
 
 
 def _settings_of(release: Release | None) -> Settings | None:

@@ -174,6 +174,7 @@ def test_changed_rules_redo_what_depends_on_them_and_nothing_else(
     assert {name for name in after if after[name]["inputs"] != before[name]["inputs"]} == {
         "catalog",
         "neighbors",
+        "report",
     }
     assert made.account["stages"]["ingest"] == {"seconds": 0.0, "kept_from": "first"}
     assert made.account["stages"]["embed"] == {"seconds": 0.0, "kept_from": "first"}
