@@ -15,6 +15,7 @@ from artrec.commands import (
     files,
     lookup,
     releases,
+    report,
     sample,
     settings,
     upkeep,
@@ -24,7 +25,7 @@ from artrec.errors import ArtrecError
 from artrec.stages import JOBS
 from artrec.stages.session import command
 
-__all__ = ["app", "main"]
+__all__ = ["VERBS", "app", "main"]
 
 EXAMPLES = """
 Picture archives in; embeddings, a catalog and exact neighbor tables out.
@@ -42,8 +43,11 @@ config_app = typer.Typer(help="The settings.", no_args_is_help=True)
 app.add_typer(releases_app, name="releases")
 app.add_typer(config_app, name="config")
 
-for stage in JOBS:
-    app.command(stage)(command(stage))
+VERBS = {stage: stage for stage in JOBS} | {"report": "build-report"}
+"""Stage -> its verb; ``report`` itself is for those who want to have one."""
+
+for stage, verb in VERBS.items():
+    app.command(verb)(command(stage))
 
 Root = Annotated[
     str | None, typer.Option(help="Root of the store; else store.root of the settings.")
@@ -86,6 +90,21 @@ def files_command(
 def encoders_command(root: Root = None, json: Json = False) -> None:
     """The encoders of a store, and which one the current release uses."""
     encoders.show(root, json)
+
+
+@app.command("report")
+def report_command(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[RELEASE|DRAFT]", help="Its name; else current."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="The folder to write, absent or empty.", metavar="DIR")
+    ] = None,
+    root: Root = None,
+) -> None:
+    """Write the report of a release or draft into a folder, to be opened in a browser."""
+    report.show(root, name, to)
 
 
 @app.command("sample")
@@ -199,7 +218,7 @@ def version(
     debug: Annotated[bool, typer.Option("--debug", help="Stack traces with errors.")] = False,
 ) -> None:
     if debug:  # stages have the option themselves
-        context.default_map = {stage: {"debug": True} for stage in JOBS}
+        context.default_map = {verb: {"debug": True} for verb in VERBS.values()}
     if version:
         print(__version__)
         raise typer.Exit

@@ -223,6 +223,15 @@ class NeighborsSettings(_Section):
     )
 
 
+class ReportSettings(_Section):
+    """The report of a release."""
+
+    queries: PositiveInt = _key(12, "Images drawn at random to show their neighbors.", le=100)
+    neighbors: PositiveInt = _key(10, "Neighbors shown of each of them.", le=50)
+    thumbnails: int = _key(600, "Small pictures at most, beyond those that have to be.", ge=0)
+    side: PositiveInt = _key(160, "Longest side of a small picture, in pixels.", ge=32, le=512)
+
+
 class CatalogSettings(_Section):
     """The catalog and what is published with it."""
 
@@ -325,6 +334,7 @@ class Settings(BaseSettings):
     neighbors: NeighborsSettings = NeighborsSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     gates: GatesSettings = GatesSettings()
+    report: ReportSettings = ReportSettings()
 
     @field_validator("sources")
     @classmethod

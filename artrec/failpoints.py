@@ -37,6 +37,8 @@ POINTS = (
     "neighbors.run",
     "evaluate.measured",
     "evaluate.run",
+    "report.thumbnails",
+    "report.run",
     "publish.gates",
     "publish.release",
     "publish.views",

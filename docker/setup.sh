@@ -152,6 +152,16 @@ check_java() {
   fi
 }
 
+# What opens the report's page in the tests; without it these are skipped, and say so.
+check_browser() {
+  local candidate
+  for candidate in chromium chromium-browser google-chrome google-chrome-stable; do
+    if command -v "$candidate" >/dev/null; then return 0; fi
+  done
+  system_install 'chromium chromium-browser' chromium chromium ||
+    say 'no Chromium, and none could be installed: tests of the report in a browser are skipped'
+}
+
 state() { # EXTRAS: what an installed environment was made from, and where
   local sources
   sources=$(cd "$root" && cat pyproject.toml "$constraints" docker/setup.sh | cksum)
@@ -235,6 +245,7 @@ log=$(mktemp "${TMPDIR:-/tmp}/artrec-setup.XXXXXX")
 trap 'rm -f -- "$log"' EXIT
 
 check_java
+if [ "$extras" = test ]; then check_browser; fi
 is_installed && installed=yes || installed=no
 if [ "$installed" = no ]; then check_python; fi
 if [ -n "$missing" ]; then

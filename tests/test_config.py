@@ -300,6 +300,10 @@ CHANGED: dict[str, str] = {
     "gates.shrinkage": "0.5",
     "gates.drift": "0.7",
     "gates.override": "{drift: new scans}",
+    "report.queries": "3",
+    "report.neighbors": "4",
+    "report.thumbnails": "5",
+    "report.side": "64",
 }
 """Another value for each key."""
 

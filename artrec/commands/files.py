@@ -1,4 +1,4 @@
-"""artrec files: the Parquet files of a table, or the index's shards, as a list of paths."""
+"""artrec files: the files of a table, of the index or of a report, as a list of paths."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def files_of(store: Store, table: str, release_id: str | None = None) -> list[st
     index, each an Annoy file and its sidecar.
     """
     release = read_release(store, release_id)
-    if not release.refs(table):
+    if not release.refs(table) or table == "report":
         runs = iter_runs(store, release)
         others = [store.path_url(f.path) for run in runs for f in run.artifacts.get(table, [])]
         if others:

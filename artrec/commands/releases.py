@@ -15,6 +15,7 @@ from artrec.releases import (
     read_release,
 )
 from artrec.releases.verify import verify
+from artrec.schemas import TABLES
 
 __all__ = ["show_drafts", "show_list", "show_one", "show_verified"]
 
@@ -94,8 +95,9 @@ def show_one(root: str | None, release_id: str | None, json: bool) -> None:
 
 
 def _tables(release: Release) -> list[tuple[str, str, int]]:
+    """Of what is no table, such as a report, the runs alone."""
     return [
-        (table, f"{stage.rows(table):,}", len(refs))
+        (table, f"{stage.rows(table):,}" if table in TABLES else "", len(refs))
         for stage in release.stages.values()
         for table, refs in stage.tables.items()
     ]

@@ -1,7 +1,7 @@
 """Pictures: limits, decoding, conversion, fingerprints.
 
 ``examine`` decides once, at ingest, whether some bytes are a picture; ``decode`` gives an encoder
-its pixels later. What both promise:
+its pixels later, and ``shrunk`` a small copy of the whole for people. What both promise:
 
 - Only the formats of ``Limits.formats`` are opened; sizes are checked before pixels are allocated.
 - First frame; EXIF orientation applied; alpha laid over ``Limits.background``; more than 8 bits
@@ -15,7 +15,7 @@ one picture, and ``watchdog`` ends a process that hangs.
 from __future__ import annotations
 
 from artrec.picture.child import Child, examine_in_child
-from artrec.picture.decoding import decode, examine
+from artrec.picture.decoding import decode, examine, shrunk
 from artrec.picture.fingerprint import perceptual_hash
 from artrec.picture.records import (
     DECODER_VERSION,
@@ -45,5 +45,6 @@ __all__ = [
     "examine_in_child",
     "perceptual_hash",
     "recipe",
+    "shrunk",
     "watchdog",
 ]

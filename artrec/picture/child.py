@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artrec.errors import ArtrecError
-from artrec.picture.decoding import decode, examine
+from artrec.picture.decoding import decode, examine, shrunk
 from artrec.picture.opening import check_formats
 from artrec.picture.records import Filter, Fit, Limits, Picture, PictureError, Reject
 
@@ -94,7 +94,13 @@ class Child:
 
         Pixels are ``uint8 [h, w, 3]``, read-only. ``ArtrecError`` if no child can be started.
         """
-        task = {"task": "decode", "size": size, "fit": fit, "filter": filter}
+        return self._pixels({"task": "decode", "size": size, "fit": fit, "filter": filter}, data)
+
+    def shrunk(self, data: bytes, side: int) -> NDArray[np.uint8] | Reject:
+        """Like ``artrec.picture.shrunk``, but a ``Reject`` where that has a ``PictureError``."""
+        return self._pixels({"task": "shrink", "side": side}, data)
+
+    def _pixels(self, task: dict[str, Any], data: bytes) -> NDArray[np.uint8] | Reject:
         answer = self._asked(task, data)
         if isinstance(answer, Reject):
             return answer
@@ -234,7 +240,10 @@ def _served(
         data = requests.read(task["bytes"])
         if task["task"] == "examine":
             return _examined(data, limits, max_side)
-        pixels = decode(data, limits, task["size"], task["fit"], task["filter"])
+        if task["task"] == "shrink":
+            pixels = shrunk(data, limits, task["side"])
+        else:
+            pixels = decode(data, limits, task["size"], task["fit"], task["filter"])
         return {"shape": pixels.shape}, pixels.data
     except PictureError as error:
         found = Reject(error.reason, error.detail)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from artrec.picture.opening import opened
 from artrec.picture.pixels import Size, flat, load, resized, whole
 from artrec.picture.records import Filter, Fit, Limits, Picture, PictureError, Reject
 
-__all__ = ["decode", "examine"]
+__all__ = ["decode", "examine", "shrunk"]
 
 _HASHED_SIDE = 64  # what the perceptual hash, 32 pixels wide, is computed from
 _QUALITY = 92
@@ -80,14 +81,45 @@ def decode(
     ``PictureError`` if the bytes are no picture.
     """
     target = None if size is None else (size[1], size[0])
+
+    def fitted(colours: Image.Image) -> Image.Image:
+        if target is None or colours.size == target:
+            return colours
+        return resized(colours, target, fit, filter, limits.background)
+
+    return _colours(data, limits, lambda full: whole(full, target or full, fit), fitted)
+
+
+def shrunk(data: bytes, limits: Limits, side: int) -> NDArray[np.uint8]:
+    """The whole picture, upright RGB, with a longer side of at most ``side``; never enlarged.
+
+    ``PictureError`` if the bytes are no picture.
+    """
+
+    def need(full: Size) -> Size:
+        return _bounded(full, side) if max(full) > side else full
+
+    def fitted(colours: Image.Image) -> Image.Image:
+        # of what was read: a JPEG may have been shrunk by then, to no less than is needed
+        if max(colours.size) <= side:
+            return colours
+        return colours.resize(_bounded(colours.size, side), Image.Resampling.LANCZOS)
+
+    return _colours(data, limits, need, fitted)
+
+
+def _colours(
+    data: bytes,
+    limits: Limits,
+    need: Callable[[Size], Size],
+    fitted: Callable[[Image.Image], Image.Image],
+) -> NDArray[np.uint8]:
     with opened(data, limits) as image:
-        pixels, _ = load(image, data, lambda full: whole(full, target or full, fit))
+        pixels, _ = load(image, data, need)
     try:
         colours = flat(pixels, limits.background)
         if colours.mode != "RGB":
             colours = colours.convert("RGB")
-        if target is not None and colours.size != target:
-            colours = resized(colours, target, fit, filter, limits.background)
-        return np.asarray(colours)
+        return np.asarray(fitted(colours))
     except MemoryError as error:
         raise PictureError("out_of_memory", "MemoryError") from error

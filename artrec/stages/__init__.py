@@ -13,8 +13,9 @@ RESULT_VERSIONS = {
     "index": 1,
     "neighbors": 1,
     "evaluate": 1,
+    "report": 1,
 }
-"""Of each stage that writes tables; raised when the same inputs give other rows than before."""
+"""Of each stage that writes something; raised when the same inputs give other rows than before."""
 
 ORDER = (*RESULT_VERSIONS, "publish")
 """All stages, in order."""

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from artrec.config import Settings
-from artrec.releases import Draft, StageRuns, read_release, receipts_of
+from artrec.releases import Draft, StageRuns, artifacts_of, read_release, receipts_of
 from artrec.stages import NAMES, ORDER
 from artrec.tables import read_table
 
@@ -168,8 +168,17 @@ def _print_release(console: Console, draft: Draft, facts: dict[str, Any]) -> Non
         "Look at it:",
         f"  {_program('artrec')} lookup {image} -k 10 --root {root}",
         f"  {_program('python')} -c {shlex.quote(look)}",
+        *_page(draft),
     ]
     console.print("\n".join(lines), markup=False)
+
+
+def _page(draft: Draft) -> list[str]:
+    """How to see the report, where it lies on this machine."""
+    runs = draft.stage("report")
+    found = artifacts_of(draft.store, runs.tables["report"], "report") if runs else []
+    pages = [draft.store.path_url(a.path) for a in found if a.path.endswith("/index.html")]
+    return [f"  open {shlex.quote(page)}" for page in pages if Path(page).is_file()]
 
 
 def _program(name: str) -> str:

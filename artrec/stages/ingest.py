@@ -51,6 +51,7 @@ RESULT_VERSION = RESULT_VERSIONS["ingest"]
 ROW_BYTES = 200  # of a member in a pending table, about: only to choose the number of files
 LEAST_SLICE = 1 << 20
 ROWS, BATCH_BYTES = 512, 8 << 20  # that wait in a task to be written together
+PICTURE_GROUP = 8 << 20  # bytes of a row group: a report reads one for each picture that it shows
 
 MEMBER_KEY = ("source", "raw_name", "occurrence", "bytes", "fingerprint")
 """What tells one member's content from another's without reading it."""
@@ -208,7 +209,9 @@ def _read_slice(
     counters = {"read": 0, "stored": 0, "rejected": 0, "picture_bytes": 0}
     seen: set[bytes] = set()
     with (
-        TableWriter(store, folder, TABLES["pictures"], attempt.stem) as pictures,
+        TableWriter(
+            store, folder, TABLES["pictures"], attempt.stem, group_bytes=PICTURE_GROUP
+        ) as pictures,
         TableWriter(store, folder, TABLES["ingested"], attempt.stem) as ingested,
         _Judge(settings, in_child=attempt.number > 0) as judge,
     ):

@@ -77,6 +77,7 @@ def _plan(
             "index": {"vectors to index at most": rebuilt["index"]},
             "neighbors": {"lists to make at most": lists, "pairs to compare at most": lists**2},
             "evaluate": {"queries at most": asked},
+            "report": {"reports": int(any(rebuilt.values()))},
             "publish": {"releases": int(any(rebuilt.values())), "neighbor rows at most": lists * k},
         },
     }
@@ -98,7 +99,7 @@ def _kept(settings: Settings, release: Release | None, listing: Listing) -> dict
     """The stages whose rules, and whose inputs as far as they are known, are the release's."""
     before = _settings_of(release)
     if release is None or before is None:
-        names = ("embed", "catalog", "index", "neighbors", "evaluate")
+        names = ("embed", "catalog", "index", "neighbors", "evaluate", "report")
         return dict.fromkeys(names, False)
     embed = settings.encoder == before.encoder and (
         picture_recipe(settings.ingest) == picture_recipe(before.ingest)
@@ -114,12 +115,14 @@ def _kept(settings: Settings, release: Release | None, listing: Listing) -> dict
     neighbors = catalog and lists[0] == lists[1]
     unasked = {"block_rows"}
     rules = [each.evaluate.model_dump(exclude=unasked) for each in (settings, before)]
+    evaluate = index and neighbors and rules[0] == rules[1]
     return {
         "embed": embed,
         "catalog": catalog,
         "index": index,
         "neighbors": neighbors,
-        "evaluate": index and neighbors and rules[0] == rules[1],
+        "evaluate": evaluate,
+        "report": evaluate and settings.report == before.report,
     }
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import artrec as artrec_package
 from artrec import __version__
-from artrec.cli import main
+from artrec.cli import VERBS, main
 from artrec.commands import lookup
 from artrec.stages import NAMES, session
 from artrec.stages.session import command
@@ -28,7 +28,7 @@ def test_help_shows_examples_and_every_verb(artrec: Call) -> None:
         assert f"│ {verb} " in text, verb
 
 
-@pytest.mark.parametrize("verb", [*NAMES, "nightly"])
+@pytest.mark.parametrize("verb", VERBS.values())
 def test_every_stage_explains_its_options_without_spark(artrec: Call, verb: str) -> None:
     called = artrec(verb, "--help")
     assert called.code == 0
@@ -112,7 +112,7 @@ def test_an_unexpected_error_of_a_command_is_one_sentence(
         artrec("--debug", "lookup", "x")
 
 
-@pytest.mark.parametrize("verb", [*NAMES, "nightly"])
+@pytest.mark.parametrize("verb", VERBS.values())
 def test_an_unexpected_error_of_a_stage_is_one_sentence(
     artrec: Call, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:

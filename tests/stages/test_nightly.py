@@ -175,6 +175,7 @@ def test_changed_rules_redo_what_depends_on_them_and_nothing_else(
         "catalog",
         "neighbors",
         "evaluate",
+        "report",
     }
     assert made.account["stages"]["index"] == {"seconds": 0.0, "kept_from": "first"}
     assert made.account["stages"]["ingest"] == {"seconds": 0.0, "kept_from": "first"}

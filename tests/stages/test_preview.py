@@ -98,6 +98,7 @@ def test_a_dry_run_of_an_unchanged_night_has_nothing_to_do(
         "index": {"vectors to index at most": 0},
         "neighbors": {"lists to make at most": 0, "pairs to compare at most": 0},
         "evaluate": {"queries at most": 0},
+        "report": {"reports": 0},
         "publish": {"releases": 0, "neighbor rows at most": 0},
     }
 
@@ -116,6 +117,9 @@ def test_a_dry_run_knows_which_stages_changed_rules_touch(
     assert plan["index"] == {"vectors to index at most": listed}
     assert plan["neighbors"]["lists to make at most"] == 0
     assert plan["publish"]["releases"] == 1
+    plan = planned(capsys, *release.assignments, "report.queries=2")["stages"]
+    assert (plan["report"], plan["publish"]["releases"]) == ({"reports": 1}, 1)
+    assert plan["neighbors"]["lists to make at most"] == 0
     plan = planned(capsys, *release.assignments, "ingest.max_pixels=3100")["stages"]
     assert plan["ingest"]["members to read"] == listed
     plan = planned(capsys, *release.assignments, "evaluate.queries=7")["stages"]

@@ -58,13 +58,16 @@ def test_the_release_names_encoder_metric_and_what_it_stands_on(
 def test_every_published_table_is_made_of_runs_that_stand_in_the_store(release: Night) -> None:
     stages = release.document["stages"]
     names = ["inventory", "ingest", "embed", "catalog", "index", "neighbors", "evaluate"]
-    assert list(stages) == names
+    assert list(stages) == [*names, "report"]
     tables = {table: refs for stage in stages.values() for table, refs in stage["tables"].items()}
     assert set(PUBLISHED) <= tables.keys()
     for table, refs in tables.items():
         for ref in refs:
             run = read_json(release.root / "runs" / ref["stage"] / ref["run_id"] / "run.json")
             assert (run["stage"], run["run_id"]) == (ref["stage"], ref["run_id"])
+            if table == "report":  # files, but no table
+                assert run["artifacts"].keys() == {table}
+                continue
             assert ref["rows"][table] == sum(each["rows"] for each in run["tables"][table])
 
 
@@ -243,6 +246,7 @@ def drafted(
     put(draft, "index", {"shard_items": items}, shards=1, trees=2, search_k=0, seed=1)
     nested: Rows = [{"query_id": name, "ids": [], "distances": []} for name in lists]
     put(draft, "neighbors", {"neighbors_nested": nested, "neighbors": []}, k=3)
+    put(draft, "report", {})
     return settings, draft
 
 
@@ -327,7 +331,7 @@ def test_a_release_has_the_k_of_its_lists_whatever_the_settings_say_now(tmp_path
 
 
 @pytest.mark.parametrize(
-    "missing", ["ingest", "embed", "catalog", "index", "neighbors", "evaluate"]
+    "missing", ["ingest", "embed", "catalog", "index", "neighbors", "evaluate", "report"]
 )
 def test_a_draft_without_all_its_stages_is_not_filled_up_from_the_current_release(
     release: Night, tmp_path: Path, missing: str
@@ -356,9 +360,9 @@ def test_every_run_is_named_by_what_it_records_of_its_inputs(next_release: Night
     runs = [read_json(path) for path in next_release.root.glob("runs/*/*/run.json")]
     stages = {run["stage"] for run in runs}
     assert stages == {
-        *("inventory", "ingest", "embed", "catalog", "index", "neighbors", "evaluate")
+        *("inventory", "ingest", "embed", "catalog", "index", "neighbors", "evaluate", "report")
     }
-    assert len(runs) == 2 * (6 + 2 * 2)
+    assert len(runs) == 2 * (7 + 2 * 2)
     for run in runs:
         assert run["inputs"], run["stage"]
         assert run["versions"]["artrec"]

@@ -1,0 +1,56 @@
+"""The report of a release: one page for people who have never heard of the project.
+
+``Facts`` is all that is shown; ``render`` makes the files of it, ``thumbnail`` the small pictures.
+The page opens from a disk, needs no network, and treats every name and text as hostile.
+"""
+
+from __future__ import annotations
+
+from artrec.report.facts import (
+    Curve,
+    Duplicate,
+    Facts,
+    Gate,
+    Hub,
+    Image,
+    Measured,
+    Neighbor,
+    Point,
+    Query,
+    Reason,
+    Reconstruction,
+    Sample,
+    Stage,
+    Status,
+    Training,
+    read_facts,
+)
+from artrec.report.pages import PAGE, render
+from artrec.report.text import visible
+from artrec.report.thumbnails import difference, jpeg, thumbnail
+
+__all__ = [
+    "Curve",
+    "Duplicate",
+    "Facts",
+    "Gate",
+    "Hub",
+    "Image",
+    "Measured",
+    "Neighbor",
+    "PAGE",
+    "Point",
+    "Query",
+    "Reason",
+    "Reconstruction",
+    "Sample",
+    "Stage",
+    "Status",
+    "Training",
+    "difference",
+    "jpeg",
+    "read_facts",
+    "render",
+    "thumbnail",
+    "visible",
+]

@@ -1,0 +1,193 @@
+"""From rows of ``evaluation`` to what a chart draws: which rows stand beside each other.
+
+Floors are encoders too, under names of their own: a colour histogram and the bare pixels, which any
+encoder has to beat, and chance.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from artrec.report.facts import Facts, Gate, Measured
+
+__all__ = [
+    "CHANCE",
+    "Chart",
+    "FLOORS",
+    "Line",
+    "Panel",
+    "Recall",
+    "VARIANTS",
+    "best_row",
+    "charts",
+    "recalls",
+    "title_of",
+]
+
+FLOORS = ("histogram64", "pixels16")
+CHANCE = "chance"
+
+VARIANTS = {
+    "no_same_artist_or_duplicates": "other artists, no duplicates",
+    "no_same_artist": "other artists only",
+    "no_duplicates": "no duplicates",
+    "all": "all images",
+}
+"""The strictest first: what lies near for a trivial reason says little."""
+
+_MEASURES = ("precision", "map")
+_RECALLS = {"index_recall": "Index", "table_recall": "Neighbor table"}
+_FEW = 5  # queries, below which a class's number is noise
+
+
+@dataclass(frozen=True)
+class Line:
+    """One measure of several encoders: ours, the floors, chance, and others."""
+
+    name: str
+    own: Measured | None
+    floors: tuple[Measured, ...]
+    chance: Measured | None
+    others: tuple[Measured, ...]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The lines of one variant, with the classes that come out best and worst."""
+
+    variant: str
+    title: str
+    lines: tuple[Line, ...]
+    best: tuple[Measured, ...]
+    worst: tuple[Measured, ...]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """How well neighbors share a label, in one pool."""
+
+    label: str
+    pool: str
+    panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True)
+class Recall:
+    """How much of the exact lists an approximate answer holds, beside what its gate wants."""
+
+    name: str
+    row: Measured
+    gate: Gate | None
+    wanted: float | None
+
+
+def title_of(row: Measured) -> str:
+    """``precision@10``; ``mAP``, and ``mAP@50`` where the lists end there."""
+    name = {"map": "mAP"}.get(row.measure, row.measure.replace("_", " "))
+    return f"{name}@{row.k}" if row.k else name
+
+
+def charts(facts: Facts) -> tuple[Chart, ...]:
+    """One for each label and pool, style first."""
+    rows = [row for row in facts.measures if row.measure in _MEASURES]
+    places = dict.fromkeys((row.label, row.pool) for row in rows)
+    return tuple(
+        Chart(label, pool, _panels(facts, [r for r in rows if (r.label, r.pool) == (label, pool)]))
+        for label, pool in sorted(places, key=lambda p: (p[0] != "style", p))
+    )
+
+
+def _panels(facts: Facts, rows: Sequence[Measured]) -> tuple[Panel, ...]:
+    known = list(VARIANTS)
+    found = {row.variant for row in rows}
+    order = [*(v for v in known if v in found), *sorted(found - {*known})]
+    return tuple(
+        Panel(
+            variant=variant,
+            title=VARIANTS.get(variant, variant.replace("_", " ")),
+            lines=_lines(facts.encoder, [r for r in rows if r.variant == variant]),
+            **_extremes(facts, rows[0].label, rows[0].pool, variant),
+        )
+        for variant in order
+    )
+
+
+def _lines(own: str, rows: Sequence[Measured]) -> tuple[Line, ...]:
+    usual = _usual_average(rows)
+    rows = [row for row in rows if row.average == usual]
+    keys = sorted({(_MEASURES.index(row.measure), row.k) for row in rows})
+    return tuple(_line(own, [r for r in rows if (r.measure, r.k) == (_MEASURES[m], k)])
+                 for m, k in keys)  # fmt: skip
+
+
+def _usual_average(rows: Iterable[Measured]) -> str:
+    found = {row.average for row in rows}
+    return next((a for a in ("micro", "macro") if a in found), min(found, default=""))
+
+
+def _line(own: str, rows: Sequence[Measured]) -> Line:
+    def of(encoder: str) -> Measured | None:
+        return next((row for row in rows if row.encoder == encoder), None)
+
+    named = {own, CHANCE, *FLOORS}
+    return Line(
+        name=title_of(rows[0]),
+        own=of(own),
+        floors=tuple(row for name in FLOORS if (row := of(name)) is not None),
+        chance=of(CHANCE),
+        others=tuple(row for row in rows if row.encoder not in named),
+    )
+
+
+def _extremes(facts: Facts, label: str, pool: str, variant: str) -> dict[str, tuple[Measured, ...]]:
+    """The best and worst classes by precision, at 10 if there is such a row."""
+    rows = [
+        row
+        for row in facts.classes
+        if (row.label, row.pool, row.variant) == (label, pool, variant)
+        and row.measure == "precision"
+        and row.encoder == facts.encoder
+        and row.value is not None
+    ]
+    k = min((row.k for row in rows), key=lambda k: abs(k - 10), default=0)
+    rows = [row for row in rows if row.k == k and row.queries >= _FEW]
+    ordered = sorted(rows, key=lambda row: (-(row.value or 0.0), row.group))
+    half = min(5, (len(ordered) + 1) // 2)
+    return {"best": tuple(ordered[:half]), "worst": tuple(ordered[half:][-5:])}
+
+
+def best_row(facts: Facts, label: str) -> Line | None:
+    """The line for the top of the page: precision@10, or near, under the strictest variant."""
+    for chart in charts(facts):
+        if chart.label == label and chart.panels:
+            lines = [line for line in chart.panels[0].lines if line.own is not None]
+            near = [line for line in lines if line.own and line.own.measure == "precision"]
+            ordered = sorted(near, key=lambda line: abs((line.own.k if line.own else 0) - 10))
+            return ordered[0] if ordered else None
+    return None
+
+
+def recalls(facts: Facts) -> tuple[Recall, ...]:
+    """Recall of the approximate answers, each with the gate of its measure."""
+    found = []
+    for row in facts.measures:
+        if row.measure in _RECALLS and row.value is not None:
+            gate = next((g for g in facts.gates if _is_about(g, row.measure)), None)
+            name = f"{_RECALLS[row.measure]}, top {row.k}" if row.k else _RECALLS[row.measure]
+            found.append(Recall(name, row, gate, _share(gate.expected) if gate else None))
+    return tuple(found)
+
+
+def _is_about(gate: Gate, measure: str) -> bool:
+    return gate.gate == measure or gate.gate.replace(".", "_").startswith(measure)
+
+
+def _share(text: str) -> float | None:
+    """The first share that a gate's expectation names: ``at least 0.95`` or ``95 %``."""
+    for number, percent in re.findall(r"(\d+(?:\.\d+)?)\s*(%?)", text):
+        value = float(number) / (100 if percent else 1)
+        if 0 < value <= 1:
+            return value
+    return None

@@ -1,0 +1,144 @@
+"""The geometry of the pages' small drawings: scales, curves, the map's colours."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from artrec.report.charts import Recall
+from artrec.report.facts import Curve, Facts, Point
+from artrec.report.text import visible
+
+__all__ = ["Plot", "Scale", "map_data", "plots", "recall_scale", "script_json"]
+
+HUES, SHAPES = 9, 3
+"""So many colours that people with any colour vision tell apart, each in so many shapes."""
+
+WIDTH, HEIGHT = 240, 96
+_SIDES = re.compile(r"\A(train|training|val|valid|validation|test|held_out|heldout)_")
+_GRID = 4095  # the map's places are whole numbers up to this
+_LONGEST = 60  # characters of a title on the map: there are thousands
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Values as percent of a strip's width."""
+
+    low: float = 0.0
+    high: float = 1.0
+
+    def __call__(self, value: float) -> str:
+        share = (value - self.low) / ((self.high - self.low) or 1.0)
+        return f"{100 * min(max(share, 0.0), 1.0):.2f}%"
+
+    @property
+    def ticks(self) -> tuple[float, ...]:
+        step = (self.high - self.low) / 4
+        return tuple(self.low + step * n for n in range(5))
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Some curves over the same epochs; each is (name, points of a polyline, last value)."""
+
+    title: str
+    low: float
+    high: float
+    first: int
+    last: int
+    lines: tuple[tuple[str, str, float], ...]
+
+
+def recall_scale(found: Iterable[Recall]) -> Scale:
+    """From somewhat below the least that is drawn, to 1."""
+    least = min(
+        value
+        for each in found
+        for value in (each.row.value, each.row.low, each.wanted)
+        if value is not None
+    )
+    return Scale(max(0.0, math.floor(20 * least - 1) / 20), 1.0)
+
+
+def plots(curves: Sequence[Curve]) -> tuple[Plot, ...]:
+    """Curves of one measure on different pictures (train, held out) share a plot."""
+    groups: dict[str, list[Curve]] = {}
+    for curve in curves:
+        groups.setdefault(_SIDES.sub("", curve.measure), []).append(curve)
+    return tuple(
+        plot for title, found in groups.items() if (plot := _plot(title, found)) is not None
+    )
+
+
+def _plot(title: str, curves: Sequence[Curve]) -> Plot | None:
+    known = [(c.measure, [(e, v) for e, v in c.points if v is not None]) for c in curves]
+    known = [(name, points) for name, points in known if points]
+    if not known:
+        return None
+    values = [v for _, points in known for _, v in points]
+    epochs = [e for _, points in known for e, _ in points]
+    low, high, first, last = min(values), max(values), min(epochs), max(epochs)
+
+    def place(epoch: int, value: float) -> str:
+        x = WIDTH * (epoch - first) / ((last - first) or 1)
+        y = HEIGHT - HEIGHT * (value - low) / ((high - low) or 1.0)
+        return f"{x:.1f},{y:.1f}"
+
+    lines = tuple(
+        (name, " ".join(place(*point) for point in points), points[-1][1]) for name, points in known
+    )
+    return Plot(title.replace("_", " "), low, high, first, last, lines)
+
+
+def map_data(facts: Facts) -> dict[str, Any]:
+    """The map for its script: styles by size with a hue and a shape each, and the points.
+
+    The first 27 styles have a look of their own; the others share one.
+    """
+    counts = Counter(point.image.style or "" for point in facts.points)
+    order = sorted(counts, key=lambda style: (style == "", -counts[style], style))
+    number = {style: place for place, style in enumerate(order)}
+    xs, ys = ([getattr(p, axis) for p in facts.points] for axis in ("x", "y"))
+    low = (min(xs, default=0.0), min(ys, default=0.0))
+    span = max(max(xs, default=0.0) - low[0], max(ys, default=0.0) - low[1]) or 1.0
+    artists = {name: n for n, name in enumerate(dict.fromkeys(_artist(p) for p in facts.points))}
+    points = [
+        [
+            round(_GRID * (p.x - low[0]) / span),
+            round(_GRID * (p.y - low[1]) / span),
+            number[p.image.style or ""],
+            visible(p.image.title or p.image.image_id, _LONGEST),
+            artists[_artist(p)],
+            p.image.thumb or "",
+        ]
+        for p in facts.points
+    ]
+    styles = [_style(name, counts[name], place) for name, place in number.items()]
+    return {"styles": styles, "artists": list(artists), "points": points}
+
+
+def _artist(point: Point) -> str:
+    return visible(point.image.artist or "", _LONGEST)
+
+
+def _style(name: str, count: int, number: int) -> dict[str, Any]:
+    own = number < HUES * SHAPES and name != ""
+    return {
+        "name": name or "no style",
+        "count": count,
+        "hue": number % HUES if own else HUES,
+        "shape": (number // HUES) % SHAPES if own else 0,
+    }
+
+
+def script_json(value: Any) -> str:
+    """JSON that can stand within a script element: nothing in it ends the element or a line."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text

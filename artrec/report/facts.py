@@ -1,0 +1,227 @@
+"""Everything that a report shows, as frozen records: ``data.json`` beside the pages.
+
+Lists are bounded by whoever gathers them; text is made harmless as it comes in. A ``thumb`` is the
+beginning of a content's hash, and the name of a small picture below ``thumbs/``.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from artrec.errors import StoreFormatError
+from artrec.report.text import Text
+
+__all__ = [
+    "Curve",
+    "Duplicate",
+    "Facts",
+    "Gate",
+    "Hub",
+    "Image",
+    "Measured",
+    "Neighbor",
+    "Point",
+    "Query",
+    "Reason",
+    "Reconstruction",
+    "Sample",
+    "Stage",
+    "Status",
+    "Training",
+    "VERSION",
+    "read_facts",
+]
+
+VERSION = 1
+"""Of ``data.json``; a newer one is refused."""
+
+Status = Literal["draft", "published", "refused"]
+Thumb = Annotated[str, Field(pattern=r"^[0-9a-f]{16}(-[a-z]+)?$")]
+
+
+class _Fact(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null")
+
+
+class Image(_Fact):
+    """A row of the catalog, as much of it as is shown."""
+
+    image_id: Text
+    style: Text | None = None
+    artist: Text | None = None
+    title: Text | None = None
+    thumb: Thumb | None = None
+
+
+class Neighbor(_Fact):
+    """One entry of an image's list."""
+
+    rank: int
+    distance: float
+    image: Image
+
+
+class Query(_Fact):
+    """An image that was drawn at random, and the beginning of its list."""
+
+    image: Image
+    neighbors: tuple[Neighbor, ...]
+
+
+class Hub(_Fact):
+    """An image that stands in many lists."""
+
+    image: Image
+    lists: int
+
+
+class Duplicate(_Fact):
+    """One content under several names."""
+
+    thumb: Thumb | None
+    names: tuple[Text, ...]
+    count: int
+
+
+class Point(_Fact):
+    """An image on the map."""
+
+    x: float
+    y: float
+    image: Image
+
+
+class Sample(_Fact):
+    """One rejected member."""
+
+    image_id: Text
+    detail: Text | None = None
+
+
+class Reason(_Fact):
+    """Why members were rejected, how many, and some of them."""
+
+    stage: Text
+    reason: Text
+    count: int
+    samples: tuple[Sample, ...] = ()
+
+
+class Stage(_Fact):
+    """What a stage did; ``kept_from`` names the release whose work it found done."""
+
+    name: Text
+    seconds: float
+    counters: dict[Text, int] = Field(default_factory=dict)
+    notes: dict[Text, Text] = Field(default_factory=dict)
+    kept_from: Text | None = None
+
+
+class Gate(_Fact):
+    """A check that can refuse a release."""
+
+    gate: Text
+    passed: bool
+    found: Text
+    expected: Text
+    overridden: bool = False
+
+    @property
+    def refuses(self) -> bool:
+        return not self.passed and not self.overridden
+
+
+class Curve(_Fact):
+    """What training measured, epoch by epoch."""
+
+    measure: Text
+    points: tuple[tuple[int, float | None], ...]
+
+
+class Reconstruction(_Fact):
+    """A held-out example beside what the decoder made of it; the pictures are thumbs."""
+
+    error: float | None
+    original: Thumb
+    reconstruction: Thumb
+    difference: Thumb
+
+
+class Training(_Fact):
+    """Which encoder was taken, why, and how it was trained."""
+
+    chosen: Text | None = None
+    why: Text | None = None
+    notes: dict[Text, Text] = Field(default_factory=dict)
+    curves: tuple[Curve, ...] = ()
+    reconstructions: tuple[Reconstruction, ...] = ()
+
+
+class Measured(_Fact):
+    """A row of the table ``evaluation``."""
+
+    encoder: Text
+    measure: Text
+    pool: Text
+    label: Text
+    variant: Text
+    average: Text
+    group: Text
+    k: int
+    queries: int
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+class Facts(_Fact):
+    """One release, as its report shows it."""
+
+    version: int = VERSION
+    release: Text
+    created: datetime
+    status: Status = "draft"
+    previous: Text | None = None
+    encoder: Text
+    metric: Text
+    dim: int
+    k: int
+    listed: int
+    stored: int
+    rejected: int
+    reasons: tuple[Reason, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    gates: tuple[Gate, ...] = ()
+    training: Training | None = None
+    measures: tuple[Measured, ...] = ()
+    classes: tuple[Measured, ...] = ()
+    queries: tuple[Query, ...] = ()
+    hubs: tuple[Hub, ...] = ()
+    duplicates: tuple[Duplicate, ...] = ()
+    duplicate_names: int = 0
+    points: tuple[Point, ...] = ()
+    settings: dict[Text, Text] = Field(default_factory=dict)
+    versions: dict[Text, Text] = Field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """``data.json``."""
+        return self.model_dump_json(exclude_none=True).encode()
+
+
+def read_facts(data: bytes, where: str) -> Facts:
+    """The facts in a ``data.json``; StoreFormatError if a newer artrec wrote it, or it is none."""
+    try:
+        found: Any = json.loads(data)
+        version = found["version"] if isinstance(found, dict) else None
+        if isinstance(version, int) and version > VERSION:
+            raise StoreFormatError(
+                f"{where}: a report of version {version}, this artrec reads up to {VERSION}: "
+                "use a newer artrec"
+            )
+        return Facts.model_validate(found)
+    except (ValueError, KeyError, ValidationError) as error:
+        raise StoreFormatError(f"{where}: not the data of a report: {error}") from None

@@ -1,0 +1,160 @@
+"""From facts to files: one page that needs nothing but the small pictures beside it.
+
+Style and script stand in the page itself, under a content security policy that names their hashes:
+nothing else can run or be loaded, from a disk as from a server.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from datetime import datetime
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from artrec.report import charts, drawing
+from artrec.report.facts import Facts, Image, Stage
+
+__all__ = ["PAGE", "render"]
+
+PAGE = "index.html"
+
+_RATED = {"ingest": "read", "embed": "encoded"}
+_HIDDEN = {"task_milliseconds", "worker_peak_bytes"}
+
+
+def render(facts: Facts) -> dict[str, bytes]:
+    """File names and their bytes: the page, and ``data.json``, from which it can be made again.
+
+    The pictures that they name, ``thumbs/*.jpg``, are made by ``thumbnail``.
+    """
+    style, script = _asset("report.css"), _asset("report.js")
+    plane = drawing.map_data(facts)
+    page = _environment().get_template("page.html")
+    html = page.render(
+        facts=facts,
+        sections=_sections(facts),
+        charts=charts.charts(facts),
+        recalls=charts.recalls(facts),
+        top=charts.best_row(facts, "style"),
+        map=Markup(drawing.script_json(plane)),
+        styles=plane["styles"],
+        plots=drawing.plots(facts.training.curves) if facts.training else (),
+        seconds=sum(stage.seconds for stage in facts.stages),
+        longest=max((stage.seconds for stage in facts.stages), default=0.0),
+        style=Markup(style),
+        script=Markup(script),
+        policy=_policy(style, script),
+    )
+    return {PAGE: html.encode(), "data.json": facts.to_bytes()}
+
+
+def _sections(facts: Facts) -> dict[str, str]:
+    """Anchor -> title of each section that has something to show."""
+    every = {
+        "lists": ("Neighbors", facts.queries),
+        "quality": ("Quality", facts.measures),
+        "recall": ("Recall", charts.recalls(facts)),
+        "map": ("Map", facts.points),
+        "encoder": ("Encoder", facts.training),
+        "gates": ("Gates", facts.gates),
+        "rejects": ("Rejects", facts.rejected),
+        "hubs": ("Hubs", facts.hubs),
+        "duplicates": ("Duplicates", facts.duplicates),
+        "stages": ("Stages", facts.stages),
+        "settings": ("Settings", facts.settings or facts.versions),
+    }
+    return {anchor: title for anchor, (title, found) in every.items() if found}
+
+
+@cache
+def _asset(name: str) -> str:
+    return (resources.files(__package__) / "templates" / name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    return (
+        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; "
+        "img-src 'self' file: data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return f"'sha256-{digest}'"
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("artrec.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "number": _number,
+        "share": _share,
+        "seconds": _seconds,
+        "memory": _memory,
+        "day": _day,
+        "words": lambda text: text.replace("_", " "),
+        "caption": _caption,
+        "value": _value,
+    }
+    made.globals |= {
+        "counts_of": _counts,
+        "rate_of": _rate,
+        "title_of": charts.title_of,
+        "scale": drawing.Scale(),
+        "recall_scale": drawing.recall_scale,
+    }
+    return made
+
+
+def _number(value: int) -> str:
+    return f"{value:,}"
+
+
+def _share(value: float | None, digits: int = 1, sign: str = "\u202f%") -> str:
+    """A share in percent."""
+    return "–" if value is None else f"{100 * value:.{digits}f}{sign}"
+
+
+def _value(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
+
+
+def _seconds(value: float) -> str:
+    if value < 100:
+        return f"{value:.1f}\u202fs"
+    minutes = round(value / 60)
+    return f"{minutes}\u202fmin" if minutes < 100 else f"{value / 3600:.1f}\u202fh"
+
+
+def _memory(value: int) -> str:
+    return f"{value / 2**20:,.0f}\u202fMB"
+
+
+def _day(value: datetime) -> str:
+    return f"{value.day} {value:%B %Y, %H:%M} UTC"
+
+
+def _caption(image: Image) -> str:
+    """What an image is called, for people who do not see it."""
+    name = image.title or image.image_id
+    return f"{name}, {image.artist}" if image.artist else name
+
+
+def _rate(stage: Stage) -> float | None:
+    done = stage.counters.get(_RATED.get(stage.name, ""), 0)
+    return done / stage.seconds if done and stage.seconds else None
+
+
+def _counts(stage: Stage) -> dict[str, Any]:
+    return {name: count for name, count in stage.counters.items() if name not in _HIDDEN}

@@ -1,0 +1,194 @@
+"""What a report shows of a draft's tables, by bounded reads: some hundred rows of however many.
+
+Tables of stages that have not run are left out.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby, islice
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+
+from artrec.config import ReportSettings
+from artrec.releases import Draft, StageRuns, receipts_of
+from artrec.schemas import TABLES
+from artrec.stages import NAMES
+from artrec.stages.frames import read_frame
+from artrec.tables import Receipt, read_range, read_table
+
+__all__ = ["Findings", "find", "stages_of"]
+
+PERHAPS = ("train", "evaluate")
+"""Stages that may stand in a draft without being part of its night."""
+
+SAMPLES = 6  # of rejects, for each reason
+HUBS, TWINS, NAMES_OF_TWIN, RECONSTRUCTIONS = 12, 12, 5, 12
+POINTS, MEASURES, EXTREMES = 8_000, 2_000, 8
+KINDS = 200  # of rejects: there are fewer reasons than that
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Rows as they stand in the tables."""
+
+    queries: list[Row]
+    lists: dict[str, list[Row]]
+    images: dict[str, Row]
+    rejects: list[Row]
+    hubs: list[Row] = field(default_factory=list)
+    twins: list[tuple[bytes, list[str], int]] = field(default_factory=list)
+    twin_names: int = 0
+    points: list[Row] = field(default_factory=list)
+    measures: list[Row] = field(default_factory=list)
+    classes: list[Row] = field(default_factory=list)
+    curves: list[Row] = field(default_factory=list)
+    reconstructions: list[Row] = field(default_factory=list)
+
+    @property
+    def shown(self) -> set[bytes]:
+        """The contents that have to have a small picture."""
+        found = {row["content_sha256"] for row in [*self.images.values(), *self.hubs]}
+        return found | {content for content, _, _ in self.twins}
+
+    @property
+    def mapped(self) -> set[bytes]:
+        """The contents that may have one, on the map."""
+        return {row["content_sha256"] for row in self.points}
+
+
+def stages_of(draft: Draft) -> dict[str, StageRuns]:
+    """The records that a report is made from; those of ``NAMES`` before it have to be there."""
+    before = NAMES[: NAMES.index("report")]
+    found = {name: draft.need(name) for name in before}
+    others = {name: draft.stage(name) for name in PERHAPS if name not in before}
+    return found | {name: runs for name, runs in others.items() if runs is not None}
+
+
+def find(spark: SparkSession, settings: ReportSettings, draft: Draft, seed: str) -> Findings:
+    """Gather everything; ``seed`` decides which images are drawn at random."""
+    tables = _Tables(draft)
+    catalog = read_frame(
+        spark,
+        draft.store,
+        tables.receipts("catalog"),
+        TABLES["catalog"],
+        ["image_id", "content_sha256", "style", "artist", "title"],
+    )
+    queries = _drawn(catalog, settings.queries, seed)
+    lists = {row["image_id"]: _list(tables, row["image_id"], settings) for row in queries}
+    neighbors = {row["neighbor_id"] for found in lists.values() for row in found}
+    measures, classes = _measured(tables)
+    return Findings(
+        queries=queries,
+        lists=lists,
+        images={row["image_id"]: row for row in [*queries, *_named(catalog, neighbors)]},
+        rejects=_rejects(spark, tables),
+        hubs=heapq.nsmallest(HUBS, tables.rows("hubs"), key=lambda r: (-r["lists"], r["image_id"])),
+        twins=list(islice(_twins(tables.rows("duplicates")), TWINS)),
+        twin_names=sum(receipt.rows for receipt in tables.receipts("duplicates")),
+        points=list(islice(tables.rows("coordinates"), POINTS)),
+        measures=measures,
+        classes=classes,
+        curves=list(tables.rows("curves")),
+        reconstructions=list(islice(tables.rows("reconstructions"), RECONSTRUCTIONS)),
+    )
+
+
+class _Tables:
+    """The draft's tables by name, whichever stage made them."""
+
+    def __init__(self, draft: Draft) -> None:
+        self.store = draft.store
+        self._refs = {
+            table: refs for runs in stages_of(draft).values() for table, refs in runs.tables.items()
+        }
+
+    def receipts(self, table: str) -> list[Receipt]:
+        return receipts_of(self.store, self._refs.get(table, []), table)
+
+    def rows(self, table: str) -> Iterator[Row]:
+        """One by one: of a table that grows, take the beginning."""
+        for batch in read_table(self.store, self.receipts(table)):
+            for start in range(0, batch.num_rows, 1000):
+                yield from batch.slice(start, 1000).to_pylist()
+
+
+def _drawn(catalog: DataFrame, count: int, seed: str) -> list[Row]:
+    order = F.xxhash64(F.lit(seed), "image_id")
+    return _rows(catalog.orderBy(order, "image_id").limit(count))
+
+
+def _named(catalog: DataFrame, image_ids: set[str]) -> list[Row]:
+    if not image_ids:
+        return []
+    return _rows(catalog.filter(F.col("image_id").isin(sorted(image_ids))))
+
+
+def _rows(frame: DataFrame) -> list[Row]:
+    found = [row.asDict() for row in frame.collect()]
+    return [row | {"content_sha256": bytes(row["content_sha256"])} for row in found]
+
+
+def _list(tables: _Tables, image_id: str, settings: ReportSettings) -> list[Row]:
+    low, high = (image_id, 1), (image_id, settings.neighbors)
+    batches = read_range(tables.store, tables.receipts("neighbors"), low, high)
+    rows = (row for batch in batches for row in batch.to_pylist())
+    return sorted(rows, key=lambda row: int(row["rank"]))
+
+
+def _rejects(spark: SparkSession, tables: _Tables) -> list[Row]:
+    """The first rejects of each reason, with the ``count`` of them all."""
+    columns = ["source", "entry", "image_id", "stage", "reason", "detail"]
+    receipts = [receipt for receipt in tables.receipts("rejects") if receipt.rows]
+    if not receipts:
+        return []
+    rejects = read_frame(spark, tables.store, receipts, TABLES["rejects"], columns)
+    every = Window.partitionBy("stage", "reason")
+    first = every.orderBy("source", "entry")
+    some = (
+        rejects.withColumn("count", F.count("*").over(every))
+        .withColumn("place", F.row_number().over(first))
+        .filter(F.col("place") <= SAMPLES)
+        .orderBy(F.desc("count"), "stage", "reason", "place")
+        .limit(KINDS * SAMPLES)
+    )
+    return [row.asDict() for row in some.collect()]
+
+
+def _twins(rows: Iterable[Row]) -> Iterator[tuple[bytes, list[str], int]]:
+    """(content, some of its names, how many), from rows in the order of contents."""
+    for content, group in groupby(rows, key=lambda row: bytes(row["content_sha256"])):
+        names = [str(row["image_id"]) for row in islice(group, NAMES_OF_TWIN)]
+        yield content, names, len(names) + sum(1 for _ in group)
+
+
+def _measured(tables: _Tables) -> tuple[list[Row], list[Row]]:
+    """The rows over all classes, and of the single classes the best and worst of each kind."""
+    whole: list[Row] = []
+    kinds: dict[tuple[Any, ...], tuple[list[Row], list[Row]]] = {}
+    for row in tables.rows("evaluation"):
+        if row["average"] != "class":
+            whole.append(row)
+            continue
+        kind = tuple(row[name] for name in ("encoder", "measure", "pool", "label", "variant", "k"))
+        best, worst = kinds.get(kind, ([], []))
+        kinds[kind] = _extremes([*best, row], -1), _extremes([*worst, row], 1)
+    classes = {_key(row): row for pair in kinds.values() for rows in pair for row in rows}
+    return whole[:MEASURES], list(classes.values())[:MEASURES]
+
+
+def _extremes(rows: Sequence[Row], sign: int) -> list[Row]:
+    """Of classes with few queries none: their numbers are noise."""
+    sound = (row for row in rows if row["value"] is not None and row["queries"] >= 5)
+    return sorted(sound, key=lambda row: (sign * row["value"], row["group"]))[:EXTREMES]
+
+
+def _key(row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in TABLES["evaluation"].key)

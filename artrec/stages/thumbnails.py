@@ -1,0 +1,168 @@
+"""The small pictures of a report, made by tasks from the row groups that hold their originals."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import pairwise
+from typing import Any, Protocol
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from artrec import picture, report
+from artrec.config import IngestSettings, Settings
+from artrec.errors import ConditionFailed
+from artrec.releases import Artifact, Draft, receipts_of, write_artifact
+from artrec.schemas import TABLES
+from artrec.stages.frames import Attempt, TaskReport, parallelism, read_frame, run_tasks
+from artrec.stages.rules import picture_limits, picture_recipe
+from artrec.stages.session import describe
+from artrec.storage import Store
+from artrec.tables import Receipt, open_file
+
+__all__ = ["keep", "make_thumbnails", "thumb_name"]
+
+Group = tuple[str, int, frozenset[bytes]]
+"""A row group of the pictures: file, number, and the contents wanted of it."""
+
+
+class _Shrink(Protocol):
+    def __call__(self, data: bytes) -> bytes | None: ...
+
+
+def thumb_name(content_sha256: bytes) -> str:
+    """The name of a content's small picture, without its ending."""
+    return content_sha256.hex()[:16]
+
+
+def make_thumbnails(
+    spark: SparkSession,
+    settings: Settings,
+    draft: Draft,
+    folder: str,
+    needed: set[bytes],
+    welcome: set[bytes],
+) -> list[TaskReport]:
+    """Small pictures of all ``needed`` contents, in ``folder``.
+
+    Of the ``welcome`` ones those are made that lie in the row groups which have to be read anyway,
+    up to ``report.thumbnails`` in all.
+    """
+    pictures = receipts_of(draft.store, draft.need("ingest").tables["pictures"], "pictures")
+    groups = _groups(spark, settings, draft, pictures, needed)
+    if not groups:
+        return []
+    more = max(0, settings.report.thumbnails - len(needed)) // len(groups)
+    tasks = min(len(groups), 2 * parallelism(spark))
+    cuts = [len(groups) * n // tasks for n in range(tasks + 1)]
+    chunks = [groups[low:high] for low, high in pairwise(cuts)]
+    files = {receipt.path: receipt for receipt in pictures}
+    receipts = {file: files[file] for file, _, _ in groups}
+    describe(spark, f"report: {len(needed)} thumbnails")
+    work = partial(_make, draft.store, receipts, chunks, frozenset(welcome), more, settings, folder)
+    return run_tasks(spark, tasks, work)
+
+
+def _groups(
+    spark: SparkSession,
+    settings: Settings,
+    draft: Draft,
+    pictures: Sequence[Receipt],
+    needed: set[bytes],
+) -> list[Group]:
+    """Where the contents lie, in the order of the files; each at the first of its places."""
+    frame = read_frame(
+        spark, draft.store, pictures, TABLES["pictures"], ["content_sha256", "recipe"], located=True
+    )
+    found = (
+        frame.filter(F.col("recipe") == picture_recipe(settings.ingest))
+        .select(F.hex("content_sha256").alias("content"), "file", "row_group")
+        .filter(F.col("content").isin([content.hex().upper() for content in sorted(needed)]))
+    )
+    first: dict[str, tuple[str, int]] = {}
+    for row in found.collect():  # of a content that several nights met, a few rows
+        place = (row.file, row.row_group)
+        first[row.content] = min(place, first.get(row.content, place))
+    wanted: dict[tuple[str, int], set[bytes]] = {}
+    for content, place in first.items():
+        wanted.setdefault(place, set()).add(bytes.fromhex(content))
+    return [(*place, frozenset(wanted[place])) for place in sorted(wanted)]
+
+
+def _make(
+    store: Store,
+    receipts: Mapping[str, Receipt],
+    chunks: Sequence[Sequence[Group]],
+    welcome: frozenset[bytes],
+    more: int,
+    settings: Settings,
+    folder: str,
+    attempt: Attempt,
+) -> TaskReport:
+    """One task: the small pictures of some row groups."""
+    artifacts: list[Artifact] = []
+    counters = {"thumbnails": 0, "undecodable": 0}
+    with _shrinker(settings.ingest, settings.report.side, attempt.number > 0) as shrink:
+        for file, group, needed in chunks[attempt.index]:
+            for content, data in _contents(store, receipts[file], group, needed, welcome, more):
+                small = shrink(data)
+                counters["undecodable" if small is None else "thumbnails"] += 1
+                if small is not None:
+                    path = f"{folder}/thumbs/{thumb_name(content)}.jpg"
+                    artifacts.append(keep(store, small, path))
+    return TaskReport(artifacts=artifacts, counters=counters)
+
+
+def _contents(
+    store: Store,
+    receipt: Receipt,
+    group: int,
+    needed: frozenset[bytes],
+    welcome: frozenset[bytes],
+    more: int,
+) -> Iterator[tuple[bytes, bytes]]:
+    """(hash, bytes) of the needed pictures of a row group, and of some others."""
+    rows = open_file(store, receipt).read_row_group(group, columns=["content_sha256", "data"])
+    contents = rows.column("content_sha256").to_pylist()
+    others = sorted(set(contents) & welcome - needed)[:more]
+    left = {*needed, *others}
+    for content, value in zip(contents, rows.column("data"), strict=True):
+        if content in left:
+            left.discard(content)
+            yield content, value.as_py()
+
+
+@contextmanager
+def _shrinker(settings: IngestSettings, side: int, in_child: bool) -> Iterator[_Shrink]:
+    """Shrinks here, under a watchdog; in a child process after a worker has died."""
+    limits, seconds = picture_limits(settings), float(settings.decode_seconds)
+
+    def here(data: bytes) -> bytes | None:
+        try:
+            with picture.watchdog(seconds, "a picture to shrink"):
+                return report.thumbnail(data, limits, side)
+        except picture.PictureError:
+            return None
+
+    if not in_child:
+        yield here
+        return
+    with picture.Child(limits, None, seconds, settings.decode_memory) as child:
+
+        def far(data: bytes) -> bytes | None:
+            found: Any = child.shrunk(data, side)
+            return None if isinstance(found, picture.Reject) else report.jpeg(found)
+
+        yield far
+
+
+def keep(store: Store, data: bytes, path: str) -> Artifact:
+    """Write an artifact; one that another try at this task has written before is as good."""
+    try:
+        return write_artifact(store, data, path)
+    except ConditionFailed:
+        there = store.read(path)
+        return Artifact(path=path, bytes=len(there), sha256=hashlib.sha256(there).hexdigest())

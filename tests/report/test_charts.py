@@ -1,0 +1,140 @@
+"""Which measured rows stand beside each other, on literal rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from artrec.report import Curve, Facts, Gate, Measured
+from artrec.report.charts import best_row, charts, recalls, title_of
+from artrec.report.drawing import map_data, plots
+from tests.report.literal import ENCODER, STYLES, bare, full, image, points
+
+
+def row(measure: str = "precision", value: float | None = 0.5, **more: Any) -> Measured:
+    facts = {
+        "encoder": ENCODER, "pool": "catalog", "label": "style", "variant": "all",
+        "average": "micro", "group": "", "k": 10, "queries": 100,
+    }  # fmt: skip
+    return Measured.model_validate(facts | {"measure": measure, "value": value} | more)
+
+
+def having(*measures: Measured, **update: Any) -> Facts:
+    return bare().model_copy(update={"measures": measures, **update})
+
+
+def test_style_comes_first_and_the_strictest_variant() -> None:
+    found = charts(full())
+    assert [(chart.label, chart.pool) for chart in found] == [
+        ("style", "catalog"),
+        ("artist", "catalog"),
+    ]
+    assert [panel.title for panel in found[0].panels] == [
+        "other artists, no duplicates",
+        "other artists only",
+        "no duplicates",
+        "all images",
+    ]
+    names = [line.name for line in found[0].panels[0].lines]
+    assert names == ["precision@1", "precision@5", "precision@10", "precision@50", "mAP@50"]
+
+
+def test_a_line_holds_ours_beside_the_floors_and_chance() -> None:
+    facts = having(
+        row(value=0.6),
+        row(value=0.9, average="macro"),
+        row(value=0.3, encoder="pixels16"),
+        row(value=0.4, encoder="histogram64"),
+        row(value=0.1, encoder="chance"),
+        row(value=0.5, encoder="handmade-1"),
+    )
+    (line,) = charts(facts)[0].panels[0].lines
+    assert line.own is not None
+    assert line.own.value == 0.6
+    assert [floor.value for floor in line.floors] == [0.4, 0.3]
+    assert line.chance is not None
+    assert line.chance.value == 0.1
+    assert [other.encoder for other in line.others] == ["handmade-1"]
+
+
+def test_where_floors_alone_were_measured_there_is_no_line_at_the_top() -> None:
+    assert best_row(having(row(encoder="chance")), "style") is None
+    assert best_row(having(row()), "artist") is None
+    found = best_row(having(row(k=1), row(k=50), row(k=11), row("map", k=10)), "style")
+    assert found is not None
+    assert found.name == "precision@11"
+
+
+def test_best_and_worst_classes_are_those_with_enough_queries() -> None:
+    classes = tuple(
+        row(value=value, average="class", group=name, queries=queries)
+        for name, value, queries in (
+            ("a", 0.9, 50), ("b", 0.2, 50), ("c", 0.5, 50), ("rare", 1.0, 4), ("none", None, 50),
+        )
+    )  # fmt: skip
+    panel = charts(having(row(), classes=classes))[0].panels[0]
+    assert [each.group for each in panel.best] == ["a", "c"]
+    assert [each.group for each in panel.worst] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("expected", "wanted"),
+    [
+        ("at least 0.95", 0.95),
+        ("95 % or more", 0.95),
+        ("recall@10 of 0.9", 0.9),
+        ("as before", None),
+    ],
+)
+def test_a_recall_stands_beside_what_its_gate_wants(expected: str, wanted: float | None) -> None:
+    gates = (
+        Gate(gate="balance", passed=True, found="0.1", expected="0.2"),
+        Gate(gate="index_recall", passed=True, found="0.96", expected=expected),
+    )
+    (found,) = recalls(having(row("index_recall", 0.96, low=0.95, high=0.97), gates=gates))
+    assert (found.name, found.wanted, found.gate) == ("Index, top 10", wanted, gates[1])
+
+
+def test_titles_of_measures() -> None:
+    assert title_of(row()) == "precision@10"
+    assert title_of(row("map", k=0)) == "mAP"
+    assert title_of(row("index_recall", k=0)) == "index recall"
+
+
+def test_curves_of_one_measure_share_a_plot() -> None:
+    found = plots(
+        [
+            Curve(measure="train_loss", points=((1, 4.0), (2, 2.0), (3, None))),
+            Curve(measure="valid_loss", points=((1, 3.0), (3, 0.0))),
+            Curve(measure="valid_map", points=((1, 0.25),)),
+            Curve(measure="train_nothing", points=((1, None),)),
+        ]
+    )
+    assert [plot.title for plot in found] == ["loss", "map"]
+    loss = found[0]
+    assert (loss.low, loss.high, loss.first, loss.last) == (0.0, 4.0, 1, 3)
+    assert loss.lines == (
+        ("train_loss", "0.0,0.0 120.0,48.0", 2.0),
+        ("valid_loss", "0.0,24.0 240.0,96.0", 0.0),
+    )
+
+
+def test_the_largest_styles_have_a_look_of_their_own() -> None:
+    many = tuple(
+        point.model_copy(update={"image": image(0).model_copy(update={"style": f"s{n % 40}"})})
+        for n, point in enumerate(points(200))
+    )
+    found = map_data(bare().model_copy(update={"points": many}))["styles"]
+    looks = [(style["hue"], style["shape"]) for style in found]
+    assert len(set(looks[:27])) == 27
+    assert set(looks[27:]) == {(9, 0)}
+
+
+def test_the_map_keeps_its_proportions() -> None:
+    found = map_data(bare().model_copy(update={"points": points(5)}))
+    assert [style["name"] for style in found["styles"]] == sorted(STYLES)
+    xs, ys = ([point[axis] for point in found["points"]] for axis in (0, 1))
+    assert (min(xs), min(ys)) == (0, 0)
+    assert max(xs) == 4095
+    assert max(ys) < 4095

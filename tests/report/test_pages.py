@@ -1,0 +1,243 @@
+"""The page: what it says, what it leaves out, and that no text of others has any power in it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import tomllib
+import unicodedata
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from artrec.report import Facts, Gate, render
+from artrec.report.drawing import script_json
+from tests.report.literal import bare, full, points
+from tests.report.reading import Page
+
+THUMB = "0123456789abcdef"
+SECTIONS = {
+    *("lists", "quality", "recall", "map", "encoder", "gates"),
+    *("rejects", "hubs", "duplicates", "stages", "settings"),
+}
+
+
+def page(facts: Facts) -> Page:
+    return Page(render(facts)["index.html"].decode())
+
+
+def with_gates(*passed: bool, overridden: bool = False) -> dict[str, tuple[Gate, ...]]:
+    gates = (
+        Gate(gate=f"g{n}", passed=ok, found="1", expected="2", overridden=overridden and not ok)
+        for n, ok in enumerate(passed)
+    )
+    return {"gates": tuple(gates)}
+
+
+def test_a_release_of_which_little_is_known_has_no_empty_sections() -> None:
+    found = page(bare())
+    assert found.ids & SECTIONS == set()
+    assert "2026-01-02" in found.text
+    assert "0 listed = 0 stored as images + 0 rejected" in found.text
+
+
+def test_everything_that_is_known_has_its_section_and_its_link() -> None:
+    found = page(full([THUMB]))
+    assert found.ids >= SECTIONS
+    links = {value for value in found.values("href") if value.startswith("#")}
+    assert links == {f"#{name}" for name in (*SECTIONS, "main")}
+
+
+def test_the_figures_stand_in_the_page() -> None:
+    text = page(full([THUMB])).text
+    for words in (
+        "1,166 listed = 1,150 stored as images + 16 rejected",
+        "62.0\u202f% chance 11.0\u202f%",
+        "precision@10",
+        "60.0 to 64.0\u202f%",
+        "31.0\u202f%",
+        "truncated ingest 11",
+        "ends after 600 bytes",
+        "and 10 more, in the table rejects",
+        "236\u202fMB",
+        "Index, top 10 96.3\u202f% 95.9 to 96.5\u202f% passed at 95.0\u202f%",
+        "mAP 0.31 on held-out pictures",
+        "as in 2026-01-01: nothing to do",
+        "a/one.jpg b/two.jpg and 5 more",
+        "neighbors.k 50",
+        "2 January 2026, 03:04 UTC",
+    ):
+        assert words.replace("\u202f", " ") in text, words
+
+
+@pytest.mark.parametrize(
+    ("update", "words"),
+    [
+        ({"status": "published"}, "● published"),
+        ({"status": "refused", **with_gates(True, False)}, "✕ refused by 1 of 2 gates"),
+        (with_gates(False, False), "✕ refused by 2 of 2 gates"),
+        (with_gates(True, True), "✓ 2 gates passed"),
+        (with_gates(True, False, overridden=True), "! 1 of 2 gates passed, the others overridden"),
+        ({}, "○ draft"),
+    ],
+)
+def test_the_verdict_stands_beside_the_name(update: dict[str, Any], words: str) -> None:
+    assert words in page(bare().model_copy(update=update)).text
+
+
+# -- text of others -------------------------------------------------------------------------
+
+HOSTILE = {
+    "script": "</script><script>window.owned=1</script><img src=x onerror=window.owned=1>",
+    "attribute": '" onmouseover="window.owned=1" x=\'',
+    "quote": "' autofocus onfocus=window.owned=1 '",
+    "comment": "--><!--<script>",
+    "entity": "&lt;script&gt;window.owned=1&lt;/script&gt;",
+    "url": "javascript:window.owned=1",
+    "template": "{{ 7 * 7 }}{% include 'page.html' %}${7*7}",
+    "ansi": "\x1b[31mred\x1b]0;owned\x07",
+    "bidi": "\u202e\u2066gpj.exe",
+    "lines": "a\u2028b\u2029c\nd\x00e",
+    "surrogate": "\ud800\udfff",
+    "long": "A" * 10_000,
+    "combining": "Z" + "\u0335\u0348" * 5_000,
+}
+
+
+def spoiled(value: Any, text: str) -> Any:
+    """The same, with ``text`` in place of every string that is no hash and no closed list."""
+    if isinstance(value, dict):
+        kept = ("thumb", "original", "reconstruction", "difference", "status", "created")
+        labels = ("measure", "average", "label", "variant", "pool")
+        return {k: v if k in (*kept, *labels) else spoiled(v, text) for k, v in value.items()}
+    if isinstance(value, list):
+        return [spoiled(each, text) for each in value]
+    return text if isinstance(value, str) else value
+
+
+@cache
+def hostile_files(kind: str) -> dict[str, bytes]:
+    return render(hostile(HOSTILE[kind]))
+
+
+def hostile_page(kind: str) -> Page:
+    return Page(hostile_files(kind)["index.html"].decode())
+
+
+def hostile(text: str) -> Facts:
+    return Facts.model_validate(spoiled(full([THUMB]).model_dump(mode="json"), text))
+
+
+@pytest.fixture(scope="module")
+def sound() -> Page:
+    return page(hostile("quiet"))
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_no_text_changes_the_elements_of_the_page(kind: str, sound: Page) -> None:
+    found = hostile_page(kind)
+    assert [tag for tag, _ in found.elements] == [tag for tag, _ in sound.elements]
+    for (_, attributes), (_, plain) in zip(found.elements, sound.elements, strict=True):
+        assert attributes.keys() == plain.keys()
+    assert found.values("href", "src", "id") == sound.values("href", "src", "id")
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_no_text_changes_what_runs(kind: str, sound: Page) -> None:
+    found = hostile_page(kind)
+    code = [(tag, text) for tag, held, text in found.raw if "type" not in held]
+    assert code == [(tag, text) for tag, held, text in sound.raw if "type" not in held]
+    data = [text for _, held, text in found.raw if held.get("type") == "application/json"]
+    assert len(data) == 1
+    assert not re.search("[<>&\u2028\u2029]", data[0])
+    assert json.loads(data[0])["points"]
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_nothing_invisible_is_written(kind: str) -> None:
+    for data in hostile_files(kind).values():
+        written = data.decode()
+        odd = {c for c in written if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")}
+        assert odd <= {"\n"}
+
+
+def test_a_hostile_title_is_shown_as_it_is_spelled() -> None:
+    assert "<script>window.owned=1</script>" in hostile_page("script").text
+    assert r"\u202e\u2066gpj.exe" in hostile_page("bidi").text
+    assert "{{ 7 * 7 }}" in hostile_page("template").text
+
+
+def test_script_json_cannot_end_its_element() -> None:
+    text = script_json(["</script>", "\u2028", "<!--", "é&"])
+    assert text == r'["\u003c/script\u003e","\u2028","\u003c!--","é\u0026"]'
+    assert json.loads(text) == ["</script>", "\u2028", "<!--", "é&"]
+
+
+# -- what it loads --------------------------------------------------------------------------
+
+
+def test_the_policy_allows_this_style_and_this_script_alone() -> None:
+    found = page(full([THUMB]))
+    policy = next(
+        str(held["content"])
+        for tag, held in found.elements
+        if held.get("http-equiv") == "Content-Security-Policy"
+    )
+    for tag in ("style", "script"):
+        (text,) = [text for kind, held, text in found.raw if kind == tag and "type" not in held]
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}';" in policy
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
+
+
+def test_nothing_is_loaded_from_elsewhere() -> None:
+    found = page(full([THUMB]))
+    sources = found.values("src")
+    assert sources
+    assert all(re.fullmatch(rf"thumbs/{THUMB}\.jpg", source) for source in sources)
+    for value in found.values("href"):
+        assert value.startswith(("#", "data:image/svg+xml,")) or value == "data.json"
+    style = next(text for tag, _, text in found.raw if tag == "style")
+    assert not re.search(r"url\(|@import|//", style)
+    assert "style" not in {name for _, held in found.elements for name in held}
+
+
+def test_pictures_have_words_and_controls_have_names() -> None:
+    found = page(full([THUMB]))
+    assert all(held.get("alt") for tag, held in found.elements if tag == "img")
+    marks = [held for tag, held in found.elements if tag == "svg" and "aria-hidden" not in held]
+    inner = [held for held in marks if held.get("overflow") == "visible"]
+    assert all(held.get("aria-label") for held in marks if held not in inner)
+    assert ("html", {"lang": "en"}) in found.elements
+
+
+# -- sizes ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["the great wave off kanagawa", "<" * 300, "神" * 300])
+def test_the_first_page_of_80000_images_is_below_5_mb(text: str) -> None:
+    many = hostile(text).model_copy(
+        update={"points": Facts.model_validate(
+            spoiled(bare().model_copy(update={"points": points(8_000, [THUMB])})
+                    .model_dump(mode="json"), text)).points}
+    )  # fmt: skip
+    assert len(render(many)["index.html"]) < 5_000_000
+
+
+def test_the_same_facts_make_the_same_bytes() -> None:
+    assert render(full([THUMB])) == render(full([THUMB]))
+
+
+def test_the_templates_are_part_of_the_package() -> None:
+    found = {each.name for each in (resources.files("artrec.report") / "templates").iterdir()}
+    assert found >= {"page.html", "report.css", "report.js"}
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    assert tomllib.loads(text)["tool"]["hatch"]["build"]["targets"]["wheel"] == {
+        "packages": ["artrec"]
+    }
