@@ -26,7 +26,7 @@ __all__ = [
     "title_of",
 ]
 
-FLOORS = ("histogram64", "pixels16")
+FLOORS = ("histogram", "pixels")
 CHANCE = "chance"
 
 VARIANTS = {
@@ -117,9 +117,11 @@ def _panels(facts: Facts, rows: Sequence[Measured]) -> tuple[Panel, ...]:
 def _lines(own: str, rows: Sequence[Measured]) -> tuple[Line, ...]:
     usual = _usual_average(rows)
     rows = [row for row in rows if row.average == usual]
-    keys = sorted({(_MEASURES.index(row.measure), row.k) for row in rows})
-    return tuple(_line(own, [r for r in rows if (r.measure, r.k) == (_MEASURES[m], k)])
-                 for m, k in keys)  # fmt: skip
+    keys = sorted({(_MEASURES.index(row.measure), row.k) for row in rows if row.k})
+    return tuple(
+        _line(own, [r for r in rows if r.measure == _MEASURES[m] and r.k in (k, 0)])
+        for m, k in keys
+    )
 
 
 def _usual_average(rows: Iterable[Measured]) -> str:
@@ -129,11 +131,12 @@ def _usual_average(rows: Iterable[Measured]) -> str:
 
 def _line(own: str, rows: Sequence[Measured]) -> Line:
     def of(encoder: str) -> Measured | None:
+        """Chance is the same at every cut, and has none."""
         return next((row for row in rows if row.encoder == encoder), None)
 
     named = {own, CHANCE, *FLOORS}
     return Line(
-        name=title_of(rows[0]),
+        name=title_of(max(rows, key=lambda row: row.k)),
         own=of(own),
         floors=tuple(row for name in FLOORS if (row := of(name)) is not None),
         chance=of(CHANCE),

@@ -128,11 +128,11 @@ class Gate(_Fact):
     passed: bool
     found: Text
     expected: Text
-    overridden: bool = False
+    overridden: Text | None = None
 
     @property
     def refuses(self) -> bool:
-        return not self.passed and not self.overridden
+        return not self.passed and self.overridden is None
 
 
 class Curve(_Fact):

@@ -44,8 +44,8 @@ def test_a_line_holds_ours_beside_the_floors_and_chance() -> None:
     facts = having(
         row(value=0.6),
         row(value=0.9, average="macro"),
-        row(value=0.3, encoder="pixels16"),
-        row(value=0.4, encoder="histogram64"),
+        row(value=0.3, encoder="pixels"),
+        row(value=0.4, encoder="histogram"),
         row(value=0.1, encoder="chance"),
         row(value=0.5, encoder="handmade-1"),
     )

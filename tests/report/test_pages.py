@@ -31,9 +31,11 @@ def page(facts: Facts) -> Page:
     return Page(render(facts)["index.html"].decode())
 
 
-def with_gates(*passed: bool, overridden: bool = False) -> dict[str, tuple[Gate, ...]]:
+def with_gates(*passed: bool, overridden: str | None = None) -> dict[str, tuple[Gate, ...]]:
     gates = (
-        Gate(gate=f"g{n}", passed=ok, found="1", expected="2", overridden=overridden and not ok)
+        Gate(
+            gate=f"g{n}", passed=ok, found="1", expected="2", overridden=None if ok else overridden
+        )
         for n, ok in enumerate(passed)
     )
     return {"gates": tuple(gates)}
@@ -82,7 +84,10 @@ def test_the_figures_stand_in_the_page() -> None:
         ({"status": "refused", **with_gates(True, False)}, "✕ refused by 1 of 2 gates"),
         (with_gates(False, False), "✕ refused by 2 of 2 gates"),
         (with_gates(True, True), "✓ 2 gates passed"),
-        (with_gates(True, False, overridden=True), "! 1 of 2 gates passed, the others overridden"),
+        (
+            with_gates(True, False, overridden="a test"),
+            "! 1 of 2 gates passed, the others overridden",
+        ),
         ({}, "○ draft"),
     ],
 )

@@ -192,7 +192,7 @@ def test_what_evaluate_found_is_shown(build: Build, release: Night) -> None:
     classes = [measured("class", f"Style_{n:02}", n / 100) for n in range(40)]
     gates = [
         {"gate": "index_recall", "passed": False, "found": "0.9", "expected": "0.95",
-         "overridden": True},
+         "overridden": "a test"},
         {"gate": "drift", "passed": True, "found": "0", "expected": "0"},
     ]  # fmt: skip
     facts = build(
@@ -211,8 +211,8 @@ def test_what_evaluate_found_is_shown(build: Build, release: Night) -> None:
         )
     )  # fmt: skip
     assert [(gate.gate, gate.passed, gate.overridden) for gate in facts.gates] == [
-        ("index_recall", False, True),
-        ("drift", True, False),
+        ("index_recall", False, "a test"),
+        ("drift", True, None),
     ]
     assert [row.value for row in facts.measures] == [0.5]
     assert sorted(row.value or 0.0 for row in facts.classes) == [
