@@ -1,42 +1,37 @@
-"""The settings: defaults < file < environment < ``--set``.
-
-Every key is declared here with its default and one sentence; ``conf/README.md`` is made from
-these. An unknown key or a value of the wrong type is an error that names the key and its origin.
-"""
+"""The sections of the settings: each key with its default, its limits and one sentence."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from functools import reduce
-from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, Self
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     PositiveFloat,
     PositiveInt,
-    ValidationError,
     field_validator,
     model_validator,
 )
-from pydantic.fields import FieldInfo
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
 
-from artrec.digests import name_of
-from artrec.errors import ConfigError
+__all__ = [
+    "CatalogSettings",
+    "EmbedSettings",
+    "EncoderSettings",
+    "EvaluateSettings",
+    "FINAL_GATES",
+    "GATES",
+    "GatesSettings",
+    "IndexSettings",
+    "IngestSettings",
+    "NeighborsSettings",
+    "ReportSettings",
+    "Section",
+    "Source",
+    "StoreSettings",
+    "TrainSettings",
+]
 
-__all__ = ["FINAL_GATES", "GATES", "Key", "Origins", "Settings", "documented", "flat", "load"]
-
-PREFIX = "ARTREC_"
 GATES = (
     *("balance", "identity", "lists", "images", "shards", "vectors"),
     *("reject_rate", "reject_rates", "index_recall", "table_recall", "shrinkage", "drift"),
@@ -45,10 +40,10 @@ GATES = (
 FINAL_GATES = ("balance", "identity", "lists", "images", "shards")
 """Those that no override lets pass: such a release is not whole, or there is nothing in it."""
 
-NOT_SETTINGS = ("ARTREC_FAILPOINT", "ARTREC_VENV")  # read elsewhere, under the same prefix
 
+class Section(BaseModel):
+    """What every section is: frozen, and without unknown keys."""
 
-class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
 
@@ -57,7 +52,7 @@ def _key(default: Any, text: str, *, result: bool = True, **limits: Any) -> Any:
     return Field(default, description=text, json_schema_extra={"result": result}, **limits)
 
 
-class Source(_Section):
+class Source(Section):
     """One archive or folder of pictures, under a name that never changes."""
 
     url: str = _key(
@@ -78,7 +73,7 @@ class Source(_Section):
     )
 
 
-class StoreSettings(_Section):
+class StoreSettings(Section):
     """Where everything is written."""
 
     root: str = _key(
@@ -101,7 +96,7 @@ class StoreSettings(_Section):
     )
 
 
-class IngestSettings(_Section):
+class IngestSettings(Section):
     """Reading members and checking that they are pictures."""
 
     max_side: int = _key(
@@ -132,7 +127,7 @@ class IngestSettings(_Section):
     )
 
 
-class EncoderSettings(_Section):
+class EncoderSettings(Section):
     """Which encoder makes the vectors."""
 
     id: str = _key(
@@ -142,7 +137,7 @@ class EncoderSettings(_Section):
     )
 
 
-class TrainSettings(_Section):
+class TrainSettings(Section):
     """Training an encoder on the pictures themselves, without labels."""
 
     side: PositiveInt = _key(64, "Side of the square that the network sees, in pixels.")
@@ -182,7 +177,7 @@ class TrainSettings(_Section):
         return self
 
 
-class EmbedSettings(_Section):
+class EmbedSettings(Section):
     """Running the encoder."""
 
     batch: PositiveInt = _key(32, "Pictures in one call of the encoder.", result=False)
@@ -196,7 +191,7 @@ class EmbedSettings(_Section):
     )
 
 
-class IndexSettings(_Section):
+class IndexSettings(Section):
     """The Annoy shards that look-ups ask."""
 
     shard_rows: PositiveInt = _key(1_000_000, "Vectors in one shard, about.")
@@ -213,7 +208,7 @@ class IndexSettings(_Section):
     seed: int = _key(1, "Start of the random numbers that trees are cut by.", ge=0, lt=1 << 31)
 
 
-class NeighborsSettings(_Section):
+class NeighborsSettings(Section):
     """The neighbor table."""
 
     k: PositiveInt = _key(50, "Neighbors listed for each image.", le=1000)
@@ -223,7 +218,7 @@ class NeighborsSettings(_Section):
     )
 
 
-class ReportSettings(_Section):
+class ReportSettings(Section):
     """The report of a release."""
 
     queries: PositiveInt = _key(12, "Images drawn at random to show their neighbors.", le=100)
@@ -232,13 +227,13 @@ class ReportSettings(_Section):
     side: PositiveInt = _key(160, "Longest side of a small picture, in pixels.", ge=32, le=512)
 
 
-class CatalogSettings(_Section):
+class CatalogSettings(Section):
     """The catalog and what is published with it."""
 
     embeddings: bool = _key(True, "Write the embeddings table (large catalogs may drop it).")
 
 
-class EvaluateSettings(_Section):
+class EvaluateSettings(Section):
     """Measuring a release before it is published."""
 
     queries: PositiveInt = _key(
@@ -255,7 +250,7 @@ class EvaluateSettings(_Section):
     )
 
 
-class GatesSettings(_Section):
+class GatesSettings(Section):
     """Limits beyond which a release is refused; changing one measures nothing anew."""
 
     reject_rate: float = _key(
@@ -311,209 +306,3 @@ class GatesSettings(_Section):
             if not reason.strip():
                 raise ValueError(f"say why gate {gate} is overridden")
         return override
-
-
-class Settings(BaseSettings):
-    """All settings of a run, resolved and frozen."""
-
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__"
-    )
-
-    sources: dict[str, Source] = Field(
-        default_factory=dict,
-        description="Archives and folders by name; the name is part of each key.",
-    )
-    store: StoreSettings = StoreSettings()
-    ingest: IngestSettings = IngestSettings()
-    train: TrainSettings = TrainSettings()
-    encoder: EncoderSettings = EncoderSettings()
-    embed: EmbedSettings = EmbedSettings()
-    catalog: CatalogSettings = CatalogSettings()
-    index: IndexSettings = IndexSettings()
-    neighbors: NeighborsSettings = NeighborsSettings()
-    evaluate: EvaluateSettings = EvaluateSettings()
-    gates: GatesSettings = GatesSettings()
-    report: ReportSettings = ReportSettings()
-
-    @field_validator("sources")
-    @classmethod
-    def _names(cls, sources: dict[str, Source]) -> dict[str, Source]:
-        for name in sources:
-            if not name.isidentifier():
-                raise ValueError(f"{name!r} is not a name: use letters, digits and underscores")
-        return sources
-
-    @classmethod
-    def settings_customise_sources(cls, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        return (
-            kwargs["init_settings"],
-        )  # the layers are merged in load(), which knows their origins
-
-    def results(self) -> dict[str, Any]:
-        """Only what can change the rows of a release."""
-        return {key: value for key, value, field in _walk(self) if _is_result(field)}
-
-    def results_digest(self) -> str:
-        return name_of(self.results())
-
-
-Origins = dict[str, str]
-"""Dotted key -> where its value comes from."""
-
-Key = tuple[str, str, Any, str]
-"""(dotted key, type, default, sentence)."""
-
-
-def load(
-    file: str | None = None,
-    assignments: Sequence[str] = (),
-    environment: Mapping[str, str] | None = None,
-) -> tuple[Settings, Origins]:
-    """Resolved settings and the origin of each value.
-
-    Raises ConfigError naming the key, the value's origin and what was expected.
-    """
-    layers = [("default", {}), *_file_layer(file), ("environment", _environment(environment))]
-    layers += [(f"--set {text}", _assignment(text)) for text in assignments]
-    nothing: dict[str, Any] = {}
-    merged = reduce(_merge, (values for _, values in layers), nothing)
-    origins = {key: name for name, values in layers for key in flat(values)}
-    try:
-        settings = Settings(**merged)
-    except ValidationError as error:
-        raise ConfigError(_explain(error, origins)) from None
-    return settings, {key: origins.get(key, "default") for key, _, _ in _walk(settings)}
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted keys."""
-    result: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            result |= flat(value, f"{prefix}{name}.")
-        else:
-            result[f"{prefix}{name}"] = value
-    return result
-
-
-def documented() -> dict[str, list[Key]]:
-    """Every section with its keys, in order, for the generated reference."""
-    sections: dict[str, list[Key]] = {"sources.NAME": _keys("sources.NAME", Source)}
-    for name, field in Settings.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, _Section):
-            sections[name] = _keys(name, field.annotation)
-    return sections
-
-
-def _keys(section: str, model: type[_Section]) -> list[Key]:
-    return [
-        (f"{section}.{name}", _type_name(field), field.default, field.description or "")
-        for name, field in model.model_fields.items()
-    ]
-
-
-def _type_name(field: FieldInfo) -> str:
-    kind = field.annotation
-    if getattr(kind, "__name__", "") == "dict":
-        return "mapping of " + " to ".join(each.__name__ for each in get_args(kind))
-    if getattr(kind, "__name__", "") == "tuple":
-        return "list of " + " ".join(
-            dict.fromkeys(a.__name__ for a in get_args(kind) if a is not ...)
-        )
-    return getattr(kind, "__name__", str(kind))
-
-
-def _walk(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, FieldInfo]]:
-    for name, field in type(model).model_fields.items():
-        value = getattr(model, name)
-        if isinstance(value, BaseModel):
-            yield from _walk(value, f"{prefix}{name}.")
-        elif isinstance(value, dict) and (value or name == "sources"):
-            for entry, child in value.items():
-                if isinstance(child, BaseModel):
-                    yield from _walk(child, f"{prefix}{name}.{entry}.")
-                else:
-                    yield f"{prefix}{name}.{entry}", child, field
-        else:
-            yield f"{prefix}{name}", value, field
-
-
-def _is_result(field: FieldInfo) -> bool:
-    extra = field.json_schema_extra
-    return isinstance(extra, dict) and bool(extra.get("result"))
-
-
-def _file_layer(file: str | None) -> list[tuple[str, dict[str, Any]]]:
-    if file is None:
-        return []
-    try:
-        values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot read the settings file: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not a YAML file: {error}") from None
-    if not isinstance(values or {}, dict):
-        raise ConfigError(f"{file}: expected sections of settings, found {type(values).__name__}")
-    return [(file, values or {})]
-
-
-def _environment(environment: Mapping[str, str] | None) -> dict[str, Any]:
-    found = {
-        key: value
-        for key, value in (os.environ if environment is None else environment).items()
-        if key.upper().startswith(PREFIX) and key.upper() not in NOT_SETTINGS
-    }
-    source = EnvSettingsSource(Settings)
-    source.env_vars = {key.lower(): value for key, value in found.items()}
-    for key in found:
-        section = key[len(PREFIX) :].lower().split("__")[0]
-        if section not in Settings.model_fields:
-            raise ConfigError(f"{key}: the environment names an unknown section {section!r}")
-    try:
-        return {name: value for name, value in source().items() if value is not None}
-    except SettingsError as error:
-        raise ConfigError(f"environment: {error}: write lists and sections as JSON") from None
-
-
-def _assignment(text: str) -> dict[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"--set {text}: write it as key=value, for example neighbors.k=20")
-    try:
-        parsed = value if not value or _is_text(key) else yaml.safe_load(value)
-    except yaml.YAMLError:
-        parsed = value
-    value_of: Any = reduce(lambda inner, part: {part: inner}, reversed(key.split(".")), parsed)
-    return dict(value_of)
-
-
-def _is_text(key: str) -> bool:
-    """Whether the key holds text: a path with YAML's special characters is still a path."""
-    parts = key.split(".")
-    if parts[0] == "sources":
-        parts[1:2] = ["NAME"]
-    known = {name: kind for keys in documented().values() for name, kind, _, _ in keys}
-    texts = known.get(".".join(parts[:-1])) == "mapping of str to str"
-    return texts or known.get(".".join(parts)) == "str"
-
-
-def _merge(low: Any, high: Any) -> Any:
-    if isinstance(low, Mapping) and isinstance(high, Mapping):
-        return dict(low) | {key: _merge(low.get(key), value) for key, value in high.items()}
-    return high
-
-
-def _overlap(one: str, other: str) -> bool:
-    """Whether one dotted key is the other or lies within it."""
-    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
-
-
-def _explain(error: ValidationError, origins: Origins) -> str:
-    lines = []
-    for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
-        origin = next((o for k, o in origins.items() if _overlap(k, key)), "default")
-        what = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"]
-        lines.append(f"{key} ({origin}): {what}, found {problem['input']!r}")
-    return "; ".join(lines) + ". All keys: artrec config show, or conf/README.md"

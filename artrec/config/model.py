@@ -1,0 +1,138 @@
+"""All settings as one model, and its keys as they are documented."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel, Field, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from artrec.config.sections import (
+    CatalogSettings,
+    EmbedSettings,
+    EncoderSettings,
+    EvaluateSettings,
+    GatesSettings,
+    IndexSettings,
+    IngestSettings,
+    NeighborsSettings,
+    ReportSettings,
+    Section,
+    Source,
+    StoreSettings,
+    TrainSettings,
+)
+from artrec.digests import name_of
+
+__all__ = ["Key", "PREFIX", "Settings", "documented", "flat", "walk"]
+
+PREFIX = "ARTREC_"
+
+Key = tuple[str, str, Any, str]
+"""(dotted key, type, default, sentence)."""
+
+
+class Settings(BaseSettings):
+    """All settings of a run, resolved and frozen."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__"
+    )
+
+    sources: dict[str, Source] = Field(
+        default_factory=dict,
+        description="Archives and folders by name; the name is part of each key.",
+    )
+    store: StoreSettings = StoreSettings()
+    ingest: IngestSettings = IngestSettings()
+    train: TrainSettings = TrainSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    embed: EmbedSettings = EmbedSettings()
+    catalog: CatalogSettings = CatalogSettings()
+    index: IndexSettings = IndexSettings()
+    neighbors: NeighborsSettings = NeighborsSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    gates: GatesSettings = GatesSettings()
+    report: ReportSettings = ReportSettings()
+
+    @field_validator("sources")
+    @classmethod
+    def _names(cls, sources: dict[str, Source]) -> dict[str, Source]:
+        for name in sources:
+            if not name.isidentifier():
+                raise ValueError(f"{name!r} is not a name: use letters, digits and underscores")
+        return sources
+
+    @classmethod
+    def settings_customise_sources(cls, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        return (
+            kwargs["init_settings"],
+        )  # the layers are merged in load(), which knows their origins
+
+    def results(self) -> dict[str, Any]:
+        """Only what can change the rows of a release."""
+        return {key: value for key, value, field in walk(self) if _is_result(field)}
+
+    def results_digest(self) -> str:
+        return name_of(self.results())
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted keys."""
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            result |= flat(value, f"{prefix}{name}.")
+        else:
+            result[f"{prefix}{name}"] = value
+    return result
+
+
+def documented() -> dict[str, list[Key]]:
+    """Every section with its keys, in order, for the generated reference."""
+    sections: dict[str, list[Key]] = {"sources.NAME": _keys("sources.NAME", Source)}
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            sections[name] = _keys(name, field.annotation)
+    return sections
+
+
+def _keys(section: str, model: type[Section]) -> list[Key]:
+    return [
+        (f"{section}.{name}", _type_name(field), field.default, field.description or "")
+        for name, field in model.model_fields.items()
+    ]
+
+
+def _type_name(field: FieldInfo) -> str:
+    kind = field.annotation
+    if getattr(kind, "__name__", "") == "dict":
+        return "mapping of " + " to ".join(each.__name__ for each in get_args(kind))
+    if getattr(kind, "__name__", "") == "tuple":
+        return "list of " + " ".join(
+            dict.fromkeys(a.__name__ for a in get_args(kind) if a is not ...)
+        )
+    return getattr(kind, "__name__", str(kind))
+
+
+def walk(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, FieldInfo]]:
+    """(dotted key, value, field) of every setting, those of named sources too."""
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from walk(value, f"{prefix}{name}.")
+        elif isinstance(value, dict) and (value or name == "sources"):
+            for entry, child in value.items():
+                if isinstance(child, BaseModel):
+                    yield from walk(child, f"{prefix}{name}.{entry}.")
+                else:
+                    yield f"{prefix}{name}.{entry}", child, field
+        else:
+            yield f"{prefix}{name}", value, field
+
+
+def _is_result(field: FieldInfo) -> bool:
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("result"))
