@@ -97,13 +97,13 @@ def test_a_whole_release_is_whole(artrec: Call, finished: Path) -> None:
     assert called.code == 0
     assert called.out.splitlines()[-1] == "release 2026-01-02: whole"
     found = json.loads(artrec("releases", "verify", "--root", str(finished), "--json").out)
-    files = [*finished.rglob("*.parquet"), *finished.glob("runs/index/*/*/shards/*")]
+    files = [file for file in (finished / "runs").rglob("*.*") if file.name != "run.json"]
     size = sum(file.stat().st_size for file in files)
     assert found == {
         "release": "2026-01-02",
         "faults": [],
         "counts": {
-            "files": 6 + 3, "bytes": size, "rows": 16 + 14 + 2 + 14 + 140 + 14 + 14, "listed": 16,
+            "files": 9, "bytes": size, "rows": 16 + 14 + 2 + 14 + 14 + 140 + 14, "listed": 16,
             "stored": 14, "rejected": 2, "lost": 0, "double": 0, "invented": 0,
         },
     }  # fmt: skip
@@ -220,7 +220,7 @@ def test_files_that_no_release_names_are_no_fault(store_root: Path) -> None:
     orphan = the_file(store_root, "catalog").with_name("orphan.parquet")
     orphan.write_bytes(b"left by a task that was repeated")
     counts, faults = verify(open_store(str(store_root)), "2026-01-02")
-    assert (counts["files"], faults) == (6 + 3, [])
+    assert (counts["files"], faults) == (9, [])
 
 
 # -- stores that cannot be read -------------------------------------------------------------

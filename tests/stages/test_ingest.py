@@ -19,7 +19,8 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from artrec import archive, picture
 from artrec.releases import StageRuns, publish
 from artrec.schemas import TABLES
-from artrec.stages import catalog, embed, ingest, inventory, rules
+from artrec.stages import catalog, embed, ingest, inventory
+from artrec.stages import rules as picture_rules
 from artrec.stages.rejects import ATTEMPTS, REASONS, TRANSIENT
 from tests.nights import (
     ADDED,
@@ -272,7 +273,7 @@ def test_a_member_of_the_bytes_limit_is_kept_and_a_larger_one_refused(
 
 # What failed for a cause that may pass is tried again.
 
-RULES = rules.ingest_rules(settings_of().ingest)
+RULES = picture_rules.ingest_rules(settings_of().ingest)
 
 
 def ingested(name: str, data: bytes, verdict: str | None, **other: Any) -> dict[str, Any]:
@@ -402,7 +403,7 @@ def test_the_reasons_that_may_pass_are_of_the_closed_list_and_say_nothing_of_the
 
 def test_a_decoder_is_named_by_its_rules_and_not_by_its_patience() -> None:
     def name(*assignments: str) -> str:
-        return rules.decoder_name(settings_of(*assignments).ingest)
+        return picture_rules.decoder_name(settings_of(*assignments).ingest)
 
     patient = ("ingest.decode_seconds=99", "ingest.decode_memory=1000000000")
     assert name(*patient) == name()
