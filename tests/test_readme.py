@@ -1,8 +1,9 @@
 """The README's examples work: each block behind ``<!-- run -->`` is run on a finished store.
 
 They find the store's root as ``$ROOT`` or ``root``, and the id of one of its images as ``$IMAGE``
-or ``image``. ``<!-- run spark -->`` marks a block that wants ``pictures``, a DataFrame with picture
-bytes, and makes ``vectors`` of it.
+or ``image``. ``<!-- run night -->`` marks a block that wants all that a night leaves, and a file
+from outside as ``$PICTURE``; ``<!-- run spark -->`` one that wants ``pictures``, a DataFrame with
+picture bytes, and makes ``vectors`` of it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from tests.pictures import picture
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+    from tests.nights import Night
 
 REPOSITORY = Path(__file__).parents[1]
 README = REPOSITORY / "README.md"
@@ -71,14 +74,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run(command: list[str], root: Path) -> str:
+def run(command: list[str], root: Path, place: Path = REPOSITORY, **more: str) -> str:
     environment = os.environ | {
         "ROOT": str(root),
         "IMAGE": IMAGE,
+        **more,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=environment, cwd=REPOSITORY
+        command, capture_output=True, text=True, check=False, env=environment, cwd=place
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -107,6 +111,20 @@ def test_an_example_of_the_readme_works(block: Block, root: Path) -> None:
         found = connection.sql(block.text)
         assert found is not None
         assert found.fetchall()
+
+
+@pytest.mark.parametrize(
+    "block",
+    [block for block in blocks_of_readme() if block.how == "night"],
+    ids=lambda b: f"{b.language}-{b.line}",
+)
+def test_an_example_that_wants_a_whole_night_works(
+    block: Block, release: Night, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside.jpg"
+    outside.write_bytes(picture(99))
+    text = block.text
+    assert run(["bash", "-euc", text], release.root, tmp_path, PICTURE=str(outside))
 
 
 def test_an_example_that_wants_spark_works(spark: SparkSession) -> None:
