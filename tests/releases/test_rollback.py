@@ -84,7 +84,7 @@ def test_a_release_whose_runs_are_gone_is_refused(store: Store) -> None:
     gone = read_release(store, "two").refs("neighbors")[0].path
     store.delete(gone)
     before = tree(store)
-    with pytest.raises(UsageError, match=f"two is not whole: 1 of its 3 runs are gone.*{gone}"):
+    with pytest.raises(UsageError, match=f"two is not whole: 1 of its 4 runs are gone.*{gone}"):
         rollback(store)
     assert tree(store) == before
 

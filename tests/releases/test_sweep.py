@@ -112,8 +112,8 @@ def test_the_newest_releases_are_kept_whole_and_the_rest_is_gone(store: Store) -
     assert tree(store) == before
     assert plan.kept == ["four", "three"]
     assert plan.counts()["releases"][0] == 4  # two times JSON and views
-    assert plan.counts()["runs"][0] == 6
-    assert plan.counts()["files"][0] == 12  # of each: members, catalog, rejects, embeddings, 2 more
+    assert plan.counts()["runs"][0] == 8
+    assert plan.counts()["files"][0] == 18  # of each: six of tables, three of the index
     swept(store)
     assert_whole(store, "three", "four")
     after = tree(store)
@@ -313,7 +313,7 @@ def test_a_sweep_that_is_killed_at_any_removal_leaves_nothing_dangling(
 ) -> None:
     """Each attempt plans anew and gets one removal further; the last one is left in peace."""
     total = sum(count for count, _ in planned(store).counts().values())
-    assert total == 30
+    assert total == 40
     for _ in range(total):
         mortal = Mortal(str(root), [None])
         with pytest.raises(Killed):

@@ -301,7 +301,7 @@ def test_no_table_is_broadcast_by_a_guess_of_its_size(gone_on: GoneOn) -> None:
     joined = {table for table, plan in gone_on.plans.items() if "Join" in plan}
     assert joined == {
         "pending_members", "pending_pictures", "catalog", "rejects", "embeddings", "live_vectors",
-        "neighbors_nested",
+        "neighbors_nested", "evaluated_images", "chosen_images", "hubs", "duplicates",
     }  # fmt: skip
     assert {table for table, plan in gone_on.plans.items() if "Broadcast" in plan} == set()
 

@@ -58,7 +58,7 @@ def test_a_night_makes_a_report_of_its_own(release: Night) -> None:
     )
     assert {*artifacts(release.root, runs)} >= {"index.html", "data.json"}
     assert [stage.name for stage in facts.stages] == [
-        "inventory", "ingest", "embed", "catalog", "neighbors",
+        "inventory", "ingest", "embed", "catalog", "index", "neighbors", "evaluate",
     ]  # fmt: skip
 
 
