@@ -177,6 +177,7 @@ STAGES = {
     "ingest": ("pictures",),
     "embed": (),
     "catalog": ("catalog", "rejects"),
+    "index": (),
     "neighbors": ("neighbors",),
     "evaluate": ("evaluation", "hubs", "duplicates", "coordinates"),
 }

@@ -1,6 +1,6 @@
 """How memory and cost grow with the number of pictures: whole nights on archives of small ones.
 
-    python tests/bench/scale.py ARCHIVE [--counts 5000 20000 80000] [--json OUT] [-- OPTION...]
+    python tests/bench/scale.py ARCHIVE [--counts 5000 20000 80000] [--json OUT] [OPTION...]
 
 Each archive holds random crops (64 px) of the pictures of ARCHIVE, a zip; no two have the same
 pixels. Memory is the largest resident size of each kind of process, as in stages.py.
@@ -67,12 +67,11 @@ def main() -> None:
     parser.add_argument("archive", type=Path)
     parser.add_argument("--counts", type=int, nargs="+", default=[5000, 20000, 80000])
     parser.add_argument("--json", type=Path)
-    parser.add_argument("options", nargs="*", help="for the job, after --")
-    given = parser.parse_args()
+    given, options = parser.parse_known_args()  # what is left is for the job
     result = {
         "bench": "scale",
         "machine": {"processor": processor(), "cores": os.cpu_count(), "load": os.getloadavg()},
-        "nights": [measured(given.archive, count, given.options) for count in given.counts],
+        "nights": [measured(given.archive, count, options) for count in given.counts],
     }
     text = json.dumps(result, indent=1)
     if given.json:

@@ -1,6 +1,6 @@
 """Time a whole night on an archive, beside one bare process that does the same work.
 
-    python tests/bench/stages.py ARCHIVE [--json OUT] [--root DIR] [-- OPTION...]
+    python tests/bench/stages.py ARCHIVE [--json OUT] [--root DIR] [OPTION...]
 
 The bare loop reads each member, hashes and examines it, and writes the pictures as Parquet; then
 reads that Parquet, decodes and encodes in batches, and writes the vectors. It is the floor for one
@@ -149,12 +149,11 @@ def main() -> None:
     parser.add_argument("archive", type=Path)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--root", type=Path, help="keep the store here")
-    parser.add_argument("options", nargs="*", help="for the job, after --")
-    given = parser.parse_args()
+    given, options = parser.parse_known_args()  # what is left is for the job
     with tempfile.TemporaryDirectory() as scratch:
         root = given.root or Path(scratch, "store")
-        first = night(given.archive, root, given.options)
-        second = night(given.archive, root, given.options)
+        first = night(given.archive, root, options)
+        second = night(given.archive, root, options)
         pictures = Path(scratch, "pictures.parquet")
         read, stored, ingest_seconds = bare_ingest(given.archive, pictures)
         encoded, embed_seconds = bare_embed(pictures, Path(scratch, "vectors.parquet"))
