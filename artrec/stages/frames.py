@@ -24,6 +24,7 @@ from pyspark.sql.types import StructType
 
 from artrec.releases import Artifact
 from artrec.schemas import Table
+from artrec.stages.workers import light
 from artrec.storage import Store
 from artrec.tables import FILE_BYTES, Receipt, TableWriter, open_file
 
@@ -85,6 +86,7 @@ def run_tasks(
     if not count:
         return []
 
+    @light
     def body(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for index in batch.column(0).to_pylist():
@@ -123,6 +125,7 @@ def read_frame(
         return spark.createDataFrame([], schema)
     parts = _parts(receipts)
 
+    @light
     def body(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for index in batch.column(0).to_pylist():
@@ -179,6 +182,7 @@ def write_frame(
 ) -> list[Receipt]:
     """Write each partition of ``frame`` as files of ``table``; receipts in order of partitions."""
 
+    @light
     def body(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         stem = Attempt.current().stem
         with TableWriter(store, folder, table, stem, metadata) as writer:

@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 
 from artrec.evaluation import Images
 from artrec.schemas import TABLES
+from artrec.stages.workers import light
 from artrec.storage import Store
 from artrec.tables import Receipt, open_file, read_table
 from artrec.vectors import Block
@@ -127,6 +128,7 @@ def distinct_vectors(spark: SparkSession, ground: Ground) -> int:
         return 0
     store, live = ground.store, ground.live
 
+    @light
     def body(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for index in batch.column(0).to_pylist():
