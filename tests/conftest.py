@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from tests.nights import Night
+    from tests.services.s3 import Server
 
-OF_THE_SET_UP = ("ARTREC_VENV",)
+OF_THE_SET_UP = ("ARTREC_VENV", "ARTREC_REQUIRE_S3")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,8 +27,12 @@ def _environment() -> Iterator[None]:
     """No settings from outside, everything on loopback, and this Python in Spark's workers."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.upper().startswith("ARTREC_") and name not in OF_THE_SET_UP:
+            outside = name.upper().startswith(("ARTREC_", "AWS_"))
+            if outside and name not in OF_THE_SET_UP:
                 patch.delenv(name)
+        for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+            patch.setenv(name, os.devnull)
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         for name in ("MASTER", "SPARK_REMOTE", "SPARK_ENV_LOADED", "SPARK_CONF_DIR"):
             patch.delenv(name, raising=False)
         patch.setenv("PYSPARK_PYTHON", sys.executable)
@@ -39,6 +44,20 @@ def _environment() -> Iterator[None]:
 def _quiet_log() -> None:
     """A test that sets up logging leaves none behind: its stream ends with it."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
+@pytest.fixture(scope="session")
+def s3_server(_environment: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One S3 server for all, named in the environment; each test has buckets of its own."""
+    from tests.services.s3 import serving
+
+    with (
+        serving(tmp_path_factory.mktemp("s3")) as server,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in server.environment().items():
+            patch.setenv(name, value)
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -255,6 +255,9 @@ CHANGED: dict[str, str] = {
     "sources.main.template": "{title}",
     "sources.main.labels": "lists",
     "store.root": "/elsewhere",
+    "store.s3.checksums": "false",
+    "store.s3.retries": "adaptive",
+    "store.s3.seconds": "60",
     "store.lease_seconds": "1.5",
     "store.keep_releases": "3",
     "store.sweep_seconds": "0",
@@ -309,7 +312,9 @@ CHANGED: dict[str, str] = {
 
 HOW_NOT_WHAT = {
     "sources.main.url", "sources.main.labels", "store.root", "store.lease_seconds",
-    "store.keep_releases", "store.sweep_seconds", "ingest.slice_bytes", "ingest.segment_bytes",
+    "store.keep_releases", "store.sweep_seconds",
+    "store.s3.checksums", "store.s3.retries", "store.s3.seconds",
+    "ingest.slice_bytes", "ingest.segment_bytes",
     "embed.batch", "embed.slice_bytes", "embed.segment_bytes", "neighbors.block_rows",
     "evaluate.block_rows", "gates.reject_rate", "gates.reject_rates", "gates.index_recall",
     "gates.shrinkage", "gates.drift", "gates.override",

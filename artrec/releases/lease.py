@@ -256,7 +256,11 @@ class Lease:
 
 
 def take(store: Store, work: str, period: float) -> Lease:
-    """The lease of a store, after watching another holder for a period if there is one."""
+    """The lease of a store, after watching another holder for a period if there is one.
+
+    ConfigError for a store that does not refuse what it should: no lease can be held there.
+    """
+    store.check(f"runs/check/{attempt_name()}/check")  # where sweep finds what a kill leaves
     bid = Bid(store, work, period)
     while (lease := bid.look()) is None:
         time.sleep(bid.pause)

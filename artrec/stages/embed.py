@@ -198,7 +198,7 @@ def _encode_slice(
     attempt: Attempt,
 ) -> TaskReport:
     """One task: the pictures of a slice, read by row groups, encoded, and their vectors written."""
-    encoder = worker_encoder(encoder_id, store.url)
+    encoder = worker_encoder(encoder_id, store)
     counters = {"encoded": 0, "rejected": 0}
     metadata = {"encoder": identity, "metric": encoder.metric, "dim": str(encoder.dim)}
     with (

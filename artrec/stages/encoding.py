@@ -52,9 +52,10 @@ def encode_udf(encoder_id: str = "handmade", root: str | None = None, batch: int
     loaded once for each Python worker, whatever the number of tasks and batches.
     """
     limits = picture.Limits()
+    store = open_store(root) if root else None
 
     def encode(columns: Iterator[pd.Series]) -> Iterator[pd.Series]:
-        encoder = worker_encoder(encoder_id, root)
+        encoder = worker_encoder(encoder_id, store)
         decode = partial(decode_here, encoder, limits)
         for column in columns:
             found = encode_pictures(encoder, column, decode, batch)
@@ -64,13 +65,13 @@ def encode_udf(encoder_id: str = "handmade", root: str | None = None, batch: int
 
 
 @cache
-def worker_encoder(encoder_id: str, root: str | None) -> Encoder:
-    """The encoder of this process, built in or in the store at ``root``; loaded once."""
+def worker_encoder(encoder_id: str, store: Store | None) -> Encoder:
+    """The encoder of this process, built in or in ``store``; loaded once."""
     if encoder_id in BUILTIN:
         return load_builtin(encoder_id)
-    if root is None:
+    if store is None:
         raise ConfigError(f"encoder {encoder_id} is not built in; name the store that holds it")
-    return load_encoder(open_store(root), encoder_id)
+    return load_encoder(store, encoder_id)
 
 
 def keep_encoder(
@@ -83,7 +84,7 @@ def keep_encoder(
     """
     named = current.stages["embed"] if current else trained
     name = wanted or (str(named.notes["encoder_id"]) if named else BUILTIN[0])
-    encoder = worker_encoder(name, store.url)
+    encoder = worker_encoder(name, store)
     if name in BUILTIN:
         for file, data in builtin_files(name).items():
             with suppress(ConditionFailed):

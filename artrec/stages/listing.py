@@ -65,7 +65,7 @@ def check_sources(settings: Settings) -> None:
     for name, source in settings.sources.items():
         _opened(name, settings)
         if source.labels:
-            lists_of(name, source)
+            lists_of(name, source, settings.store.options)
 
 
 def pinned_archives(settings: Settings, pins: dict[str, Any]) -> dict[str, Archive]:
@@ -79,7 +79,8 @@ def _opened(name: str, settings: Settings, pin: Pin | None = None) -> Archive:
         raise ConfigError(f"sources.{name}.url is empty")
     root, path = split_url(url)
     limits = Limits(member_bytes=settings.ingest.max_bytes)
-    return open_archive(open_store(root), path, pin=pin, limits=limits)
+    store = open_store(root, settings.store.options)
+    return open_archive(store, path, pin=pin, limits=limits)
 
 
 @contextmanager
@@ -110,7 +111,8 @@ def _list_source(
     source = settings.sources[name]
     template = PathTemplate.parse(source.template)
     archive = _opened(name, settings)
-    overlay = Overlay(name, source, listing.scratch) if source.labels else None
+    s3 = settings.store.options
+    overlay = Overlay(name, source, listing.scratch, s3) if source.labels else None
     try:
         count = size = 0
         with overlay or nullcontext():

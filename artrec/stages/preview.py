@@ -32,7 +32,7 @@ _IDENTITY = Table("members", TABLES["members"].columns, key=_KEY, sort=())
 
 def preview(name: str, settings: Settings, options: Options) -> None:
     """Print the plan of a stage, or of a night, for the sources as they are now."""
-    store = open_store(settings.store.root)
+    store = open_store(settings.store.root, settings.store.options)
     release = read_base(store).release
     with list_sources(settings) as listing:
         facts = _plan(settings, store, release, listing)
