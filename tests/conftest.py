@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
+from tests.services.names import environment, free_port
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -33,6 +35,9 @@ def _environment() -> Iterator[None]:
         for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
             patch.setenv(name, os.devnull)
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        # known before Spark starts, whose workers have the environment of its start
+        for name, value in environment(f"http://127.0.0.1:{free_port()}").items():
+            patch.setenv(name, value)
         for name in ("MASTER", "SPARK_REMOTE", "SPARK_ENV_LOADED", "SPARK_CONF_DIR"):
             patch.delenv(name, raising=False)
         patch.setenv("PYSPARK_PYTHON", sys.executable)
@@ -48,15 +53,11 @@ def _quiet_log() -> None:
 
 @pytest.fixture(scope="session")
 def s3_server(_environment: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One S3 server for all, named in the environment; each test has buckets of its own."""
+    """One S3 server for all, where the environment says; each test has buckets of its own."""
     from tests.services.s3 import serving
 
-    with (
-        serving(tmp_path_factory.mktemp("s3")) as server,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        for name, value in server.environment().items():
-            patch.setenv(name, value)
+    port = int(os.environ["AWS_ENDPOINT_URL"].rpartition(":")[2])
+    with serving(tmp_path_factory.mktemp("s3"), port) as server:
         yield server
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
@@ -22,11 +21,11 @@ import pytest
 
 from artrec.storage import S3Options
 from artrec.storage.s3 import S3Store
+from tests.services.names import KEY, SECRET, free_port
 
-__all__ = ["KEY", "QUICK", "SECRET", "VERSION", "Server", "program", "serving"]
+__all__ = ["QUICK", "VERSION", "Server", "program", "serving"]
 
 VERSION = "v1.8.0"
-KEY, SECRET = "test-key-of-artrec", "test-secret-of-artrec"
 QUICK = S3Options(seconds=20)
 
 
@@ -53,24 +52,13 @@ class Server:
         """A client of the tests' own, with nothing of artrec."""
         import boto3
 
-        return boto3.client("s3", endpoint_url=self.endpoint, **_credentials())
-
-    def environment(self, endpoint: str | None = None) -> dict[str, str]:
-        """What a user exports."""
-        return {
-            "AWS_ENDPOINT_URL": endpoint or self.endpoint,
-            "AWS_ACCESS_KEY_ID": KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET,
-            "AWS_REGION": "us-east-1",
-        }
-
-
-def _credentials() -> dict[str, str]:
-    return {
-        "aws_access_key_id": KEY,
-        "aws_secret_access_key": SECRET,
-        "region_name": "us-east-1",
-    }
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            aws_access_key_id=KEY,
+            aws_secret_access_key=SECRET,
+            region_name="us-east-1",
+        )
 
 
 def program() -> Path | None:
@@ -94,17 +82,10 @@ def _required() -> Path:
     pytest.skip(missing)
 
 
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
-def serving(folder: Path, *more: str) -> Iterator[Server]:
+def serving(folder: Path, port: int = 0, *more: str) -> Iterator[Server]:
     """A server for the length of a block; ``more`` are further options of its program."""
-    buckets, port = folder / "buckets", free_port()
+    buckets, port = folder / "buckets", port or free_port()
     buckets.mkdir(parents=True)
     command = [str(_required()), "--port", f"127.0.0.1:{port}", "--health", "/health", "--quiet"]
     environment = {"ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET, "PATH": os.environ["PATH"]}

@@ -13,12 +13,11 @@ from urllib.parse import urlsplit
 import boto3
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 from artrec import log
 from artrec.errors import ConfigError, StoreUnavailable
 from artrec.storage import S3Options
-from artrec.storage.s3.faults import explained, is_passing
+from artrec.storage.s3.faults import FAILURES, explained, is_passing
 
 __all__ = ["Asking", "Patience", "client"]
 
@@ -120,7 +119,7 @@ class Asking:
         while True:
             try:
                 return self.once(operation, **parameters)
-            except (ClientError, BotoCoreError) as error:
+            except FAILURES as error:
                 if not is_passing(error):
                     raise explained(error, self.where, operation) from None
                 patience.bear(error)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from artrec.errors import ArtrecError, ConditionFailed, ConfigError, NotFound
 from artrec.storage.s3.client import Asking
 from artrec.storage.s3.reading import read_object
-from artrec.storage.s3.writing import put_object
+from artrec.storage.s3.writing import begin_upload, complete_upload, put_object, send_part
 
 __all__ = ["check_conditions"]
 
@@ -39,18 +39,10 @@ def _expect_refusal(ask: Asking, key: str, if_etag: str | None) -> None:
 
 
 def _expect_completion_refused(ask: Asking, key: str) -> None:
-    upload = str(ask("create_multipart_upload", Key=key)["UploadId"])
+    upload = begin_upload(ask, key, {})
     try:
-        part = ask("upload_part", Key=key, UploadId=upload, PartNumber=1, Body=b"overwritten")
-        sums = {n: v for n, v in part.items() if n.startswith("Checksum") and n != "ChecksumType"}
-        parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"], **sums}]}
-        ask(
-            "complete_multipart_upload",
-            Key=key,
-            UploadId=upload,
-            MultipartUpload=parts,
-            IfNoneMatch="*",
-        )
+        part = send_part(ask, key, upload, 1, b"overwritten")
+        complete_upload(ask, key, upload, [part])
     except ConditionFailed:
         with suppress(ArtrecError):
             ask("abort_multipart_upload", Key=key, UploadId=upload)

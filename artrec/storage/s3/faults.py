@@ -9,6 +9,7 @@ from typing import Any
 
 from botocore import exceptions as boto
 from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
 
 from artrec.errors import (
     ArtrecError,
@@ -21,7 +22,7 @@ from artrec.errors import (
     UsageError,
 )
 
-__all__ = ["code_of", "explained", "is_passing", "redacted"]
+__all__ = ["FAILURES", "code_of", "explained", "is_passing", "redacted"]
 
 PASSING = {
     *("SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "Throttling"),
@@ -63,6 +64,16 @@ WITHOUT = (
     boto.TokenRetrievalError,
     boto.UnauthorizedSSOTokenError,
 )
+FAILURES = (ClientError, boto.BotoCoreError, ResponseParserError)
+"""All that a request may raise."""
+UNANSWERED = (
+    boto.ConnectionError,
+    boto.HTTPClientError,
+    boto.IncompleteReadError,
+    boto.FlexibleChecksumError,
+    boto.ChecksumError,
+    ResponseParserError,
+)
 SETTINGS = (
     boto.ConfigParseError,
     boto.ConfigNotFound,
@@ -102,11 +113,12 @@ def is_passing(error: Exception) -> bool:
     if isinstance(error, ClientError):
         code, status = code_of(error), _status(error)
         return code in PASSING or status == 429 or (status >= 500 and not _is_refusal(code, status))
-    return isinstance(
-        error,
-        boto.HTTPClientError | boto.IncompleteReadError | boto.FlexibleChecksumError
-        | boto.ChecksumError | boto.ConnectionError | boto.ResponseParserError,
-    ) and not isinstance(error, boto.SSLError | boto.ProxyConnectionError)  # fmt: skip
+    return isinstance(error, UNANSWERED) and not _is_distrust(error)
+
+
+def _is_distrust(error: Exception) -> bool:
+    """Whether it is a certificate that will not be better in a while."""
+    return isinstance(error, boto.SSLError) and "CERTIFICATE" in str(error).upper()
 
 
 def _is_refusal(code: str, status: int) -> bool:
@@ -126,7 +138,7 @@ def explained(error: Exception, where: str, operation: str) -> ArtrecError:
         )
     if isinstance(error, SETTINGS):
         return ConfigError(f"{where}: {redacted(str(error))}; look at your AWS settings")
-    if isinstance(error, boto.SSLError):
+    if _is_distrust(error):
         return ConfigError(
             f"{where}: the server's certificate is not trusted ({redacted(str(error))}); name the "
             "authority that signed it in AWS_CA_BUNDLE"

@@ -7,12 +7,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import FlexibleChecksumError
 
 from artrec.errors import ConditionFailed, ConfigError, StoreUnavailable
 from artrec.storage import Entry
 from artrec.storage.s3.client import Asking
-from artrec.storage.s3.faults import code_of, explained, is_passing
+from artrec.storage.s3.faults import FAILURES, code_of, explained, is_passing
 
 __all__ = ["read_object", "stat_object"]
 
@@ -27,7 +27,7 @@ def stat_object(ask: Asking, key: str) -> Entry:
         try:
             found = ask.once("head_object", Key=key)
             return _entry(key, found, found["ContentLength"])
-        except (ClientError, BotoCoreError) as error:
+        except FAILURES as error:
             if not is_passing(error):
                 break
             patience.bear(error)
@@ -62,7 +62,7 @@ def read_object(ask: Asking, key: str, offset: int, length: int | None, etag: st
     """Bytes of an object from ``offset``; fewer than ``length`` only at its end.
 
     A body that breaks off is gone on with where it did, as long as the object is the same; if it
-    is not, and no ``etag`` was asked for, the reading begins anew.
+    is not, and no ``etag`` was asked for, or its checksum is wrong, the reading begins anew.
     """
     patience = ask.patience()
     end = None if length is None else offset + length
@@ -71,13 +71,14 @@ def read_object(ask: Asking, key: str, offset: int, length: int | None, etag: st
         try:
             _take(ask, key, wanted, parts)
             return b"".join(parts)
-        except (ClientError, BotoCoreError) as error:
+        except FAILURES as error:
             code = code_of(error)
             if code in ("InvalidRange", "416"):
                 return b"".join(parts)
-            if code in ("PreconditionFailed", "412") and etag is None:
-                wanted, parts = _Wanted(offset, end, None), []
-            elif code in ("PreconditionFailed", "412"):
+            changed = code in ("PreconditionFailed", "412")
+            if isinstance(error, FlexibleChecksumError) or (changed and etag is None):
+                wanted, parts = _Wanted(offset, end, etag), []
+            elif changed:
                 raise ConditionFailed(f"{ask.where} changed: it is not {etag} any more") from None
             elif not is_passing(error):
                 raise explained(error, ask.where, "get_object") from None

@@ -17,12 +17,22 @@ from artrec.errors import ArtrecError, ConditionFailed, NotFound, StoreUnavailab
 from artrec.storage import Entry
 from artrec.storage.s3.client import Asking
 
-__all__ = ["PART", "Upload", "put_object"]
+__all__ = [
+    "PART",
+    "Upload",
+    "begin_upload",
+    "complete_upload",
+    "part_bytes",
+    "put_object",
+    "send_part",
+]
 
 PART = 16 << 20
-"""Bytes of a part. From 24 GB on parts grow with what is written: 10,000 are enough for 5 TB."""
+"""Bytes of a part, of the first 24 GB."""
 _OF_WRITTEN = 1500
 _TOKEN = "artrec-write"
+
+Part = dict[str, Any]
 
 
 def put_object(ask: Asking, key: str, data: bytes, if_etag: str | None) -> Entry:
@@ -62,6 +72,39 @@ def _date(headers: dict[str, str]) -> datetime:
         return datetime.now(UTC)
 
 
+def begin_upload(ask: Asking, key: str, metadata: dict[str, str]) -> str:
+    """Begin an upload in parts; its id."""
+    # what is not announced here, some servers do not find again in the parts
+    sums = {"ChecksumAlgorithm": "CRC32"} if ask.options.checksums else {}
+    return str(ask("create_multipart_upload", Key=key, Metadata=metadata, **sums)["UploadId"])
+
+
+def send_part(ask: Asking, key: str, upload: str, number: int, data: bytes) -> Part:
+    """Send one part; what the completion has to say of it."""
+    answer = ask("upload_part", Key=key, UploadId=upload, PartNumber=number, Body=data)
+    part = {"PartNumber": number, "ETag": answer["ETag"]}
+    if "ChecksumCRC32" in answer:
+        part["ChecksumCRC32"] = answer["ChecksumCRC32"]
+    return part
+
+
+def complete_upload(ask: Asking, key: str, upload: str, parts: list[Part]) -> None:
+    """Make an object of the parts; ConditionFailed where one stands already."""
+    whole = {"Parts": parts}
+    ask(
+        "complete_multipart_upload",
+        Key=key,
+        UploadId=upload,
+        MultipartUpload=whole,
+        IfNoneMatch="*",
+    )
+
+
+def part_bytes(written: int) -> int:
+    """How large the next part is: they grow with what is written, so that 10,000 make 5 TB."""
+    return max(PART, written // _OF_WRITTEN)
+
+
 class Upload(io.RawIOBase):
     """A stream into a new object. Memory: one part, twice while it is sent."""
 
@@ -71,7 +114,7 @@ class Upload(io.RawIOBase):
         self._waiting = bytearray()
         self._written = 0
         self._id: str | None = None
-        self._parts: list[dict[str, Any]] = []
+        self._parts: list[Part] = []
         self._done = False
 
     def writable(self) -> bool:
@@ -81,7 +124,7 @@ class Upload(io.RawIOBase):
         view = memoryview(data).cast("B")
         self._waiting += view
         self._written += len(view)
-        while len(self._waiting) >= (size := max(PART, self._written // _OF_WRITTEN)):
+        while len(self._waiting) >= (size := part_bytes(self._written)):
             with memoryview(self._waiting) as waiting:
                 part = bytes(waiting[:size])
             del self._waiting[:size]
@@ -114,27 +157,13 @@ class Upload(io.RawIOBase):
 
     def _send(self, data: bytes) -> None:
         if self._id is None:
-            begun = self._ask(
-                "create_multipart_upload", Key=self._key, Metadata={_TOKEN: self._token}
-            )
-            self._id = str(begun["UploadId"])
+            self._id = begin_upload(self._ask, self._key, {_TOKEN: self._token})
         number = len(self._parts) + 1
-        answer = self._ask(
-            "upload_part", Key=self._key, UploadId=self._id, PartNumber=number, Body=data
-        )
-        sums = {name: value for name, value in answer.items() if name.startswith("Checksum")}
-        sums.pop("ChecksumType", None)
-        self._parts.append({"PartNumber": number, "ETag": answer["ETag"], **sums})
+        self._parts.append(send_part(self._ask, self._key, self._id, number, data))
 
     def _complete(self, upload_id: str) -> None:
         try:
-            self._ask(
-                "complete_multipart_upload",
-                Key=self._key,
-                UploadId=upload_id,
-                MultipartUpload={"Parts": self._parts},
-                IfNoneMatch="*",
-            )
+            complete_upload(self._ask, self._key, upload_id, self._parts)
         except (ConditionFailed, NotFound) as error:
             # a repeated request finds its object there, and its upload gone
             if _ours(self._ask, self._key, self._token) is not None:
