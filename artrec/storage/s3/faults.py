@@ -32,7 +32,10 @@ PASSING = {
 """Codes of faults that another try may not meet, whatever the status."""
 
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
-UNKNOWN = {"InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch", "InvalidClientTokenId"}
+UNKNOWN = {
+    *("InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch", "InvalidClientTokenId"),
+    "XAdminUserNotFound",
+}
 SKEWED = {"RequestTimeTooSkewed", "RequestInTheFuture"}
 ELSEWHERE = {
     *("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"),
