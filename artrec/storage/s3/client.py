@@ -82,7 +82,7 @@ class Patience:
     def __init__(self, where: str, seconds: float) -> None:
         self._where, self._seconds = where, seconds
         self._since: float | None = None
-        self._next = 0.5
+        self._next = 0.1
 
     def bear(self, error: Exception) -> None:
         """Wait, longer each time; StoreUnavailable (6) when the time is over."""
