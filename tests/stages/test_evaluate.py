@@ -221,7 +221,7 @@ def test_fewer_queries_and_a_smaller_sample_are_drawn_anew_and_bounded(
 def test_blocks_of_queries_change_nothing(
     spark: SparkSession, release: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from artrec.stages import assessing
+    from artrec.stages.evaluate import assessing
 
     monkeypatch.setattr(assessing, "LEAST_BLOCK", 1)
     root = tmp_path / "root"
@@ -381,6 +381,24 @@ def test_a_catalog_that_shrank_is_refused(
     assert "found 7 images, expected at most 0.1 fewer than the last release's 8" in message
 
 
+def test_a_release_whose_shard_is_gone_is_refused_until_the_file_is_put_back(
+    before: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_zip(tmp_path / "b.zip", GOOD)
+    given = asked(before, source)
+    (shard,) = (before / "runs/index").rglob("*.annoy")
+    shard.rename(tmp_path / "kept")
+    options = Options(assignments=given, release="new", verbosity="quiet")
+    assert execute("nightly", options) == 5
+    message = capsys.readouterr().err
+    assert "gate shards: found 8 vectors indexed, 1 files of shards missing" in message
+    assert "Find the cause: shards cannot be overridden" in message
+    (tmp_path / "kept").rename(shard)
+    assert execute("nightly", options) == 0
+    gates = json.loads((before / "drafts/new/gates.json").read_bytes())["gates"]
+    assert all(gate["passed"] for gate in gates)
+
+
 @pytest.mark.long
 def test_vectors_that_moved_are_refused(
     before: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -410,7 +428,7 @@ def test_constant_vectors_are_refused(
     """As of an encoder that sees nothing: all pictures have one vector, of equal numbers."""
     from pyspark.sql import functions as F
 
-    from artrec.stages import live
+    from artrec.stages.catalog import live
 
     true = live._live
 
@@ -455,7 +473,7 @@ def test_a_bad_index_is_refused_and_a_perfect_one_is_not(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """An index over every second vector: the others are never found."""
-    from artrec.stages import assessing, measuring
+    from artrec.stages.evaluate import assessing, measuring
 
     def searcher(step: int) -> Any:
         def opened_index(search_k: int, store: Any, run: Any, wanted: Any) -> BruteForce:
