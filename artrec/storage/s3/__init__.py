@@ -61,15 +61,26 @@ class S3Store:
     def list(self, prefix: str = "") -> Iterator[Entry]:
         folder = f"{self.prefix}{prefix.strip('/')}/" if prefix.strip("/") else self.prefix
         more: dict[str, Any] = {}
+        before = ""
         while True:
             page = self._asking(prefix)("list_objects_v2", Prefix=folder, **more)
             for found in page.get("Contents", []):
                 if path := found["Key"][len(self.prefix) :]:
+                    before = self._after(before, path)
                     etag, modified = found["ETag"].strip('"'), found["LastModified"]
                     yield Entry(path, found["Size"], etag, modified)
             if not page.get("IsTruncated"):
                 return
             more = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def _after(self, before: str, path: str) -> str:
+        """``path``, if it comes after the one before it."""
+        if path <= before:
+            raise ConfigError(
+                f"{self.url}: this store lists {path!r} behind {before!r}; one that lists in the "
+                "order of names is needed (buckets of S3 Express do not)"
+            )
+        return path
 
     def unfinished(self) -> Iterator[Entry]:
         """Uploads in parts that were neither completed nor aborted; ``etag`` is the upload's id."""

@@ -21,9 +21,17 @@ from artrec.storage.s3.faults import FAILURES, explained, is_passing
 
 __all__ = ["Asking", "Patience", "client"]
 
-_TRIES = 5  # of botocore's own, within seconds; then we wait longer
+_TRIES = 3  # of botocore's own, within seconds; then we wait longer
 _LONGEST_WAIT = 15.0
 _PARALLEL = 32
+
+
+@dataclass
+class _Connection:
+    """A client, and whether its server has failed for as long as it is borne."""
+
+    client: Any
+    given_up: bool = False
 
 
 def client(options: S3Options) -> Any:
@@ -32,15 +40,23 @@ def client(options: S3Options) -> Any:
     Region, endpoint and credentials come from the usual chain: variables, profiles, roles. The
     environment is part of the key, so that a change of it is seen.
     """
-    return _client(options, os.getpid(), hash(frozenset(_of_aws(os.environ.items()))))
+    return _connection(options).client
 
 
-def _of_aws(variables: Any) -> list[tuple[str, str]]:
-    return [(name, value) for name, value in variables if name.startswith("AWS_")]
+def _connection(options: S3Options) -> _Connection:
+    variables = frozenset(item for item in os.environ.items() if item[0].startswith("AWS_"))
+    return _connected(options, os.getpid(), hash(variables))
 
 
 @lru_cache(maxsize=4)
-def _client(options: S3Options, process: int, environment: int) -> Any:
+def _connected(options: S3Options, process: int, environment: int) -> _Connection:
+    try:
+        return _Connection(_made(options))
+    except FAILURES as error:
+        raise explained(error, "S3", "") from None
+
+
+def _made(options: S3Options) -> Any:
     core = botocore.session.get_session()
     session = boto3.session.Session(botocore_session=core)
     chosen = core.get_scoped_config().get("s3")
@@ -77,21 +93,25 @@ def _config(options: S3Options, style: str | None) -> Config:
 
 
 class Patience:
-    """How long passing faults of a store are borne: from the first one on, ``seconds`` in all."""
+    """How long passing faults of a store are borne: ``seconds`` from now on, in all."""
 
-    def __init__(self, where: str, seconds: float) -> None:
-        self._where, self._seconds = where, seconds
-        self._since: float | None = None
+    def __init__(self, where: str, options: S3Options) -> None:
+        self._where, self._options = where, options
+        given_up = _connection(options).given_up
+        self._end = time.monotonic() + (0.0 if given_up else options.seconds)
         self._next = 0.1
 
     def bear(self, error: Exception) -> None:
-        """Wait, longer each time; StoreUnavailable (6) when the time is over."""
-        now = time.monotonic()
-        self._since = now if self._since is None else self._since
-        left = self._since + self._seconds - now
+        """Wait, longer each time; StoreUnavailable (6) when the time is over.
+
+        After that this process does not wait for the store again, until it has answered once: a job
+        whose store is gone ends in the set time, not once for each thing that it tidies up.
+        """
+        left = self._end - time.monotonic()
         if left <= 0:
+            _connection(self._options).given_up = True
             raise StoreUnavailable(
-                f"{self._where}: the store failed to answer for {self._seconds:g} s "
+                f"{self._where}: the store failed to answer for {self._options.seconds:g} s "
                 f"(store.s3.seconds); run the same command again when it does. Its last word: "
                 f"{explained(error, self._where, '')}"
             ) from None
@@ -126,9 +146,11 @@ class Asking:
 
     def once(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """One request with botocore's own few tries; errors are botocore's."""
-        asked = getattr(client(self.options), operation)
+        connection = _connection(self.options)
+        asked = getattr(connection.client, operation)
         answer: dict[str, Any] = asked(Bucket=self.bucket, **parameters)
+        connection.given_up = False
         return answer
 
     def patience(self) -> Patience:
-        return Patience(self.where, self.options.seconds)
+        return Patience(self.where, self.options)

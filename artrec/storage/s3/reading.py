@@ -64,10 +64,12 @@ def read_object(ask: Asking, key: str, offset: int, length: int | None, etag: st
     A body that breaks off is gone on with where it did, as long as the object is the same; if it
     is not, and no ``etag`` was asked for, or its checksum is wrong, the reading begins anew.
     """
-    patience = ask.patience()
     end = None if length is None else offset + length
     wanted, parts = _Wanted(offset, end, etag), list[bytes]()
+    patience, since = ask.patience(), offset
     while True:
+        if wanted.start > since:  # something came
+            patience, since = ask.patience(), wanted.start
         try:
             _take(ask, key, wanted, parts)
             return b"".join(parts)
