@@ -74,7 +74,7 @@ def test_of_two_nights_past_the_lease_exactly_one_wins(root: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)
 def test_of_two_nights_past_the_lease_exactly_one_wins_200_times(root: str) -> None:
     for number in range(RACES):
         _race(root, number)
@@ -131,7 +131,7 @@ def test_of_two_processes_at_once_one_is_refused_with_8(root: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)
 def test_of_two_processes_at_once_one_is_refused_with_8_50_times(root: str) -> None:
     for number in range(PROCESSES):
         _process_race(root, number)
