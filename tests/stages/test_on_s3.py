@@ -29,6 +29,8 @@ from tests.services.hooks import without_headers
 from tests.services.names import KEY, SECRET
 from tests.services.s3 import Server
 
+pytestmark = pytest.mark.timeout(900)
+
 SETTINGS = (
     f"sources.more.id_prefix={PREFIX}",
     "encoder.id=handmade",
