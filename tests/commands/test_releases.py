@@ -45,14 +45,28 @@ def test_releases_are_listed_oldest_first_with_the_current_one_marked(
     for each in listed:
         assert each.pop("created").endswith(" UTC")
     assert listed == [
-        {"release": "2026-01-02", "current": False, "images": 14, "rejected": 2,
+        {"release": "2026-01-02", "current": False, "published": True, "images": 14, "rejected": 2,
          "encoder": "line-1", "k": 10},
-        {"release": "2026-01-01-later", "current": True, "images": 12, "rejected": 2,
-         "encoder": "line-1", "k": 10},
+        {"release": "2026-01-01-later", "current": True, "published": True, "images": 12,
+         "rejected": 2, "encoder": "line-1", "k": 10},
     ]  # fmt: skip
     lines = artrec("releases", "list", "--root", str(store_root)).out.splitlines()
     assert [line.split()[0] for line in lines] == ["release", "2026-01-02", "2026-01-01-later"]
     assert ["current" in line for line in lines] == [True, False, True]
+
+
+def test_a_release_that_never_was_current_is_marked(artrec: Call, store_root: Path) -> None:
+    text = (store_root / "releases/2026-01-02.json").read_text()
+    slow = json.loads(text) | {"release_id": "slow", "created": "2030-01-01T00:00:00Z"}
+    (store_root / "releases/slow.json").write_text(json.dumps(slow))
+    listed = json.loads(artrec("releases", "list", "--root", str(store_root), "--json").out)
+    assert [(each["release"], each["current"], each["published"]) for each in listed] == [
+        ("2026-01-02", True, True),
+        ("slow", False, False),
+    ]
+    head, *lines = artrec("releases", "list", "--root", str(store_root)).out.splitlines()
+    assert head.split()[:3] == ["release", "current", "created"]
+    assert [line.split()[:2] for line in lines] == [["2026-01-02", "current"], ["slow", "never"]]
 
 
 def test_a_release_is_shown_with_counts_tables_and_gates(artrec: Call, finished: Path) -> None:
