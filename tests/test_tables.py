@@ -391,7 +391,7 @@ def test_a_damaged_file_is_named_with_what_to_do(store: LocalStore) -> None:
     path.write_bytes(path.read_bytes()[:-4] + b"PARQ")
     with pytest.raises(
         StoreFormatError,
-        match=rf"{receipt.path} cannot be read as Parquet .*; artrec releases verify says what else",
+        match=rf"{receipt.path} cannot be read as Parquet .*; artrec releases verify says",
     ):
         open_file(store, receipt)
 
