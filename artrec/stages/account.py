@@ -198,7 +198,7 @@ def _page(draft: Draft, release: str) -> list[str]:
     if pages and "://" in draft.store.url:
         root, name = shlex.quote(draft.store.url), shlex.quote(release)
         return [f"  {_program('artrec')} report {name} --root {root} --to report"]
-    return [f"  open {shlex.quote(page)}" for page in pages if Path(page).is_file()]
+    return [f"  the report, for a browser: {page}" for page in pages if Path(page).is_file()]
 
 
 def _program(name: str) -> str:
