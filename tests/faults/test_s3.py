@@ -72,13 +72,13 @@ def test_releases_made_on_a_server_that_fails_often_are_whole(
     store = s3_server.store("root", S3Options(seconds=60))
     with proxying(s3_server.endpoint, fault) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
-        for number in range(3):
+        for number in range(2):
             publish_paintings(store.url, f"night-{number}", PAINTINGS[: 5 + number])
             assert verify(store, f"night-{number}")[1] == []
     assert {*proxy.met} == {*often.values()}
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server.endpoint)
-    assert list_releases(store) == ["night-0", "night-1", "night-2"]
-    assert verify(store, "night-2")[1] == []
+    assert list_releases(store) == ["night-0", "night-1"]
+    assert verify(store, "night-1")[1] == []
     assert list(store.unfinished()) == []
 
 
@@ -127,7 +127,7 @@ def test_a_server_that_is_gone_for_good_ends_the_job_with_6_and_the_next_goes_on
         return "busy" if request.number > 150 else None
 
     with proxying(bucket.server.endpoint, gone) as proxy:
-        ended = bucket.job(proxy.endpoint, "store.s3.seconds=5", "store.lease_seconds=120")
+        ended = bucket.job(proxy.endpoint, "store.s3.seconds=5", "store.lease_seconds=20")
     assert ended.code == 6, ended.log[-3000:]
     assert "the store failed to answer for 5 s" in ended.complaints[-1]
     assert read_base(open_store(bucket.root)).release is None
