@@ -258,12 +258,13 @@ def test_what_train_left_is_shown(build: Build) -> None:
                      "original": picture(1, "PNG"), "reconstruction": picture(2, "PNG")}
                 ],
             },
-            {"chosen": "conv-1", "why": "it is better", "epochs": 2, "deep": {"not": "shown"}},
+            {"encoder_id": "conv-1", "why": "it is better", "trained": "conv-1",
+             "compared": {"not": "shown"}, "best_epoch": 2, "best_loss": 0.5},
         )
     )  # fmt: skip
     assert facts.training is not None
     assert (facts.training.chosen, facts.training.why) == ("conv-1", "it is better")
-    assert facts.training.notes == {"epochs": "2"}
+    assert facts.training.notes == {"trained": "conv-1", "best_epoch": "2", "best_loss": "0.5"}
     assert [curve.points for curve in facts.training.curves] == [((1, 1.0), (2, 2.0))] * 2
     (found,) = facts.training.reconstructions
     assert (found.error, found.original) == (0.25, "09" * 8 + "-original")

@@ -18,7 +18,8 @@ from pyspark.sql import SparkSession
 from artrec.encoders import load_encoder
 from artrec.encoders.handmade import HANDMADE
 from artrec.picture import Limits, decode
-from artrec.releases import StageRuns
+from artrec.releases import StageRuns, artifacts_of
+from artrec.report import read_facts
 from artrec.stages import NAMES
 from artrec.stages.encoding import keep_encoder
 from artrec.stages.session import Options, execute
@@ -128,6 +129,20 @@ def test_the_night_says_who_was_chosen_and_why(first: Night) -> None:
         assert f"precision@1 {each['at_1']:.3f} and precision@5 {each['at_5']:.3f}" in notes["why"]
     assert first.account["stages"]["train"]["notes"]["why"] == notes["why"]
     assert first.account["stages"]["train"]["epochs"] == 3
+
+
+def test_the_report_shows_what_the_training_recorded(first: Night) -> None:
+    store, notes = open_store(str(first.root)), record(first)["notes"]
+    runs = StageRuns.model_validate(first.document["stages"]["report"])
+    paths = [each.path for each in artifacts_of(store, runs.tables["report"], "report")]
+    (path,) = (each for each in paths if each.endswith("data.json"))
+    facts = read_facts(store.read(path), path)
+    assert facts.training is not None
+    assert (facts.training.chosen, facts.training.why) == (notes["encoder_id"], notes["why"])
+    assert set(facts.training.notes) == {"trained", "best_epoch", "best_loss"}
+    (page,) = (each for each in paths if each.endswith("index.html"))
+    assert f"<b><bdi>{notes['encoder_id']}</bdi></b>" in store.read(page).decode()
+    assert len(facts.training.reconstructions) == 12
 
 
 def test_the_card_says_how_the_encoder_was_trained(first: Night) -> None:
