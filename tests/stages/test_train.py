@@ -6,26 +6,33 @@ import io
 import json
 import shutil
 import signal
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 from pyspark.sql import SparkSession
 
-from artrec.encoders import load_encoder
+from artrec.encoders import Preprocess, load_encoder
 from artrec.encoders.handmade import HANDMADE
 from artrec.picture import Limits, decode
-from artrec.releases import StageRuns, artifacts_of
+from artrec.releases import RunRef, StageRuns, artifacts_of, receipts_of
 from artrec.report import read_facts
-from artrec.stages import NAMES
+from artrec.schemas import TABLES
+from artrec.stages import NAMES, train
 from artrec.stages.encoding import keep_encoder
+from artrec.stages.frames import Attempt
+from artrec.stages.places import place_slices
 from artrec.stages.session import Options, execute
+from artrec.stages.train import examples
 from artrec.storage import open_store
+from artrec.tables import TableWriter, read_table
 from tests.faults.rig import command, environment, job
-from tests.nights import Night, night
+from tests.nights import Night, night, settings_of
 from tests.pictures import Named, picture, write_zip
 
 SMALL = (
@@ -99,6 +106,72 @@ def test_the_last_bits_of_the_hash_say_who_is_held_out(first: Night) -> None:
         assert row["split"] == ("held_out" if last < 2**51 else "train")
     splits = Counter(row["split"] for row in first.rows("examples", ["split"]))
     assert record(first)["counters"]["held_out"] == splits["held_out"] >= 20
+
+
+def test_a_night_leaves_nothing_in_sparks_cache(first: Night, spark: SparkSession) -> None:
+    state: Any = spark._jsparkSession  # type: ignore[attr-defined]
+    assert state.sharedState().cacheManager().isEmpty()
+
+
+def test_a_task_gathers_a_bounded_part_and_many_parts_become_the_same_table(
+    first: Night, tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied(first, tmp_path / "root")
+    store, settings = open_store(str(tmp_path / "root")), settings_of(*first.assignments)
+    refs = {
+        table: [
+            RunRef.model_validate(ref) for ref in first.document["stages"][stage]["tables"][table]
+        ]
+        for stage, table in (("ingest", "pictures"), ("train", "examples"))
+    }
+    pictures = receipts_of(store, refs["pictures"], "pictures")
+    pending = receipts_of(store, refs["examples"], "pending_examples")
+    slices = place_slices(store, pending, pictures, 1 << 30, 1)
+    monkeypatch.setattr(examples, "PART_BYTES", 3000)
+    monkeypatch.setattr(examples, "WAYS", 3)
+    wanted = Preprocess(size=(16, 16))
+    reports = [
+        examples._slice(
+            store, pending, pictures, settings, wanted, slices, "new", Attempt(index, 0, index)
+        )
+        for index in range(len(slices))
+    ]
+    parts = [each for report in reports for each in report.receipts if each.table == "examples"]
+    largest = max(len(row["picture"]) for row in first.rows("examples"))
+    held = [sum(sum(map(len, b.column("picture").to_pylist())) for b in read_table(store, [part]))
+            for part in parts]  # fmt: skip
+    assert len(parts) > 9, "more than two rounds of merging"
+    assert max(held) < 3000 + largest
+    merged, spare = examples._merged(spark, store, parts, "new")
+    rows = [row for batch in read_table(store, merged) for row in batch.to_pylist()]
+    assert rows == first.rows("examples")
+    left = {entry.path for entry in store.list("new/parts")}
+    assert left == {each.path for each in spare} > {each.path for each in parts}
+
+
+def test_only_the_vectors_that_are_compared_become_numbers(tmp_path: Path) -> None:
+    store, table = open_store(str(tmp_path)), TABLES["held_out_vectors"]
+    count, dim = 3000, 154
+    keys = [n.to_bytes(32, "big") for n in range(count)]
+    vectors = np.arange(count * dim, dtype=np.float32)
+    offsets = np.arange(0, count * dim + 1, dim, dtype=np.int32)
+    lists = [pa.ListArray.from_arrays(offsets, pa.array(each)) for each in (vectors, -vectors)]
+    with TableWriter(store, "made", table, "all") as writer:
+        arrays = [
+            pa.array(keys, pa.binary()),
+            *(each.cast(table.columns.field("embedding").type) for each in lists),
+        ]
+        writer.write(pa.RecordBatch.from_arrays(arrays, schema=table.columns))
+    tracemalloc.start()
+    try:
+        first, copies = train._handmade(store, writer.receipts, [keys[7], keys[2]])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    expected = vectors.reshape(count, dim)[[7, 2]]
+    assert np.array_equal(first, expected)
+    assert np.array_equal(copies, -expected)
+    assert peak < 8 << 20, "all of them as objects are 30 MB"
 
 
 def test_curves_and_reconstructions_are_tables_of_the_release(first: Night) -> None:
