@@ -34,9 +34,9 @@ from artrec.releases import (
 )
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
+from artrec.stages.decoding import decoder
 from artrec.stages.encoding import (
     Vector,
-    decoder,
     encode_pictures,
     encode_udf,
     keep_encoder,

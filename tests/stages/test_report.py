@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artrec.config import IngestSettings
 from artrec.errors import UsageError
 from artrec.releases import Artifact, Draft, StageRuns, artifacts_of, receipts_of
 from artrec.releases.verify import verify
@@ -306,17 +305,6 @@ def test_a_draft_without_neighbors_has_no_report_yet(release: Night, tmp_path: P
 
 
 # -- small pictures -------------------------------------------------------------------------
-
-
-def test_a_second_try_shrinks_in_a_child_process_to_the_same_bytes() -> None:
-    settings = IngestSettings()
-    data = picture(1, size=(400, 300))
-    with (
-        thumbnails._shrinker(settings, 160, in_child=False) as here,
-        thumbnails._shrinker(settings, 160, in_child=True) as far,
-    ):
-        assert here(data) == far(data)
-        assert (here(b"no picture"), far(b"no picture")) == (None, None)
 
 
 def test_a_task_that_is_tried_again_finds_what_it_wrote(release: Night, tmp_path: Path) -> None:

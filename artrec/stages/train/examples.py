@@ -39,7 +39,7 @@ from artrec.releases import (
 )
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
-from artrec.stages.encoding import Pixels, decoder
+from artrec.stages.decoding import Pixels, decoder
 from artrec.stages.frames import (
     Attempt,
     TaskReport,
