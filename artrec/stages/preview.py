@@ -17,7 +17,7 @@ from artrec.schemas import TABLES, Table
 from artrec.stages import NAMES, ORDER
 from artrec.stages.inventory import listing_id
 from artrec.stages.listing import Listing, list_sources
-from artrec.stages.rules import decoder_name, picture_recipe
+from artrec.stages.rules import MEMBER_KEY, decoder_name, picture_recipe
 from artrec.storage import Store, open_store
 from artrec.tables import Receipt, read_table
 
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["preview"]
 
-_KEY = ("source", "raw_name", "occurrence", "bytes", "fingerprint")
-_IDENTITY = Table("members", TABLES["members"].columns, key=_KEY, sort=())
+_IDENTITY = Table("members", TABLES["members"].columns, key=MEMBER_KEY, sort=())
 
 
 def preview(name: str, settings: Settings, options: Options) -> None:
@@ -138,7 +137,7 @@ def _read_before(settings: Settings, store: Store, release: Release | None) -> H
     """The members that some earlier night has read under tonight's rules."""
     rules = {"recipe": picture_recipe(settings.ingest), "decoder": decoder_name(settings.ingest)}
     hashes = [np.zeros(0, np.uint64)]
-    for batch in read_table(store, _files(store, release, "ingested"), [*_KEY, *rules]):
+    for batch in read_table(store, _files(store, release, "ingested"), [*MEMBER_KEY, *rules]):
         same = [pc.equal(batch.column(name), value) for name, value in rules.items()]
         hashes.append(key_hashes(batch.filter(pc.and_(*same)), _IDENTITY))
     return np.concatenate(hashes)
@@ -151,7 +150,7 @@ def _files(store: Store, release: Release | None, table: str) -> list[Receipt]:
 def _members(store: Store, receipts: Iterable[Receipt]) -> Hashes:
     """A hash of the identity of each member: 8 bytes a member."""
     members = [receipt for receipt in receipts if receipt.table == "members"]
-    batches = read_table(store, members, _KEY)
+    batches = read_table(store, members, MEMBER_KEY)
     found = [key_hashes(batch, _IDENTITY) for batch in batches]
     return np.concatenate([np.zeros(0, np.uint64), *found])
 

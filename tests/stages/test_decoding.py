@@ -11,7 +11,9 @@ import pytest
 from artrec import picture
 from artrec.config import IngestSettings
 from artrec.encoders import Preprocess
+from artrec.evaluation.floors import SIDE
 from artrec.stages.decoding import Decode, decode_here, decoder, shrinker
+from artrec.stages.evaluate import surveying
 from artrec.stages.rejects import Rejected
 from artrec.stages.rules import picture_limits
 from tests.pictures import picture as painted
@@ -68,3 +70,9 @@ def test_a_picture_is_decoded_here_under_a_watchdog_or_in_a_child_and_not_both(
     with MAKERS[name](in_child) as decode:
         decode(painted(1))
     assert watched == ([] if in_child else [float(SETTINGS.decode_seconds)])
+
+
+def test_what_can_no_longer_be_decoded_is_black_to_the_floors() -> None:
+    lost = surveying._floor_row(7, Rejected("truncated", "half of it"))
+    assert lost.equals(surveying._floor_row(7, np.zeros((SIDE, SIDE, 3), np.uint8)))
+    assert not lost.equals(surveying._floor_row(7, np.full((SIDE, SIDE, 3), 9, np.uint8)))

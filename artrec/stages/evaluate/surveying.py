@@ -14,13 +14,13 @@ from artrec.encoders import Preprocess
 from artrec.evaluation.floors import SIDE, histogram, thumbnail
 from artrec.evaluation.space import faults, mean_cosine, plane, profile, random_distances
 from artrec.schemas import TABLES
+from artrec.stages.blocks import vector_blocks
 from artrec.stages.decoding import Pixels, decoder
 from artrec.stages.evaluate.ground import (
     LABELS,
     Ground,
     chosen_rows,
     first_rows,
-    vector_blocks,
     vectors_of,
 )
 from artrec.stages.frames import Attempt, TaskReport

@@ -14,9 +14,9 @@ from artrec import report
 from artrec.config import Settings
 from artrec.errors import ConditionFailed
 from artrec.releases import Artifact, Draft, receipts_of, write_artifact
-from artrec.schemas import TABLES
 from artrec.stages.decoding import shrinker
-from artrec.stages.frames import Attempt, TaskReport, parallelism, read_frame, run_tasks
+from artrec.stages.frames import Attempt, TaskReport, parallelism, run_tasks
+from artrec.stages.places import first_places
 from artrec.stages.rejects import Rejected
 from artrec.stages.rules import picture_recipe
 from artrec.stages.session import describe
@@ -48,7 +48,7 @@ def make_thumbnails(
     up to ``report.thumbnails`` in all.
     """
     pictures = receipts_of(draft.store, draft.need("ingest").tables["pictures"], "pictures")
-    groups = _groups(spark, settings, draft, pictures, needed)
+    groups = _groups(spark, settings, draft, needed)
     if not groups:
         return []
     more = max(0, settings.report.thumbnails - len(needed)) // len(groups)
@@ -66,25 +66,15 @@ def _groups(
     spark: SparkSession,
     settings: Settings,
     draft: Draft,
-    pictures: Sequence[Receipt],
     needed: set[bytes],
 ) -> list[Group]:
     """Where the contents lie, in the order of the files; each at the first of its places."""
-    frame = read_frame(
-        spark, draft.store, pictures, TABLES["pictures"], ["content_sha256", "recipe"], located=True
-    )
-    found = (
-        frame.filter(F.col("recipe") == picture_recipe(settings.ingest))
-        .select(F.hex("content_sha256").alias("content"), "file", "row_group")
-        .filter(F.col("content").isin([content.hex().upper() for content in sorted(needed)]))
-    )
-    first: dict[str, tuple[str, int]] = {}
-    for row in found.collect():  # of a content that several nights met, a few rows
-        place = (row.file, row.row_group)
-        first[row.content] = min(place, first.get(row.content, place))
+    names = [content.hex().upper() for content in sorted(needed)]
+    places = first_places(spark, draft, picture_recipe(settings.ingest))
+    found = places.filter(F.hex("content_sha256").isin(names)).collect()
     wanted: dict[tuple[str, int], set[bytes]] = {}
-    for content, place in first.items():
-        wanted.setdefault(place, set()).add(bytes.fromhex(content))
+    for row in found:
+        wanted.setdefault((row.file, row.row_group), set()).add(bytes(row.content_sha256))
     return [(*place, frozenset(wanted[place])) for place in sorted(wanted)]
 
 

@@ -45,14 +45,14 @@ from artrec.stages.frames import (
     TaskReport,
     add_counters,
     parallelism,
-    read_frame,
     run_tasks,
+    stage_frame,
     write_sorted,
 )
-from artrec.stages.ingest import MEMBER_KEY, verdicts
-from artrec.stages.places import place_slices, placed_pictures
+from artrec.stages.ingest import verdicts
+from artrec.stages.places import first_places, place_slices, placed_pictures
 from artrec.stages.rejects import Rejected
-from artrec.stages.rules import ingest_rules
+from artrec.stages.rules import MEMBER_KEY, ingest_rules
 from artrec.stages.slices import SliceSpec
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, read_table
@@ -139,18 +139,8 @@ def _split(chosen: DataFrame, share: float) -> DataFrame:
 def _chosen(spark: SparkSession, settings: Settings, draft: Draft) -> DataFrame:
     """The pictures with the smallest hashes among the live ones, with place and labels."""
     rules = ingest_rules(settings.ingest)
-
-    def frame(stage: str, table: str, columns: list[str], located: bool = False) -> DataFrame:
-        receipts = receipts_of(draft.store, draft.need(stage).tables[table], table)
-        return read_frame(spark, draft.store, receipts, TABLES[table], columns, located)
-
-    places = (
-        frame("ingest", "pictures", ["content_sha256", "recipe"], located=True)
-        .filter(F.col("recipe") == rules["recipe"])
-        .groupBy("content_sha256")
-        .agg(F.min(F.struct("file", "row_group")).alias("place"))
-        .select("content_sha256", "place.file", "place.row_group")
-    )
+    frame = partial(stage_frame, spark, draft)
+    places = first_places(spark, draft, rules["recipe"])
     known = [*MEMBER_KEY, "recipe", "decoder", "content_sha256", "reason"]
     live = verdicts(frame("ingest", "ingested", known), rules)
     members = frame("inventory", "members", [*MEMBER_KEY, "entry"])
