@@ -19,7 +19,6 @@ __all__ = [
     "vectors_identity",
 ]
 
-
 MEMBER_KEY = ("source", "raw_name", "occurrence", "bytes", "fingerprint")
 """What tells one member's content from another's without reading it."""
 
