@@ -9,27 +9,31 @@ from artrec.releases import (
     Release,
     all_heads,
     draft_state,
+    duckdb_views,
     list_releases,
     open_heads,
     read_base,
     read_release,
+    were_current,
 )
 from artrec.releases.verify import verify
 from artrec.schemas import TABLES
 
-__all__ = ["show_drafts", "show_list", "show_one", "show_verified"]
+__all__ = ["show_drafts", "show_list", "show_one", "show_verified", "show_views"]
 
 
 def show_list(root: str | None, json: bool) -> None:
-    """All releases of a store, one line each."""
+    """All releases of a store, one line each; those that were never current are marked."""
     store = store_of(root)
     base = read_base(store)
     current = base.release_id
     found = [read_release(store, name) for name in list_releases(store)]
+    published = were_current(store, found)
     rows = [
         {
             "release": each.release_id,
             "current": each.release_id == current,
+            "published": each.release_id in published,
             "created": f"{each.created:%Y-%m-%d %H:%M} UTC",
             "images": each.counts["stored"],
             "rejected": each.counts["rejected"],
@@ -43,7 +47,7 @@ def show_list(root: str | None, json: bool) -> None:
     elif not rows:
         raise UsageError(f"{store.url}: no release has been published here")
     else:
-        grid(list(rows[0]), [_shown(row) for row in rows])
+        grid([name for name in rows[0] if name != "published"], [_shown(row) for row in rows])
         drafts = ", ".join(head.release_id for head in open_heads(store, base))
         if drafts:
             print(f"open drafts: {drafts} (artrec releases list --drafts)")
@@ -71,7 +75,8 @@ def show_drafts(root: str | None, json: bool) -> None:
 
 
 def _shown(row: dict[str, object]) -> list[object]:
-    return [{True: "current", False: ""}.get(v, v) if k == "current" else v for k, v in row.items()]  # type: ignore[call-overload]
+    state = "current" if row["current"] else "" if row["published"] else "never"
+    return [v for k, v in (row | {"current": state}).items() if k != "published"]
 
 
 def show_one(root: str | None, release_id: str | None, json: bool) -> None:
@@ -92,6 +97,12 @@ def show_one(root: str | None, release_id: str | None, json: bool) -> None:
         ["gate", "passed", "found", "expected", "overridden"],
         [(g.gate, g.passed, g.found, g.expected, g.overridden or "") for g in release.gates],
     )
+
+
+def show_views(root: str | None, release_id: str | None) -> None:
+    """The DuckDB views of a release, for where the store lies now."""
+    store = store_of(root)
+    print(duckdb_views(store, read_release(store, release_id)), end="")
 
 
 def _tables(release: Release) -> list[tuple[str, str, int]]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors.numpy import save
 
-from artrec.encoders import Preprocess, load_encoder
+from artrec.encoders import Preprocess, check_named, load_encoder
 from artrec.encoders.card import (
     CARD_FILE,
     WEIGHTS_FILE,
@@ -256,6 +256,15 @@ def test_an_encoder_is_found_in_a_store_by_its_id(tmp_path: Path) -> None:
     encoder = load_encoder(store, written)
     assert encoder.id == written == encoder_id(pack(card(), tensors())[0])
     assert encoder.encode(np.zeros((2, 16, 16, 3), np.uint8)).shape == (2, 154)
+
+
+def test_a_name_that_no_encoder_has_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    written = put(tmp_path, encoder_id(pack(card(), tensors())[0]))
+    check_named(store, "handmade")
+    check_named(store, written)
+    with pytest.raises(ConfigError, match=f"no encoder resnet; known: handmade, {written}$"):
+        check_named(store, "resnet")
 
 
 def test_an_encoder_under_anothers_name_is_refused(tmp_path: Path) -> None:

@@ -135,8 +135,12 @@ def test_the_demo_says_how_to_open_it(
         notes={"status": "published", "release": "first"},
     )  # fmt: skip
     show("nightly", settings_of(), draft, told, 0.0, as_json=False)
-    (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("  open ")]
-    assert Path(line.removeprefix("  open ")).read_bytes().startswith(b"<!doctype html>")
+    (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("  the rep")]
+    assert (
+        Path(line.removeprefix("  the report, for a browser: "))
+        .read_bytes()
+        .startswith(b"<!doctype html>")
+    )
 
 
 # -- literal tables -------------------------------------------------------------------------
