@@ -260,7 +260,7 @@ def test_an_encoder_is_found_in_a_store_by_its_id(tmp_path: Path) -> None:
 
 def test_a_name_that_no_encoder_has_is_refused_with_those_there_are(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
-    written = put(tmp_path, encoder_id(pack(card(), tensors())[0]))
+    written = save_encoder(store, card(), tensors())
     check_named(store, "handmade")
     check_named(store, written)
     with pytest.raises(ConfigError, match=f"no encoder resnet; known: handmade, {written}$"):
