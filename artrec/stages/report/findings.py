@@ -18,7 +18,7 @@ from artrec.config import ReportSettings
 from artrec.releases import Draft, StageRuns, receipts_of
 from artrec.schemas import TABLES
 from artrec.stages import NAMES, ORDER
-from artrec.stages.frames import read_frame
+from artrec.stages.frames import read_frame, stage_frame
 from artrec.tables import Receipt, read_range, read_table
 
 __all__ = ["Findings", "find", "stages_of"]
@@ -73,13 +73,8 @@ def stages_of(draft: Draft) -> dict[str, StageRuns]:
 def find(spark: SparkSession, settings: ReportSettings, draft: Draft, seed: str) -> Findings:
     """Gather everything; ``seed`` decides which images are drawn at random."""
     tables = _Tables(draft)
-    catalog = read_frame(
-        spark,
-        draft.store,
-        tables.receipts("catalog"),
-        TABLES["catalog"],
-        ["image_id", "content_sha256", "style", "artist", "title"],
-    )
+    columns = ["image_id", "content_sha256", "style", "artist", "title"]
+    catalog = stage_frame(spark, draft, "catalog", "catalog", columns)
     queries = _drawn(catalog, settings.queries, seed)
     lists = {row["image_id"]: _list(tables, row["image_id"], settings) for row in queries}
     neighbors = {row["neighbor_id"] for found in lists.values() for row in found}
