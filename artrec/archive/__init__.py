@@ -165,8 +165,8 @@ def open_archive(
 ) -> Archive:
     """The archive under ``path``, of whatever kind its first bytes show, or as ``kind`` says.
 
-    A folder is Parquet where it holds nothing but ``.parquet`` files with a column of pictures,
-    else each of its files is a member. With ``pin`` nothing is looked at: tasks open what the
+    A folder is Parquet where it holds nothing but ``.parquet`` files, else each of its files is a
+    member. With ``pin`` nothing is looked at: tasks open what the
     driver has opened. ``ArchiveError`` for a file that is no archive, with what it seems to be;
     ``InputError`` where nothing lies.
     """

@@ -65,7 +65,7 @@ class ParquetArchive:
     def found(cls, store: Store, path: str, limits: Limits, alone: bool) -> Self | None:
         """The archive of the Parquet files of a folder; None without any.
 
-        With ``alone`` None also where other files lie there, or the first one has no pictures.
+        With ``alone`` None also where other files lie there.
         """
         entries: list[Entry] = []
         for entry in store.list(path):
@@ -73,8 +73,6 @@ class ParquetArchive:
                 entries.append(entry)
             elif alone and not entry.path.endswith("/"):
                 return None
-        if alone and entries and not _has_pictures(store, entries[0]):
-            return None
         return cls.of(store, path, entries, limits) if entries else None
 
     def pin(self) -> Pin:
@@ -135,14 +133,6 @@ class ParquetArchive:
     def _ranges(self, name: str, size: int, etag: str) -> Ranges:
         path = "/".join(part for part in (self.pinned.path, name) if part)
         return Ranges(self.store, Pin("parquet", path, size, etag))
-
-
-def _has_pictures(store: Store, entry: Entry) -> bool:
-    try:
-        _File(Ranges(store, Pin("parquet", entry.path, entry.bytes, entry.etag)))
-    except ArchiveError:
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ class RangeFile(io.RawIOBase):
         if not self._start <= self._at <= self._at + length <= self._start + len(self._window):
             self._start = self._at
             self._window = self._ranges.read(self._at, max(length, self._ahead))
-        data = self._window[self._at - self._start :][:length]
+        data = self._window[self._at - self._start : self._at - self._start + length]
         self._at += length
         return data
 

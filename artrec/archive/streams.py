@@ -89,7 +89,7 @@ class StreamTape:
             self._waiting += piece
             self._forget(at)
         with memoryview(self._waiting) as waiting:
-            return bytes(waiting[at - self._start :][:length])
+            return bytes(waiting[at - self._start : at - self._start + length])
 
     def _forget(self, at: int) -> None:
         """What lies before ``at``."""

@@ -68,7 +68,7 @@ class _RangeTape:
             ahead = _AHEAD if at - self._last <= GAP else _NEAR
             self._start, self._window = at, self._ranges.read(at, max(length, ahead))
         self._last = at + length
-        return self._window[at - self._start :][:length]
+        return self._window[at - self._start : at - self._start + length]
 
 
 @dataclass(slots=True)

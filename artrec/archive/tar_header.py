@@ -65,7 +65,7 @@ def _checks_out(block: bytes) -> bool:
     said = _number(field, "checksum")
     rest = block[: _CHECKSUM.start] + b" " * 8 + block[_CHECKSUM.stop :]
     total = sum(rest)
-    return said in (total, total - 256 * sum(each > 127 for each in rest))
+    return said == total or said == total - 256 * sum(each > 127 for each in rest)
 
 
 def _text(field: bytes) -> bytes:

@@ -118,7 +118,10 @@ def _no_end_record(head: bytes, size: int) -> str:
             f"no end record: the file seems cut; compare its size ({size:,} bytes) with the "
             "original's and copy it again"
         )
-    return f"no zip archive: it seems to be {seems(head)}; name a zip file, or a folder of pictures"
+    return (
+        f"no archive that can be read: it seems to be {seems(head)}; name a zip, tar, tar.gz, "
+        "tar.zst or Parquet file, or a folder of pictures"
+    )
 
 
 def _resolve(ends: _Ends, place: int) -> Directory:
