@@ -8,13 +8,13 @@ from __future__ import annotations
 import ast
 import importlib
 import os
-import pkgutil
 import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -109,7 +109,9 @@ def command(name: str) -> Callable[..., None]:
 
 def _first_line(name: str) -> str:
     """The first line of a stage's docstring, read without importing the stage."""
-    source = pkgutil.get_data("artrec.stages", f"{name}.py") or b""  # from a zip too
+    spec = find_spec(f"artrec.stages.{name}")  # which imports nothing, and reads zips too
+    loader: Any = spec and spec.loader
+    source = loader.get_source(f"artrec.stages.{name}") or ""
     text = (ast.get_docstring(ast.parse(source)) or name).splitlines()[0].partition(": ")
     sentence = text[2] or text[0]
     return sentence[:1].upper() + sentence[1:]

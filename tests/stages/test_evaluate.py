@@ -221,7 +221,7 @@ def test_fewer_queries_and_a_smaller_sample_are_drawn_anew_and_bounded(
 def test_blocks_of_queries_change_nothing(
     spark: SparkSession, release: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from artrec.stages import assessing
+    from artrec.stages.evaluate import assessing
 
     monkeypatch.setattr(assessing, "LEAST_BLOCK", 1)
     root = tmp_path / "root"
@@ -410,7 +410,7 @@ def test_constant_vectors_are_refused(
     """As of an encoder that sees nothing: all pictures have one vector, of equal numbers."""
     from pyspark.sql import functions as F
 
-    from artrec.stages import live
+    from artrec.stages.catalog import live
 
     true = live._live
 
@@ -455,7 +455,7 @@ def test_a_bad_index_is_refused_and_a_perfect_one_is_not(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """An index over every second vector: the others are never found."""
-    from artrec.stages import assessing, measuring
+    from artrec.stages.evaluate import assessing, measuring
 
     def searcher(step: int) -> Any:
         def opened_index(search_k: int, store: Any, run: Any, wanted: Any) -> BruteForce:

@@ -18,7 +18,7 @@ from artrec.errors import GateRefused, UsageError
 from artrec.releases import Draft, StageRuns, duckdb_views, read_release, run_id
 from artrec.schemas import PUBLISHED, TABLES
 from artrec.stages import RESULT_VERSIONS, catalog, publish
-from artrec.stages.counting import counts_of
+from artrec.stages.evaluate.counting import counts_of
 from artrec.stages.session import Options, execute
 from artrec.storage import open_store
 from tests.nights import K, Night, opened, put, settings_of, tree

@@ -18,8 +18,9 @@ from artrec.errors import UsageError
 from artrec.releases import Artifact, Draft, StageRuns, artifacts_of, receipts_of
 from artrec.releases.verify import verify
 from artrec.report import Facts, read_facts, visible
-from artrec.stages import report, thumbnails
+from artrec.stages import report
 from artrec.stages.frames import Attempt
+from artrec.stages.report import thumbnails
 from artrec.storage import open_store
 from tests.nights import BROKEN, Night, opened, put, settings_of
 from tests.pictures import picture

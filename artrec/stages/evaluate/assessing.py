@@ -15,19 +15,11 @@ from artrec.evaluation.floors import FLOORS
 from artrec.failpoints import reached
 from artrec.releases import Draft, Run, find_run, receipts_of, record_run
 from artrec.schemas import TABLES
-from artrec.stages.choosing import duplicate_images, hub_images, table_recall, write_images
-from artrec.stages.counting import counts_of
-from artrec.stages.frames import (
-    Attempt,
-    TaskReport,
-    add_counters,
-    parallelism,
-    run_tasks,
-    write_sorted,
-)
-from artrec.stages.ground import Ground, distinct_vectors
-from artrec.stages.measuring import open_index, recall_block, scan_block, scan_sample
-from artrec.stages.scores import (
+from artrec.stages.evaluate.choosing import duplicate_images, hub_images, table_recall, write_images
+from artrec.stages.evaluate.counting import counts_of
+from artrec.stages.evaluate.ground import Ground, distinct_vectors
+from artrec.stages.evaluate.measuring import open_index, recall_block, scan_block, scan_sample
+from artrec.stages.evaluate.scores import (
     Row,
     cloud_rows,
     distance_rows,
@@ -37,14 +29,22 @@ from artrec.stages.scores import (
     table_row,
     write_rows,
 )
-from artrec.stages.session import describe
-from artrec.stages.surveying import (
+from artrec.stages.evaluate.surveying import (
     decode_sample,
     keep_floors,
     look_over,
     missing_places,
     survey,
 )
+from artrec.stages.frames import (
+    Attempt,
+    TaskReport,
+    add_counters,
+    parallelism,
+    run_tasks,
+    write_sorted,
+)
+from artrec.stages.session import describe
 from artrec.tables import Receipt, TableWriter
 
 __all__ = ["Assessment"]

@@ -14,8 +14,7 @@ from artrec.evaluation.retrieval import CUTS
 from artrec.index import Wanted, open_shards
 from artrec.releases import Run
 from artrec.schemas import TABLES
-from artrec.stages.frames import Attempt, TaskReport
-from artrec.stages.ground import (
+from artrec.stages.evaluate.ground import (
     LABELS,
     Ground,
     all_images,
@@ -25,6 +24,7 @@ from artrec.stages.ground import (
     vector_blocks,
     vectors_of,
 )
+from artrec.stages.frames import Attempt, TaskReport
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, read_table
 from artrec.vectors import Block, Searcher, TopK

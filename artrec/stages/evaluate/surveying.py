@@ -15,8 +15,15 @@ from artrec.config import IngestSettings
 from artrec.evaluation.floors import SIDE, histogram, thumbnail
 from artrec.evaluation.space import faults, mean_cosine, plane, profile, random_distances
 from artrec.schemas import TABLES
+from artrec.stages.evaluate.ground import (
+    LABELS,
+    Ground,
+    chosen_rows,
+    first_rows,
+    vector_blocks,
+    vectors_of,
+)
 from artrec.stages.frames import Attempt, TaskReport
-from artrec.stages.ground import LABELS, Ground, chosen_rows, first_rows, vector_blocks, vectors_of
 from artrec.stages.rules import picture_limits
 from artrec.tables import Receipt, TableWriter, open_file, read_table
 from artrec.vectors import Block

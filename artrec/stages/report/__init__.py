@@ -30,9 +30,9 @@ from artrec.releases import (
     versions,
 )
 from artrec.stages import RESULT_VERSIONS
-from artrec.stages.findings import Findings, Row, find, stages_of
 from artrec.stages.frames import add_counters
-from artrec.stages.thumbnails import keep, make_thumbnails, thumb_name
+from artrec.stages.report.findings import Findings, Row, find, stages_of
+from artrec.stages.report.thumbnails import keep, make_thumbnails, thumb_name
 
 __all__ = ["RESULT_VERSION", "run"]
 

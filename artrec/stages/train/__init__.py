@@ -40,9 +40,9 @@ from artrec.releases import (
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
 from artrec.stages.encoding import keep_encoder
-from artrec.stages.examples import examples_begun, examples_run
 from artrec.stages.rules import ingest_rules
 from artrec.stages.session import describe
+from artrec.stages.train.examples import examples_begun, examples_run
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, read_table
 

@@ -29,7 +29,7 @@ from artrec.releases import (
     find_run,
 )
 from artrec.stages import RESULT_VERSIONS, rejects
-from artrec.stages.assessing import Assessment
+from artrec.stages.evaluate.assessing import Assessment
 from artrec.stages.rules import picture_recipe
 
 __all__ = ["RESULT_VERSION", "run"]

@@ -27,9 +27,9 @@ from artrec.releases import (
 )
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
+from artrec.stages.catalog.live import live_run
 from artrec.stages.frames import read_frame, write_sorted
 from artrec.stages.ingest import MEMBER_KEY, verdicts
-from artrec.stages.live import live_run
 from artrec.stages.rules import ingest_rules, picture_recipe
 from artrec.tables import Receipt
 
