@@ -119,6 +119,12 @@ def test_classes_are_named_as_the_schema_names_them() -> None:
     ]
 
 
+def test_labels_may_be_a_dictionary_of_texts() -> None:
+    column = pa.array(["Cubism", None, "Cubism"]).dictionary_encode()
+    store = stored(of_columns(image=[b"1", b"2", b"3"], style=column, artist=[1.5, 2.5, 3.5]))
+    assert labels_of(store) == [{"style": "Cubism"}, None, {"style": "Cubism"}]
+
+
 @pytest.mark.parametrize("metadata", [b"no JSON", b"[]", b"{}", b'{"info": {"features": [1]}}'])
 def test_metadata_of_another_form_names_no_classes(metadata: bytes) -> None:
     table = pq.read_table(io.BytesIO(parquet_bytes(PICTURES[:1], labels={"style": [4]})))
@@ -149,7 +155,7 @@ def folder_kind(files: dict[str, bytes], **more: Any) -> str:
     return open_archive(store, "in", **more).pin().kind
 
 
-def of_columns(**columns: list[Any]) -> bytes:
+def of_columns(**columns: Any) -> bytes:
     sink = io.BytesIO()
     pq.write_table(pa.table(columns), sink)
     return sink.getvalue()
