@@ -13,6 +13,7 @@ from artrec.releases import (
     open_heads,
     read_base,
     read_release,
+    were_current,
 )
 from artrec.releases.verify import verify
 from artrec.schemas import TABLES
@@ -21,15 +22,17 @@ __all__ = ["show_drafts", "show_list", "show_one", "show_verified"]
 
 
 def show_list(root: str | None, json: bool) -> None:
-    """All releases of a store, one line each."""
+    """All releases of a store, one line each; those that were never current are marked."""
     store = store_of(root)
     base = read_base(store)
     current = base.release_id
     found = [read_release(store, name) for name in list_releases(store)]
+    published = were_current(store, found)
     rows = [
         {
             "release": each.release_id,
             "current": each.release_id == current,
+            "published": each.release_id in published,
             "created": f"{each.created:%Y-%m-%d %H:%M} UTC",
             "images": each.counts["stored"],
             "rejected": each.counts["rejected"],
@@ -43,7 +46,7 @@ def show_list(root: str | None, json: bool) -> None:
     elif not rows:
         raise UsageError(f"{store.url}: no release has been published here")
     else:
-        grid(list(rows[0]), [_shown(row) for row in rows])
+        grid([name for name in rows[0] if name != "published"], [_shown(row) for row in rows])
         drafts = ", ".join(head.release_id for head in open_heads(store, base))
         if drafts:
             print(f"open drafts: {drafts} (artrec releases list --drafts)")
@@ -71,7 +74,8 @@ def show_drafts(root: str | None, json: bool) -> None:
 
 
 def _shown(row: dict[str, object]) -> list[object]:
-    return [{True: "current", False: ""}.get(v, v) if k == "current" else v for k, v in row.items()]  # type: ignore[call-overload]
+    state = "current" if row["current"] else "" if row["published"] else "never"
+    return [v for k, v in (row | {"current": state}).items() if k != "published"]
 
 
 def show_one(root: str | None, release_id: str | None, json: bool) -> None:

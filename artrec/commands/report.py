@@ -15,6 +15,7 @@ from artrec.releases import (
     list_releases,
     read_document,
     read_release,
+    were_current,
 )
 from artrec.storage import Store
 
@@ -61,7 +62,7 @@ def _as_things_stand(facts: Facts, status: Status, gates: list[GateResult]) -> F
 
 def _recorded(store: Store, name: str | None) -> tuple[StageRuns, Status, list[GateResult]]:
     """The record of a report, whether it was published, and what its gates found."""
-    if name is None or name in list_releases(store):
+    if name is None or name in _published(store):
         release = read_release(store, name)
         if "report" not in release.stages:
             raise UsageError(f"{store.url}: release {release.release_id} was made without a report")
@@ -69,7 +70,7 @@ def _recorded(store: Store, name: str | None) -> tuple[StageRuns, Status, list[G
     try:
         runs = read_document(store, f"drafts/{name}/report.json", StageRuns)
     except NotFound:
-        known = ", ".join([*list_releases(store), *_drafts(store)]) or "none"
+        known = ", ".join([*_published(store), *_drafts(store)]) or "none"
         raise UsageError(
             f"{store.url}: no release or draft {name} with a report; there are: {known}"
         ) from None
@@ -77,8 +78,13 @@ def _recorded(store: Store, name: str | None) -> tuple[StageRuns, Status, list[G
         gates = read_document(store, f"drafts/{name}/gates.json", GateReport).gates
     except NotFound:
         return runs, "draft", []
-    refused = any(not gate.passed for gate in gates)
-    return runs, "refused" if refused else "draft", gates
+    return runs, "refused" if any(gate.refuses for gate in gates) else "draft", gates
+
+
+def _published(store: Store) -> list[str]:
+    """Releases that were current; of the others there is what their drafts have."""
+    published = were_current(store)
+    return [name for name in list_releases(store) if name in published]
 
 
 def _drafts(store: Store) -> list[str]:

@@ -13,8 +13,9 @@ __all__ = ["as_json", "grid", "plain"]
 
 
 def as_json(value: Any) -> None:
-    """One JSON value; names stay readable."""
-    print(json.dumps(value, indent=1, default=str, ensure_ascii=False))
+    """One JSON value; names stay readable, what a terminal would obey is escaped."""
+    text = json.dumps(value, indent=1, default=str, ensure_ascii=False)
+    print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 def grid(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

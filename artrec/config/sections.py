@@ -283,7 +283,7 @@ class GatesSettings(Section):
         le=1,
     )
     drift: float = _key(
-        0.5,
+        0.2,
         "How far the mean vector may have moved since the last release, in mean distances of "
         "vectors from it; twice the error of the two samples is added.",
         result=False,

@@ -44,8 +44,10 @@ def recalls(
     """k -> recall@k [q] of ``searcher`` for ``queries``, which are among the vectors of ``blocks``.
 
     The share of the k nearest others (of all others, where there are fewer) that it found: a vector
-    no further than the true k-th counts, whichever it is, once. What the searcher says of distances
-    is not believed: they are measured. Raises ConfigError for a ``truth`` that is not exact.
+    no further than the true k-th counts, whichever it is, once. Each cut is a search of its own
+    (for one more, since the query is there too): asked for more, an approximate searcher looks
+    harder. What it says of distances is not believed: they are measured. Raises ConfigError for a
+    ``truth`` that is not exact.
     """
     if not truth.is_exact():
         raise ConfigError(
@@ -54,14 +56,18 @@ def recalls(
         )
     width = max(RECALL_CUTS)
     exact = _others(truth.search(queries.vectors, width + 1), queries.numbers, width)
-    asked = _others(searcher.search(queries.vectors, width + 1), queries.numbers, width)
-    found = _measured(asked.ids, queries, blocks, metric)
+    asked = [
+        _others(searcher.search(queries.vectors, k + 1), queries.numbers, k).ids
+        for k in RECALL_CUTS
+    ]
+    found = _measured(np.concatenate(asked, axis=1), queries, blocks, metric)
+    parts = np.split(found, np.cumsum(RECALL_CUTS)[:-1], axis=1)
     result = {}
-    for k in RECALL_CUTS:
+    for k, part in zip(RECALL_CUTS, parts, strict=True):
         possible = np.minimum(k, exact.counts)
         last = np.maximum(possible - 1, 0)
-        far = exact.distances[np.arange(len(found)), last]
-        near = np.isfinite(found[:, :k]) & (found[:, :k] <= far[:, None])
+        far = exact.distances[np.arange(len(part)), last]
+        near = np.isfinite(part) & (part <= far[:, None])
         share = np.minimum(near.sum(axis=1), possible) / np.maximum(possible, 1)
         result[k] = np.where(possible > 0, share, 1.0)
     return result

@@ -7,6 +7,7 @@ and whatever was finished is found again by its name.
 
 from artrec.releases.drafts import Draft
 from artrec.releases.heads import DraftHead, Outcome, abandon, all_heads, draft_state, open_heads
+from artrec.releases.history import were_current
 from artrec.releases.lease import Lease, holding
 from artrec.releases.published import (
     Base,
@@ -82,5 +83,6 @@ __all__ = [
     "table_receipts",
     "upload_artifact",
     "versions",
+    "were_current",
     "write_artifact",
 ]

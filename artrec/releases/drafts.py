@@ -175,12 +175,17 @@ class Draft:
         alone.
         """
         name = outcome.release_id
-        if self._is_superseded() or (
-            self.head is None and (read_head(self.store, name) or self._release_inputs(name))
-        ):
+        if self._is_superseded() or self._is_others(name):
             self.store.write(f"drafts/{self.attempt}/outcome.json", outcome.to_bytes())
         else:
             self._replace("outcome.json", outcome)
+
+    def _is_others(self, name: str) -> bool:
+        """An unchanged night bears the date alone, which may be an open draft's of other inputs."""
+        found = read_head(self.store, name)
+        if self.head is None:
+            return found is not None or self._release_inputs(name) is not None
+        return found is not None and found.inputs != self.head.inputs
 
     def _is_superseded(self) -> bool:
         try:

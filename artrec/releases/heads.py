@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from artrec.errors import NotFound, UsageError
-from artrec.releases.published import Base
+from artrec.releases.history import were_current
+from artrec.releases.published import Base, list_releases
 from artrec.releases.runs import Document, create, read_document
 from artrec.storage import Store
 
@@ -100,10 +101,20 @@ def draft_state(store: Store, head: DraftHead, base: Base) -> str:
     if head.base_etag == base.etag and not is_abandoned(store, head.release_id):
         outcome = read_outcome(store, head.release_id)
         return "unchanged" if outcome is not None and outcome.status == "unchanged" else "open"
-    outcome = read_outcome(store, head.release_id)
-    if outcome is not None and outcome.status == "published":
+    if _was_published(store, head, base):
         return "published"
     return "abandoned" if is_abandoned(store, head.release_id) else "overtaken"
+
+
+def _was_published(store: Store, head: DraftHead, base: Base) -> bool:
+    """By its release, as a later job of that name may have left another word; else by its word."""
+    name = head.release_id
+    if name == base.release_id:
+        return True
+    outcome = read_outcome(store, name)
+    if outcome is not None and outcome.status == "published":
+        return True
+    return name in list_releases(store) and name in were_current(store)
 
 
 def abandon(store: Store, name: str, base: Base) -> DraftHead:

@@ -124,12 +124,15 @@ class Current(Document):
     ``previous`` is what the release was made on, also after a rollback: going back twice is two
     releases back. ``swaps`` counts all swaps, so that no two states of a store are equal, and a
     night that began before a rollback and its undoing is refused wherever an ETag is a checksum.
+    ``rolled_back`` are releases that rollbacks led away from: nothing else would tell that they
+    ever were current.
     """
 
     release: str
     previous: str | None
     sha256: str
     swaps: int = 0
+    rolled_back: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,7 @@ class Base:
     etag: str | None
     modified: datetime | None = None
     swaps: int = 0
+    rolled_back: tuple[str, ...] = ()
 
     @property
     def release_id(self) -> str | None:
@@ -165,7 +169,8 @@ def read_base(store: Store) -> Base:
     if found is None:
         return Base(None, None)
     current, entry = found
-    return Base(_checked_release(store, current), entry.etag, entry.modified, current.swaps)
+    release = _checked_release(store, current)
+    return Base(release, entry.etag, entry.modified, current.swaps, current.rolled_back)
 
 
 def _checked_release(store: Store, current: Current) -> Release:
@@ -202,7 +207,7 @@ def read_release(store: Store, release_id: str | None) -> Release:
 
 
 def list_releases(store: Store) -> list[str]:
-    """Names of all releases, in the order of their names."""
+    """Names of all releases, in the order of their names; also of those never current."""
     paths = (entry.path for entry in store.list("releases"))
     return [p.removeprefix("releases/").removesuffix(".json") for p in paths if p.endswith(".json")]
 
@@ -224,9 +229,12 @@ def publish(
     """Write the release and its views, then swap CURRENT against the state the draft began from.
 
     A release of that name from an interrupted attempt is adopted if it names the same runs.
-    ``confirm`` is called right before the swap and stops it by raising. Raises Superseded when
-    CURRENT changed meanwhile; nothing that readers see has changed then.
+    ``confirm`` is called before anything is written and right before the swap, and stops both by
+    raising. Raises Superseded when CURRENT changed meanwhile; nothing that readers see has changed
+    then, and no release was written unless it changed in the last moment.
     """
+    confirm()
+    _look_first(store, release, base)
     if not create(store, release.path, release):
         found = read_document(store, release.path, Release)
         if _runs(found) != _runs(release):
@@ -248,6 +256,7 @@ def point_to(store: Store, release: Release, base: Base) -> Current:
         previous=release.previous,
         sha256=sha256,
         swaps=base.swaps + 1,
+        rolled_back=tuple(name for name in base.rolled_back if name != release.release_id),
     )
     _swap(store, current, base)
     return current
@@ -265,6 +274,22 @@ def _create_views(store: Store, release: Release) -> None:
         store.write(f"releases/{release.release_id}.sql", duckdb_views(store, release).encode())
 
 
+def _look_first(store: Store, release: Release, base: Base) -> None:
+    """Superseded where the swap would be refused anyway: a release that stays would mislead."""
+    found = read_pointer(store)
+    etag = found[1].etag if found else None
+    if etag != base.etag and (found is None or found[0].release != release.release_id):
+        raise _superseded(store, found[0].release if found else "nothing", release.release_id, base)
+
+
+def _superseded(store: Store, found: str, name: str, base: Base) -> Superseded:
+    return Superseded(
+        f"{store.url}: {found} was published since this draft began from "
+        f"{base.release_id or 'an empty store'}; release {name} is not current. "
+        "Run the job again to build on what is current now"
+    )
+
+
 def _swap(store: Store, current: Current, base: Base) -> None:
     data = current.to_bytes()
     try:
@@ -276,11 +301,7 @@ def _swap(store: Store, current: Current, base: Base) -> None:
             found = read_document(store, CURRENT, Current).release
         except NotFound:
             found = "nothing"
-        raise Superseded(
-            f"{store.url}: {found} was published since this draft began from "
-            f"{base.release_id or 'an empty store'}; release {current.release} is not current. "
-            "Run the job again to build on what is current now"
-        ) from error
+        raise _superseded(store, found, current.release, base) from error
 
 
 def duckdb_views(store: Store, release: Release) -> str:

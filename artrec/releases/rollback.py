@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from artrec.errors import NotFound, Superseded, UsageError
 from artrec.failpoints import reached
+from artrec.releases.history import were_current
 from artrec.releases.published import (
     Base,
     Current,
@@ -15,7 +16,7 @@ from artrec.releases.published import (
     read_pointer,
     read_release,
 )
-from artrec.storage import Store
+from artrec.storage import Entry, Store
 
 __all__ = ["rollback"]
 
@@ -26,7 +27,8 @@ def rollback(
     """Make the release before the current one current, or the named one; (before, now).
 
     Called again it goes back once more, since the new ``previous`` is what that release was made
-    on. It goes forward too, by name. A night that began before is refused at its swap. Works also
+    on. It goes forward too, by name, but never to a release that was not current before: its night
+    was refused, or ended too early. A night that began before is refused at its swap. Works also
     where the current release is damaged.
     """
     found = read_pointer(store)
@@ -41,9 +43,14 @@ def rollback(
     if target == before.release:
         raise UsageError(f"{store.url}: release {target} is current already")
     release = _whole(store, target)
+    if target not in were_current(store):
+        raise UsageError(
+            f"{store.url}: release {target} was never current, its job ended before its swap; "
+            "run that job again, or choose another release (artrec releases list)"
+        )
     confirm()
     try:
-        now = point_to(store, release, Base(None, entry.etag, entry.modified, before.swaps))
+        now = point_to(store, release, _base(before, entry))
     except Superseded:
         raise Superseded(
             f"{store.url}: CURRENT was changed by another run at the same time; look at it "
@@ -51,6 +58,11 @@ def rollback(
         ) from None
     reached("rollback.current")
     return before, now
+
+
+def _base(before: Current, entry: Entry) -> Base:
+    left = (*(name for name in before.rolled_back if name != before.release), before.release)
+    return Base(None, entry.etag, entry.modified, before.swaps, left)
 
 
 def _whole(store: Store, name: str) -> Release:

@@ -19,6 +19,7 @@ from typing import Any
 from artrec.errors import NotFound, StoreFormatError
 from artrec.failpoints import reached
 from artrec.releases.heads import CLOCK_STEP, abandon, open_heads
+from artrec.releases.history import were_current
 from artrec.releases.lease import Lease
 from artrec.releases.published import Base, Release, read_base, read_pointer
 from artrec.releases.runs import Run, read_document
@@ -35,7 +36,7 @@ NOT_RECORDS = ("draft.json", "outcome.json", "gates.json", "abandoned.json")
 
 @dataclass(frozen=True)
 class Rules:
-    """What is kept: the newest ``keep`` releases, and all that is younger than ``age``.
+    """What is kept: the newest ``keep`` releases that were current, and all younger than ``age``.
 
     ``used`` are encoders that the settings name; None keeps all encoders. ``open_drafts`` keeps
     those too.
@@ -64,7 +65,7 @@ def plan_sweep(store: Store, rules: Rules, now: datetime) -> Sweep:
     """What a sweep would remove; ``now`` is by the clock of the store. Nothing is changed."""
     base = read_base(store)
     before = now - rules.age
-    releases = _kept_releases(store, base, rules.keep)
+    releases = _kept_releases(store, base, rules.keep, before)
     opened = [head.release_id for head in open_heads(store, base)] if rules.open_drafts else []
     plan = Sweep(kept=[each.release_id for each in releases], open=opened)
 
@@ -75,9 +76,9 @@ def plan_sweep(store: Store, rules: Rules, now: datetime) -> Sweep:
     plan.doomed["drafts"] += _drafts(store, plan, before)
     needed = {path for each in releases for path in _runs_in(each.model_dump(mode="json"))}
     needed.update(path for name in opened for path in _runs_of_draft(store, name))
-    _plan_runs(store, plan, needed, before)
+    made = _plan_runs(store, plan, needed, before)
     if rules.used is not None:
-        used = {*rules.used, *_encoders_of(releases), *_encoders_of_drafts(store, opened)}
+        used = {*rules.used, *made, *_encoders_of(releases), *_encoders_of_drafts(store, opened)}
         found = store.list("encoders")
         doom("encoders", (entry for entry in found if entry.path.split("/")[1] not in used))
     if isinstance(store, Unfinished):
@@ -106,26 +107,33 @@ def carry_out(store: Store, plan: Sweep, lease: Lease) -> None:
                     store.delete(entry.path)
 
 
-def _kept_releases(store: Store, base: Base, keep: int) -> list[Release]:
-    """The newest ones, the current one, and the one that a rollback would lead to."""
-    found = [
-        read_document(store, entry.path, Release)
-        for entry in store.list("releases")
-        if entry.path.endswith(".json")
-    ]
-    newest = sorted(found, key=lambda each: (each.created, each.release_id))[-keep:]
+def _kept_releases(store: Store, base: Base, keep: int, before: datetime) -> list[Release]:
+    """The newest of those that were current, the current one, and the one that a rollback would
+    lead to; and whatever is young, with its runs, which may be older.
+    """
+    entries = [entry for entry in store.list("releases") if entry.path.endswith(".json")]
+    found = [read_document(store, entry.path, Release) for entry in entries]
+    published = were_current(store, found)
+    ranked = sorted(found, key=lambda each: (each.created, each.release_id))
+    newest = [each.release_id for each in ranked if each.release_id in published][-keep:]
     pointer = read_pointer(store)
-    names = {each.release_id for each in newest} | {base.release_id}
-    names.add(pointer[0].previous if pointer else None)
-    return [each for each in found if each.release_id in names]
+    names = {*newest, base.release_id, pointer[0].previous if pointer else None}
+    return [
+        release
+        for entry, release in zip(entries, found, strict=True)
+        if release.release_id in names or entry.modified >= before
+    ]
 
 
 def _documents(store: Store, plan: Sweep) -> list[Entry]:
-    """JSON and views of releases that are not kept; of each the JSON first."""
+    """JSON and views of releases that are neither kept nor those of an open draft; of each the
+    JSON first.
+    """
+    kept = {*plan.kept, *plan.open}
     entries = [
         entry
         for entry in store.list("releases")
-        if entry.path.rpartition("/")[2].rpartition(".")[0] not in plan.kept
+        if entry.path.rpartition("/")[2].rpartition(".")[0] not in kept
     ]
     return sorted(entries, key=lambda entry: (not entry.path.endswith(".json"), entry.path))
 
@@ -161,13 +169,15 @@ def _runs_in(value: Any) -> Iterator[str]:
             yield from _runs_in(each)
 
 
-def _plan_runs(store: Store, plan: Sweep, needed: set[str], before: datetime) -> None:
-    """Runs that nothing names, and files that no kept run lists.
+def _plan_runs(store: Store, plan: Sweep, needed: set[str], before: datetime) -> set[str]:
+    """Runs that nothing names, and files that no kept run lists; returns encoders of kept runs.
 
-    Finished segments of an open draft are not named by it yet: what was recorded since it began is
-    kept whole.
+    Finished segments of an open draft are not named by it yet, nor are the checkpoints of a run
+    that is under way: what was written since it began is kept. A run that stays without the encoder
+    that it made would be found again, and be of no use.
     """
-    since = _begun(store, plan.open)
+    before = min(before, _begun(store, plan.open) or before)
+    encoders: set[str] = set()
     listed: set[str] = set()
     files: list[Entry] = []
     of_doomed: set[str] = set()
@@ -176,26 +186,30 @@ def _plan_runs(store: Store, plan: Sweep, needed: set[str], before: datetime) ->
         if not entry.path.endswith("/run.json"):
             files.append(entry)
             continue
-        young = entry.modified >= before or (since is not None and entry.modified >= since)
         run = read_document(store, entry.path, Run)
         own = set(_files_of(run))
         seen.add(entry.path)
-        if young or entry.path in needed:
+        if entry.modified >= before or entry.path in needed:
             listed |= own
+            encoders.add(str(run.notes.get("encoder_id", "")))
         else:
             plan.doomed["runs"].append(entry)
             of_doomed |= own
-    missing = sorted(needed - seen)
+    _refuse_missing(store, sorted(needed - seen))
+    for entry in files:
+        if entry.path not in listed and entry.modified < before:
+            kind = "files" if entry.path in of_doomed else "orphans"
+            plan.doomed[kind].append(entry)
+    return encoders
+
+
+def _refuse_missing(store: Store, missing: list[str]) -> None:
     if missing:
         raise StoreFormatError(
             f"{store.url}: {missing[0]} is missing, though a release or draft that is kept names it"
             f" ({len(missing)} such runs): nothing was removed; look with artrec releases verify, "
             "or keep fewer releases"
         )
-    for entry in files:
-        if entry.path not in listed and entry.modified < before:
-            kind = "files" if entry.path in of_doomed else "orphans"
-            plan.doomed[kind].append(entry)
 
 
 def _files_of(run: Run) -> Iterator[str]:

@@ -112,7 +112,7 @@ def map_data(facts: Facts) -> dict[str, Any]:
             round(_GRID * (p.x - low[0]) / span),
             round(_GRID * (p.y - low[1]) / span),
             number[p.image.style or ""],
-            visible(p.image.title or p.image.image_id, _LONGEST),
+            _short(p.image.title or p.image.image_id),
             artists[_artist(p)],
             p.image.thumb or "",
         ]
@@ -123,7 +123,15 @@ def map_data(facts: Facts) -> dict[str, Any]:
 
 
 def _artist(point: Point) -> str:
-    return visible(point.image.artist or "", _LONGEST)
+    return _short(point.image.artist or "")
+
+
+def _short(text: str) -> str:
+    """Cut so that it takes few bytes in the page too, where some characters take six."""
+    shown = visible(text, _LONGEST)
+    while len(script_json(shown).encode()) > 2 * _LONGEST:
+        shown = shown[: len(shown) // 2] + "…"
+    return shown
 
 
 def _style(name: str, count: int, number: int) -> dict[str, Any]:

@@ -194,5 +194,7 @@ def _program(name: str) -> str:
 def _an_image(draft: Draft, release_id: str) -> str:
     release = read_release(draft.store, release_id)
     receipts = receipts_of(draft.store, release.refs("catalog")[:1], "catalog")
-    first = next(read_table(draft.store, receipts[:1], ["image_id"]))
-    return str(first.column(0)[first.num_rows // 2])
+    names = next(read_table(draft.store, receipts[:1], ["image_id"])).column(0).to_pylist()
+    middle = names[len(names) // 2 :] + names[: len(names) // 2]
+    # A name with control characters could steer the terminal, and would not survive copying.
+    return next((name for name in middle if name.isprintable()), "IMAGE_ID")

@@ -49,10 +49,11 @@ from artrec.stages.frames import (
     read_frame,
     write_sorted,
 )
-from artrec.stages.ingest import MEMBER_KEY, verdicts
+from artrec.stages.ingest import verdicts
 from artrec.stages.places import place_slices, placed_pictures
 from artrec.stages.rejects import Rejected
 from artrec.stages.rules import (
+    MEMBER_KEY,
     ingest_rules,
     vector_no,
     vectors_identity,

@@ -35,13 +35,18 @@ from artrec.stages import RESULT_VERSIONS
 from artrec.stages.frames import Attempt, TaskReport, parallelism, read_frame, write_sorted
 from artrec.stages.listing import pinned_archives
 from artrec.stages.rejects import ATTEMPTS, TRANSIENT, Rejected
-from artrec.stages.rules import decoder_name, ingest_rules, picture_limits, picture_recipe
+from artrec.stages.rules import (
+    MEMBER_KEY,
+    decoder_name,
+    ingest_rules,
+    picture_limits,
+    picture_recipe,
+)
 from artrec.stages.slices import SliceSpec, appended, cut_segments, run_segments
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, read_range, read_table
 
 __all__ = [
-    "MEMBER_KEY",
     "RESULT_VERSION",
     "run",
     "verdicts",
@@ -52,9 +57,6 @@ ROW_BYTES = 200  # of a member in a pending table, about: only to choose the num
 LEAST_SLICE = 1 << 20
 ROWS, BATCH_BYTES = 512, 8 << 20  # that wait in a task to be written together
 PICTURE_GROUP = 8 << 20  # bytes of a row group: a report reads one for each picture that it shows
-
-MEMBER_KEY = ("source", "raw_name", "occurrence", "bytes", "fingerprint")
-"""What tells one member's content from another's without reading it."""
 
 
 def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:

@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from artrec import log
@@ -239,9 +239,9 @@ def named_lists(catalog: DataFrame, pools: DataFrame, k: int) -> DataFrame:
     Of one content at most the first k + 1 names are looked at: more could not be published. Equal
     pictures under other names stand at distance 0.
     """
-    names = catalog.groupBy("vector_no").agg(
-        F.slice(F.sort_array(F.collect_list("image_id")), 1, k + 1).alias("names")
-    )
+    place = F.row_number().over(Window.partitionBy("vector_no").orderBy("image_id"))
+    first = catalog.withColumn("place", place).filter(F.col("place") <= k + 1)
+    names = first.groupBy("vector_no").agg(F.sort_array(F.collect_list("image_id")).alias("names"))
     pairs = pools.select("vector_no", F.explode(F.arrays_zip("others", "distances")).alias("other"))
     others = pairs.select(
         F.col("vector_no").alias("query_no"),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
@@ -17,7 +18,8 @@ from artrec.schemas import TABLES, Table
 from artrec.stages import NAMES, ORDER
 from artrec.stages.inventory import listing_id
 from artrec.stages.listing import Listing, list_sources
-from artrec.stages.rules import decoder_name, picture_recipe
+from artrec.stages.rejects import ATTEMPTS, TRANSIENT
+from artrec.stages.rules import MEMBER_KEY, decoder_name, ingest_rules, picture_recipe
 from artrec.storage import Store, open_store
 from artrec.tables import Receipt, read_table
 
@@ -26,8 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["preview"]
 
-_KEY = ("source", "raw_name", "occurrence", "bytes", "fingerprint")
-_IDENTITY = Table("members", TABLES["members"].columns, key=_KEY, sort=())
+_IDENTITY = Table("members", TABLES["members"].columns, key=MEMBER_KEY, sort=())
 
 
 def preview(name: str, settings: Settings, options: Options) -> None:
@@ -55,9 +56,9 @@ def _plan(
     listed = listing.counters["listed"]
     before = _members(store, _files(store, release, "members"))
     sizes, keys = _stored_bytes(listing), _members(listing.scratch, listing.receipts)
-    unread = ~np.isin(keys, _read_before(settings, store, release))
-    count, size = int(unread.sum()), int(sizes[unread].sum())
     kept = _kept(settings, release, listing)
+    unread = ~np.isin(keys, _read_before(settings, store, release, again=not kept["catalog"]))
+    count, size = int(unread.sum()), int(sizes[unread].sum())
     rebuilt = {stage: 0 if kept[stage] else listed for stage in kept}
     lists, k = rebuilt["neighbors"], settings.neighbors.k
     asked = min(rebuilt["evaluate"], settings.evaluate.queries)
@@ -141,14 +142,22 @@ def _settings_of(release: Release | None) -> Settings | None:
         return None
 
 
-def _read_before(settings: Settings, store: Store, release: Release | None) -> Hashes:
-    """The members that some earlier night has read under tonight's rules."""
-    rules = {"recipe": picture_recipe(settings.ingest), "decoder": decoder_name(settings.ingest)}
-    hashes = [np.zeros(0, np.uint64)]
-    for batch in read_table(store, _files(store, release, "ingested"), [*_KEY, *rules]):
+def _read_before(settings: Settings, store: Store, release: Release | None, again: bool) -> Hashes:
+    """The members that some earlier night has read under tonight's rules.
+
+    With ``again`` those are left out that failed for a passing reason and will be tried again.
+    """
+    rules = ingest_rules(settings.ingest)
+    settled, passing = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
+    columns = [*MEMBER_KEY, *rules, "reason"]
+    for batch in read_table(store, _files(store, release, "ingested"), columns):
         same = [pc.equal(batch.column(name), value) for name, value in rules.items()]
-        hashes.append(key_hashes(batch.filter(pc.and_(*same)), _IDENTITY))
-    return np.concatenate(hashes)
+        mine = batch.filter(pc.and_(*same))
+        failed = pc.is_in(mine.column("reason"), pa.array(TRANSIENT))
+        settled.append(key_hashes(mine.filter(pc.invert(failed)), _IDENTITY))
+        passing.append(key_hashes(mine.filter(failed), _IDENTITY))
+    tried, times = np.unique(np.concatenate(passing), return_counts=True)
+    return np.concatenate([*settled, tried[times >= ATTEMPTS] if again else tried])
 
 
 def _files(store: Store, release: Release | None, table: str) -> list[Receipt]:
@@ -158,7 +167,7 @@ def _files(store: Store, release: Release | None, table: str) -> list[Receipt]:
 def _members(store: Store, receipts: Iterable[Receipt]) -> Hashes:
     """A hash of the identity of each member: 8 bytes a member."""
     members = [receipt for receipt in receipts if receipt.table == "members"]
-    batches = read_table(store, members, _KEY)
+    batches = read_table(store, members, MEMBER_KEY)
     found = [key_hashes(batch, _IDENTITY) for batch in batches]
     return np.concatenate([np.zeros(0, np.uint64), *found])
 

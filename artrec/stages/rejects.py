@@ -21,8 +21,8 @@ REASONS: dict[str, str] = (
 
 
 TRANSIENT = ("changed", "decode_crashed", "decode_timeout", "out_of_memory", "vanished")
-"""Reasons that may lie with the machine, or with the hour: another night tries such a member again,
-ATTEMPTS times in all."""
+"""Reasons that may lie with the machine, or with the hour: a night with another listing or other
+rules tries such a member again, ATTEMPTS times in all; one without change tries nothing."""
 
 ATTEMPTS = 3
 

@@ -10,6 +10,7 @@ from artrec.digests import name_of
 from artrec.encoders import Encoder
 
 __all__ = [
+    "MEMBER_KEY",
     "decoder_name",
     "ingest_rules",
     "picture_limits",
@@ -17,6 +18,9 @@ __all__ = [
     "vector_no",
     "vectors_identity",
 ]
+
+MEMBER_KEY = ("source", "raw_name", "occurrence", "bytes", "fingerprint")
+"""What tells one member's content from another's without reading it."""
 
 
 def decoder_name(settings: IngestSettings) -> str:

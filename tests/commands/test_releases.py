@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from artrec.releases import write_artifact
@@ -45,14 +48,28 @@ def test_releases_are_listed_oldest_first_with_the_current_one_marked(
     for each in listed:
         assert each.pop("created").endswith(" UTC")
     assert listed == [
-        {"release": "2026-01-02", "current": False, "images": 14, "rejected": 2,
+        {"release": "2026-01-02", "current": False, "published": True, "images": 14, "rejected": 2,
          "encoder": "line-1", "k": 10},
-        {"release": "2026-01-01-later", "current": True, "images": 12, "rejected": 2,
-         "encoder": "line-1", "k": 10},
+        {"release": "2026-01-01-later", "current": True, "published": True, "images": 12,
+         "rejected": 2, "encoder": "line-1", "k": 10},
     ]  # fmt: skip
     lines = artrec("releases", "list", "--root", str(store_root)).out.splitlines()
     assert [line.split()[0] for line in lines] == ["release", "2026-01-02", "2026-01-01-later"]
     assert ["current" in line for line in lines] == [True, False, True]
+
+
+def test_a_release_that_never_was_current_is_marked(artrec: Call, store_root: Path) -> None:
+    text = (store_root / "releases/2026-01-02.json").read_text()
+    slow = json.loads(text) | {"release_id": "slow", "created": "2030-01-01T00:00:00Z"}
+    (store_root / "releases/slow.json").write_text(json.dumps(slow))
+    listed = json.loads(artrec("releases", "list", "--root", str(store_root), "--json").out)
+    assert [(each["release"], each["current"], each["published"]) for each in listed] == [
+        ("2026-01-02", True, True),
+        ("slow", False, False),
+    ]
+    head, *lines = artrec("releases", "list", "--root", str(store_root)).out.splitlines()
+    assert head.split()[:3] == ["release", "current", "created"]
+    assert [line.split()[:2] for line in lines] == [["2026-01-02", "current"], ["slow", "never"]]
 
 
 def test_a_release_is_shown_with_counts_tables_and_gates(artrec: Call, finished: Path) -> None:
@@ -196,6 +213,55 @@ def test_verify_reads_files_that_are_no_tables_too(artrec: Call, store_root: Pat
     called = artrec("releases", "verify", "--root", str(store_root))
     assert called.code == 1
     assert f"FAULT {page.path}: sha256 is " in called.out
+
+
+def test_verify_finds_keys_that_are_null(artrec: Call, store_root: Path) -> None:
+    file = the_file(store_root, "rejects")
+    rows = pq.read_table(file)
+    entries = pa.array([None, 15], pa.int64())
+    position = rows.column_names.index("entry")
+    pq.write_table(rows.set_column(position, "entry", entries), file)
+    called = artrec("releases", "verify", "--root", str(store_root))
+    assert called.code == 1
+    assert f"FAULT {file.relative_to(store_root)}: a key is null" in called.out
+
+
+def peak(root: Path) -> int:
+    """Bytes of Python and numpy that verify held at once."""
+    tracemalloc.start()
+    try:
+        assert verify(open_store(str(root)), "2026-01-02")[1] == []
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_verify_holds_no_file_whole(store_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run,) = store_root.glob("runs/neighbors/*/run.json")
+    document = json.loads(run.read_text())
+    shard = write_artifact(open_store(str(store_root)), bytes(8 << 20), "runs/neighbors/x/s.ann")
+    document["artifacts"] = {"shards": [shard.model_dump()]}
+    run.write_text(json.dumps(document))
+    monkeypatch.setattr("artrec.releases.verify.CHUNK", 1 << 16)
+    assert peak(store_root) < 1 << 20
+
+
+def test_verify_holds_some_bytes_a_member(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = 50_000
+
+    def grow(rows: Rows) -> None:
+        member, reject = rows["members"][0], rows["rejects"][0]
+        entries = range(100, 100 + many)
+        rows["members"] += [member | {"entry": entry} for entry in entries]
+        rows["rejects"] += [reject | {"entry": entry} for entry in entries]
+
+    few, large = tmp_path / "few", tmp_path / "large"
+    publish_paintings(few, "2026-01-02")
+    publish_paintings(large, "2026-01-02", change=grow)
+    monkeypatch.setattr("artrec.releases.verify.CHUNK", 1 << 16)
+    monkeypatch.setattr("artrec.releases.verify.KEYS", 1 << 10)
+    peak(few)  # imports
+    assert peak(large) - peak(few) < 60 * many
 
 
 def test_verify_says_which_run_is_missing(artrec: Call, store_root: Path) -> None:

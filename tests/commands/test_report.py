@@ -104,6 +104,28 @@ def test_a_refused_draft_shows_what_refused_it(artrec: Call, root: Path, tmp_pat
     assert "9 lists" in page
 
 
+def test_a_draft_with_an_overridden_gate_is_not_refused(
+    artrec: Call, root: Path, tmp_path: Path
+) -> None:
+    """Its job was killed between the gates and the swap."""
+    gate = GateResult(
+        gate="lists", passed=False, found="9 lists", expected="10", overridden="known to be so"
+    )
+    report = GateReport(gates=[gate], counts={})
+    (root / "drafts/open/gates.json").write_bytes(report.to_bytes())
+    assert artrec("report", "open", "--to", str(tmp_path / "x"), "--root", str(root)).code == 0
+    assert written(tmp_path / "x").status == "draft"
+
+
+def test_a_release_that_never_was_current_is_its_draft(
+    artrec: Call, root: Path, tmp_path: Path
+) -> None:
+    made = json.loads((root / "releases/2026-01-02.json").read_text())
+    (root / "releases/refused.json").write_text(json.dumps(made | {"release_id": "refused"}))
+    assert artrec("report", "refused", "--to", str(tmp_path / "x"), "--root", str(root)).code == 0
+    assert written(tmp_path / "x").status == "refused"
+
+
 def test_an_open_draft_is_a_draft(artrec: Call, root: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     called = artrec("report", "open", "--to", str(tmp_path / "empty"), "--root", str(root))

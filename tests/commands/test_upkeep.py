@@ -155,7 +155,7 @@ def test_an_abandoned_draft_is_not_joined_any_more(artrec: Call, root: Path) -> 
     assert artrec("releases", "abandon", "draft", "--root", str(root)).code == 0
 
 
-@pytest.mark.parametrize(("name", "found"), [("next", "it is overtaken"), ("no", "there is none")])
+@pytest.mark.parametrize(("name", "found"), [("next", "it is published"), ("no", "there is none")])
 def test_only_an_open_draft_can_be_abandoned(
     artrec: Call, root: Path, name: str, found: str
 ) -> None:

@@ -75,9 +75,9 @@ def test_a_gate_refuses_what_is_beyond_its_limit_and_says_what_it_found(
     assert refused(**changes) == expected
 
 
-@pytest.mark.parametrize(("x", "passes"), [(1.4, True), (1.39, True), (1.41, False)])
+@pytest.mark.parametrize(("x", "passes"), [(0.8, True), (0.79, True), (0.81, False)])
 def test_drift_is_measured_in_units_of_the_spread(x: float, passes: bool) -> None:
-    """Limit 0.5 + 2 sqrt(1/200 + 1/200) = 0.7, times the spread of 2: 1.4."""
+    """Limit 0.2 + 2 sqrt(1/200 + 1/200) = 0.4, times the spread of 2: 0.8."""
     moved = Cloud(encoder="mine-1", count=200, mean=[0.0, x - 1e-9], spread=1.0)
     found = results(cloud=moved, cloud_before=CLOUD)["drift"]
     assert found.passed == passes

@@ -34,9 +34,19 @@ class Told:
     def search(self, queries: np.ndarray, k: int) -> TopK:  # type: ignore[type-arg]
         found = TopK.empty(len(queries), k)
         for row, ids in enumerate(self.lists):
-            found.ids[row, : len(ids)] = ids
+            found.ids[row, : len(ids)] = ids[:k]
             found.distances[row, : len(ids)] = 0.0
         return found
+
+
+class Lazy:
+    """A searcher that finds all of it only when asked for many, as one that examines few does."""
+
+    def is_exact(self) -> bool:
+        return False
+
+    def search(self, queries: np.ndarray, k: int) -> TopK:  # type: ignore[type-arg]
+        return (TRUTH if k > 11 else Told([[2, 10, 4]])).search(queries, k)
 
 
 TRUTH = Streamed(blocks, "euclidean")
@@ -65,6 +75,11 @@ FIRST = Block(NUMBERS[:1], LINE[:1])
 def test_recall_of_a_literal_answer(found: list[int], at_1: float, at_10: float) -> None:
     """From 0 the four others lie at 1, 3, 3 and 9."""
     assert measured([found], FIRST) == {1: [at_1], 10: [at_10], 50: [at_10]}
+
+
+def test_each_cut_is_measured_by_a_search_for_as_many() -> None:
+    found = recalls(Lazy(), TRUTH, FIRST, blocks, "euclidean")
+    assert {k: share.tolist() for k, share in found.items()} == {1: [0.0], 10: [0.5], 50: [1.0]}
 
 
 def test_either_of_two_that_are_as_far_is_right() -> None:

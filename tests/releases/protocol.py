@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from artrec.releases import Base, Draft, Outcome, Release, RunRef, StageRuns, publish, read_base
+from artrec.errors import ConditionFailed
+from artrec.releases import (
+    Base,
+    Draft,
+    Outcome,
+    Release,
+    RunRef,
+    StageRuns,
+    publish,
+    read_base,
+    read_release,
+    rollback,
+)
 from artrec.storage import Store
 
-__all__ = ["LATER", "RUNS", "TODAY", "night", "outcome", "ref", "release", "stage", "tree"]
+__all__ = ["LATER", "RUNS", "TODAY", "back", "night", "outcome", "ref", "release", "stage", "tree"]
 
 TODAY, LATER = "2026-01-02", "2026-01-03"
 RUNS = {"inventory": "members", "ingest": "ingested", "embed": "vectors"}
@@ -52,6 +65,16 @@ def night(store: Store, name: str | None = None, run: str = "run-1", inputs: str
     publish(store, release(draft.release_id, draft.base, run, inputs), draft.base)
     assert read_base(store).release_id == draft.release_id
     return draft.release_id
+
+
+def back(store: Store, name: str) -> None:
+    """A rollback, which looks whether the runs are there."""
+    for stages in read_release(store, name).stages.values():
+        for refs in stages.tables.values():
+            for each in refs:
+                with suppress(ConditionFailed):
+                    store.write(each.path, b"{}")
+    rollback(store, name)
 
 
 def outcome(draft: Draft, message: str = "done") -> Outcome:

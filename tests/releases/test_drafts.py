@@ -13,7 +13,10 @@ from artrec.releases import (
     Outcome,
     RunRef,
     StageRuns,
+    all_heads,
+    draft_state,
     drafts,
+    open_heads,
     publish,
     read_base,
     read_document,
@@ -21,7 +24,18 @@ from artrec.releases import (
 from artrec.releases.drafts import _today as unfrozen_today
 from artrec.releases.published import CURRENT
 from artrec.storage import Store
-from tests.releases.protocol import LATER, RUNS, TODAY, night, outcome, ref, release, stage, tree
+from tests.releases.protocol import (
+    LATER,
+    RUNS,
+    TODAY,
+    back,
+    night,
+    outcome,
+    ref,
+    release,
+    stage,
+    tree,
+)
 
 
 def open_draft(store: Store, inputs: str = "same", name: str | None = None) -> Draft:
@@ -401,6 +415,49 @@ def test_an_attempt_refused_its_name_leaves_the_holders_outcome_alone(
     after = tree(store)
     assert json.loads(after.pop(path))["message"] == "the other's"
     assert after == before
+
+
+def test_an_unchanged_night_leaves_the_open_draft_of_its_day_open(store: Store) -> None:
+    """As when an archive was changed, its night was killed, and the archive is as before."""
+    night(store, "base")
+    killed = open_draft(store, "other")
+    same = Draft.begin(store, None)
+    same.hold("same")
+    assert (same.release_id, same.unchanged) == (killed.release_id, True)
+    same.finish(outcome(same).model_copy(update={"status": "unchanged"}))
+    assert [head.release_id for head in open_heads(store, read_base(store))] == [TODAY]
+    assert f"drafts/{same.attempt}/outcome.json" in tree(store)
+
+
+@pytest.mark.parametrize("later", ["unchanged", "failed"])
+def test_a_published_draft_stays_so_whatever_a_later_job_of_its_day_says(
+    store: Store, later: str
+) -> None:
+    assert night(store) == TODAY
+    second = Draft.begin(store, None)
+    second.hold("same")
+    second.finish(outcome(second).model_copy(update={"status": later}))
+
+    def states() -> dict[str, str]:
+        base = read_base(store)
+        return {h.release_id: draft_state(store, h, base) for h in all_heads(store)}
+
+    assert read_document(store, f"drafts/{TODAY}/outcome.json", Outcome).status == later
+    assert states() == {TODAY: "published"}
+    open_draft(store, "slow", "slow")
+    night(store, "next", run="run-2", inputs="two")
+    assert states() == {TODAY: "published", "slow": "overtaken", "next": "published"}
+    back(store, TODAY)
+    assert states() == {TODAY: "published", "slow": "overtaken", "next": "published"}
+
+
+def test_a_draft_whose_release_never_was_current_is_overtaken(store: Store) -> None:
+    slow = open_draft(store, "slow", "slow")
+    made = release("slow", slow.base, "run-2", "slow")
+    store.write(made.path, made.to_bytes())
+    night(store, "fast")
+    assert slow.head is not None
+    assert draft_state(store, slow.head, read_base(store)) == "overtaken"
 
 
 def test_a_stages_cut_is_named_in_the_draft_while_it_is_worked_on(store: Store) -> None:

@@ -29,11 +29,12 @@ from artrec.releases import (
     read_base,
     read_release,
     table_receipts,
+    were_current,
 )
 from artrec.storage import Entry, Store, open_store
 from artrec.storage.local import LocalStore
 from tests.commands.small_store import publish_paintings
-from tests.releases.protocol import night, release, tree
+from tests.releases.protocol import back, night, release, tree
 
 CURRENT = "CURRENT.json"
 
@@ -61,6 +62,7 @@ def test_readers_are_led_from_current_to_the_release(store: Store) -> None:
         "previous": None,
         "sha256": hashlib.sha256(data["releases/mine.json"]).hexdigest(),
         "swaps": 1,
+        "rolled_back": [],
     }
     assert current_release(store) == made == read_release(store, None)
 
@@ -111,13 +113,13 @@ def test_a_swap_after_another_publication_is_refused(store: Store) -> None:
     night(store, "zero")
     base = read_base(store)
     night(store, "fast", run="run-2", inputs="fast")
-    before = store.read(CURRENT)
+    before = tree(store)
     with pytest.raises(
         Superseded,
         match=r"fast was published since this draft began from zero; release slow is not",
     ):
         publish(store, release("slow", base, "run-3"), base)
-    assert store.read(CURRENT) == before
+    assert tree(store) == before  # no release that looks like one
     assert Superseded.exit_code == 8
 
 
@@ -143,6 +145,15 @@ def test_a_swap_after_a_rollback_is_refused_even_to_what_it_began_from(store: St
     assert store.read(CURRENT) == before
 
 
+def test_a_job_that_lost_its_lease_writes_no_release(store: Store) -> None:
+    def lost() -> None:
+        raise Superseded("the lease is lost")
+
+    with pytest.raises(Superseded, match="the lease is lost"):
+        publish(store, release("mine", read_base(store)), read_base(store), lost)
+    assert tree(store) == {}
+
+
 def test_a_swap_is_refused_where_current_is_gone(store: Store) -> None:
     night(store, "one")
     base = read_base(store)
@@ -150,6 +161,44 @@ def test_a_swap_is_refused_where_current_is_gone(store: Store) -> None:
     with pytest.raises(Superseded, match="nothing was published since this draft began from one"):
         publish(store, release("two", base, "run-2"), base)
     assert CURRENT not in tree(store)
+
+
+@dataclass(frozen=True)
+class Crowded(LocalStore):
+    """Another night publishes right before a swap of CURRENT, when nothing can be taken back."""
+
+    others: list[str] = field(default_factory=list)
+
+    def write(self, path: str, data: bytes, if_etag: str | None = None) -> Entry:
+        if path == CURRENT and self.others:
+            name = self.others.pop()
+            night(open_store(self.root), name, run=name, inputs=name)
+        return LocalStore.write(self, path, data, if_etag)
+
+
+def superseded(root: Path, name: str, by: str) -> Store:
+    """A store with a release that another one kept from its swap."""
+    store = Crowded(str(root), [by])
+    base = read_base(store)
+    with pytest.raises(Superseded, match=f"{by} was published since this draft began"):
+        publish(store, release(name, base, name, name), base)
+    return open_store(str(root))
+
+
+def test_what_was_current_is_known_and_what_never_was_too(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    assert were_current(store) == set()
+    night(store, "one", run="one", inputs="one")
+    superseded(tmp_path, "slow", by="two")
+    assert list_releases(store) == ["one", "slow", "two"]
+    assert were_current(store) == {"one", "two"}
+    back(store, "one")  # nobody has begun on two
+    assert were_current(store) == {"one", "two"}
+    night(store, "three", run="three", inputs="three")
+    back(store, "one")
+    back(store, "three")
+    assert were_current(store) == {"one", "two", "three"}
+    assert read_base(store).rolled_back == ("two", "one")
 
 
 @dataclass(frozen=True)

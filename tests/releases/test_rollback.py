@@ -80,6 +80,24 @@ def test_a_release_that_is_not_there_is_refused_with_those_that_are(
     assert tree(store) == before
 
 
+def test_a_release_that_never_was_current_is_refused(store: Store) -> None:
+    three = read_release(store, "three")
+    slow = three.model_copy(update={"release_id": "slow", "previous": "two"})
+    store.write(slow.path, slow.to_bytes())
+    before = tree(store)
+    with pytest.raises(UsageError, match=r"slow was never current.*run that job again, or choose"):
+        rollback(store, "slow")
+    assert tree(store) == before
+
+
+def test_what_a_rollback_led_away_from_is_gone_forward_to_through_damaged_documents(
+    root: Path, store: Store
+) -> None:
+    rollback(store, "one")
+    (root / "releases/two.json").write_text("damaged")
+    assert rollback(store, "three")[1].rolled_back == ("one",)
+
+
 def test_a_release_whose_runs_are_gone_is_refused(store: Store) -> None:
     gone = read_release(store, "two").refs("neighbors")[0].path
     store.delete(gone)

@@ -13,8 +13,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Condition, Thread
 
+import numpy as np
 import pytest
 
+from artrec.encoders import checkpoints
 from artrec.errors import NotFound, StoreFormatError, Superseded
 from artrec.releases import (
     Draft,
@@ -226,6 +228,53 @@ def test_views_whose_release_is_gone_are_removed(store: Store) -> None:
     assert "releases/one.sql" not in tree(store)
 
 
+def write_superseded(store: Store, name: str) -> None:
+    """A release that stands there since its swap was refused; it is the newest one."""
+    four = read_release(store, "four")
+    made = four.model_copy(update={"release_id": name, "created": datetime.now(UTC)})
+    store.write(made.path, made.to_bytes())
+
+
+def test_a_release_that_never_was_current_is_none_of_the_newest_and_goes(store: Store) -> None:
+    write_superseded(store, "slow")
+    assert swept(store).kept == ["four", "three"]
+    assert_whole(store, "three", "four")
+
+
+def test_a_release_whose_night_may_go_on_to_its_swap_is_kept(store: Store) -> None:
+    draft = open_draft(store, "late")
+    draft.record(stage_runs("inventory", labels(store, draft, "late")))
+    write_superseded(store, "late")
+    swept(store)
+    assert_whole(store, "three", "four", "late")
+
+
+def test_a_young_release_is_kept_with_the_older_runs_that_it_names(
+    root: Path, store: Store
+) -> None:
+    for path in root.glob("runs/**/*"):
+        if path.is_file():
+            os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 7200))
+    plan = plan_sweep(store, rules(keep=1), datetime.now(UTC))
+    assert plan.kept == ["four", "one", "three", "two"]
+    assert plan.counts() == dict.fromkeys(KINDS, (0, 0))
+
+
+def test_an_encoder_stays_as_long_as_the_run_that_made_it(store: Store) -> None:
+    """A training that is asked for again finds its run, and goes on with the encoder."""
+    open_draft(store)
+    store.write("encoders/mine-2/config.json", b"{}")
+    ref = write_run(store, "train", {"curves": []})
+    run = find_run(store, "train", ref.run_id)
+    assert run is not None
+    store.delete(ref.path)
+    record_run(store, run.model_copy(update={"notes": {"encoder_id": "mine-2"}}))
+    swept(store, rules(used=frozenset()))
+    assert "encoders/mine-2/config.json" in tree(store)
+    swept(store, rules(used=frozenset(), open_drafts=False))
+    assert "encoders/mine-2/config.json" not in tree(store)
+
+
 # -- drafts ---------------------------------------------------------------------------------
 
 
@@ -244,6 +293,23 @@ def test_what_an_open_draft_has_got_so_far_is_kept(store: Store) -> None:
     again = Draft.begin(store, "draft")
     again.hold("draft")
     assert again.need("inventory").tables["labels"] == [recorded]
+
+
+def test_what_a_run_of_an_open_draft_needs_to_go_on_is_kept(store: Store) -> None:
+    """A training that was killed has no record yet, only checkpoints in its folder."""
+    open_draft(store)
+    arrays = {"weights": np.ones(3, np.float32)}
+    epoch = checkpoints.Epoch(
+        epoch=1, train_loss=1, held_out_loss=1, learning_rate=1, seconds=1, reading_seconds=1
+    )
+    folder = "runs/train/under-way/checkpoints"
+    checkpoints.write(store, folder, checkpoints.Progress(epochs=(epoch,)), arrays)
+    assert swept(store).counts()["orphans"] == (0, 0)
+    found = checkpoints.read_latest(store, folder)
+    assert found is not None
+    assert found[0].epochs == (epoch,)
+    assert swept(store, rules(open_drafts=False)).counts()["orphans"][0] == 1
+    assert checkpoints.read_latest(store, folder) is None
 
 
 @pytest.mark.parametrize("how", ["marked", "given up", "overtaken"])

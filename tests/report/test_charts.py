@@ -8,7 +8,7 @@ import pytest
 
 from artrec.report import Curve, Facts, Gate, Measured
 from artrec.report.charts import best_row, charts, recalls, title_of
-from artrec.report.drawing import map_data, plots
+from artrec.report.drawing import map_data, plots, script_json
 from tests.report.literal import ENCODER, STYLES, bare, full, image, points
 
 
@@ -129,6 +129,17 @@ def test_the_largest_styles_have_a_look_of_their_own() -> None:
     looks = [(style["hue"], style["shape"]) for style in found]
     assert len(set(looks[:27])) == 27
     assert set(looks[27:]) == {(9, 0)}
+
+
+def test_titles_that_take_many_bytes_in_a_page_do_not_make_it_large() -> None:
+    hostile = {"title": "<" * 60, "artist": "‹&" * 30}
+    many = tuple(
+        point.model_copy(update={"image": image(n).model_copy(update=hostile)})
+        for n, point in enumerate(points(100))
+    )
+    page = script_json(map_data(bare().model_copy(update={"points": many})))
+    assert len(page.encode()) < 100 * 200
+    assert "<" not in page
 
 
 def test_the_map_keeps_its_proportions() -> None:

@@ -381,6 +381,24 @@ def test_a_catalog_that_shrank_is_refused(
     assert "found 7 images, expected at most 0.1 fewer than the last release's 8" in message
 
 
+def test_a_release_whose_shard_is_gone_is_refused_until_the_file_is_put_back(
+    before: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_zip(tmp_path / "b.zip", GOOD)
+    given = asked(before, source)
+    (shard,) = (before / "runs/index").rglob("*.annoy")
+    shard.rename(tmp_path / "kept")
+    options = Options(assignments=given, release="new", verbosity="quiet")
+    assert execute("nightly", options) == 5
+    message = capsys.readouterr().err
+    assert "gate shards: found 8 vectors indexed, 1 files of shards missing" in message
+    assert "Find the cause: shards cannot be overridden" in message
+    (tmp_path / "kept").rename(shard)
+    assert execute("nightly", options) == 0
+    gates = json.loads((before / "drafts/new/gates.json").read_bytes())["gates"]
+    assert all(gate["passed"] for gate in gates)
+
+
 @pytest.mark.long
 def test_vectors_that_moved_are_refused(
     before: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import shutil
 import zipfile
 import zlib
@@ -22,6 +23,7 @@ from artrec.schemas import TABLES
 from artrec.stages import catalog, embed, ingest, inventory
 from artrec.stages import rules as picture_rules
 from artrec.stages.rejects import ATTEMPTS, REASONS, TRANSIENT
+from artrec.stages.session import Options, execute
 from tests.nights import (
     ADDED,
     BROKEN,
@@ -365,12 +367,16 @@ def after_bad_nights(root: Path) -> None:
 
 
 def test_what_may_have_failed_in_passing_is_read_again_a_few_times_and_the_rest_never(
-    spark: SparkSession, tmp_path: Path
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = tmp_path / "root"
     after_bad_nights(root)
     source = write_zip(tmp_path / "a.zip", MEMBERS.items())
-    settings = settings_of(f"store.root={root}", f"sources.main.url={source}")
+    assigned = (f"store.root={root}", f"sources.main.url={source}")
+    settings = settings_of(*assigned)
+    planned = Options(assignments=assigned, verbosity="quiet", dry_run=True, as_json=True)
+    assert execute("ingest", planned) == 0
+    assert json.loads(capsys.readouterr().out)["stages"]["ingest"]["members to read"] == 4
     draft = opened(settings, "two")
     inventory.run(None, settings, draft)
     counters = ingest.run(spark, settings, draft).counters

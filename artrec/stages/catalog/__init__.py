@@ -29,8 +29,8 @@ from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
 from artrec.stages.catalog.live import live_run
 from artrec.stages.frames import read_frame, write_sorted
-from artrec.stages.ingest import MEMBER_KEY, verdicts
-from artrec.stages.rules import ingest_rules, picture_recipe
+from artrec.stages.ingest import verdicts
+from artrec.stages.rules import MEMBER_KEY, ingest_rules, picture_recipe
 from artrec.tables import Receipt
 
 __all__ = ["RESULT_VERSION", "run"]

@@ -30,7 +30,8 @@ from artrec.releases import (
 )
 from artrec.stages import RESULT_VERSIONS, rejects
 from artrec.stages.evaluate.assessing import Assessment
-from artrec.stages.rules import picture_recipe
+from artrec.stages.evaluate.counting import missing_shard_files
+from artrec.stages.rules import ingest_rules
 
 __all__ = ["RESULT_VERSION", "run"]
 
@@ -101,10 +102,11 @@ def _inputs(settings: Settings, draft: Draft) -> dict[str, Any]:
             for (stage, table), columns in read.items()
         },
         "index": index.inputs if index else None,
+        "shard_files_missing": missing_shard_files(draft),  # until somebody puts them back
         "encoder": embed["encoder"],
         "metric": embed["metric"],
         "k": neighbors["k"],
-        "recipe": picture_recipe(settings.ingest),
+        "pictures": ingest_rules(settings.ingest),
         "rules": {name: getattr(rules, name) for name in ("queries", "sample", "map_points")},
     }
 

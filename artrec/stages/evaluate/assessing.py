@@ -180,7 +180,7 @@ class Assessment:
         before = self.before
         if before is None or before.inputs["version"] != self.run.inputs["version"]:
             return []
-        same = before.inputs["recipe"] == self.run.inputs["recipe"]
+        same = before.inputs["pictures"] == self.run.inputs["pictures"]
         return before.receipts("floor_vectors") if same else []
 
     def _recall(self, ground: Ground, blocks: int, share: float) -> dict[int, float]:

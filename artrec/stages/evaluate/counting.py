@@ -10,7 +10,7 @@ from artrec.releases import Draft, artifacts_of, receipts_of
 from artrec.schemas import TABLES
 from artrec.stages.frames import read_frame
 
-__all__ = ["counts_of"]
+__all__ = ["counts_of", "missing_shard_files"]
 
 _KEY = ["source", "entry"]
 
@@ -38,18 +38,22 @@ def counts_of(spark: SparkSession, draft: Draft) -> dict[str, int]:
     }
     for row in rejects.groupBy("reason").agg(F.count("*").alias("n")).orderBy("reason").collect():
         counts[f"rejected_{row.reason}"] = row.n
-    return counts | _index_counts(draft)
-
-
-def _index_counts(draft: Draft) -> dict[str, int]:
-    """Vectors in shards, and files of shards that are not in the store, or not of their size."""
     index = draft.stage("index")
-    if index is None:
-        return {}
+    if index is not None:
+        counts["indexed"] = index.rows("shard_items")
+        counts["shard_files_missing"] = missing_shard_files(draft)
+    return counts
+
+
+def missing_shard_files(draft: Draft) -> int:
+    """Files of the draft's shards that are not in the store now, or not of their size."""
+    index = draft.stage("index")
     missing = 0
+    if index is None:
+        return missing
     for file in artifacts_of(draft.store, index.tables["shard_items"], "shards"):
         try:
             missing += draft.store.stat(file.path).bytes != file.bytes
         except NotFound:
             missing += 1
-    return {"indexed": index.rows("shard_items"), "shard_files_missing": missing}
+    return missing

@@ -49,10 +49,10 @@ from artrec.stages.frames import (
     run_tasks,
     write_sorted,
 )
-from artrec.stages.ingest import MEMBER_KEY, verdicts
+from artrec.stages.ingest import verdicts
 from artrec.stages.places import place_slices, placed_pictures
 from artrec.stages.rejects import Rejected
-from artrec.stages.rules import ingest_rules
+from artrec.stages.rules import MEMBER_KEY, ingest_rules
 from artrec.stages.slices import SliceSpec
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, read_table

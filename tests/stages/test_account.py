@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from artrec.stages import account
+from artrec.storage import open_store
+from tests.nights import Night
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["a.jpg", "b.jpg", "c.jpg"], "b.jpg"),
+        (["a.jpg", "\x1b]0;x\x07.jpg", "c.jpg"], "c.jpg"),
+        (["a\u202e.jpg"], "IMAGE_ID"),
+    ],
+)
+def test_the_image_to_look_up_has_a_name_that_a_terminal_shows_and_does_not_obey(
+    release: Night, monkeypatch: pytest.MonkeyPatch, names: list[str], shown: str
+) -> None:
+    def catalog(*_: Any) -> Iterator[pa.RecordBatch]:
+        yield pa.RecordBatch.from_pydict({"image_id": names})
+
+    monkeypatch.setattr(account, "read_table", catalog)
+    draft: Any = type("Draft", (), {"store": open_store(str(release.root))})()
+    assert account._an_image(draft, "first") == shown
