@@ -194,6 +194,15 @@ def releases_show(
     releases.show_one(root, release, json)
 
 
+@releases_app.command("views")
+def releases_views(
+    release: Annotated[str | None, typer.Argument(help="Its name; else the current one.")] = None,
+    root: Root = None,
+) -> None:
+    """Print a release's DuckDB views for where it lies now; the file beside it has older paths."""
+    releases.show_views(root, release)
+
+
 @releases_app.command("verify")
 def releases_verify(
     release: Annotated[str | None, typer.Argument(help="Its name; else the current one.")] = None,

@@ -279,7 +279,13 @@ class _StoreFile(io.RawIOBase):
 
 def open_file(store: Store, receipt: Receipt) -> pq.ParquetFile:
     """The Parquet file of a receipt, checked to be of that table and of a known version."""
-    file = pq.ParquetFile(_StoreFile(store, receipt.path, receipt.bytes))
+    try:
+        file = pq.ParquetFile(_StoreFile(store, receipt.path, receipt.bytes))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise StoreFormatError(
+            f"{store.url}/{receipt.path} cannot be read as Parquet ({error}); "
+            "artrec releases verify says what else of a release is damaged"
+        ) from error
     metadata = file.schema_arrow.metadata or {}
     table = TABLES[receipt.table]
     name = metadata.get(b"artrec.table", b"?").decode()

@@ -385,6 +385,17 @@ def test_a_table_of_a_newer_version_is_refused_with_both_versions(store: LocalSt
         read(store, receipts)
 
 
+def test_a_damaged_file_is_named_with_what_to_do(store: LocalStore) -> None:
+    (receipt,) = write(store, NEIGHBORS, lists(1, 1))
+    path = Path(store.path_url(receipt.path))
+    path.write_bytes(path.read_bytes()[:-4] + b"PARQ")
+    with pytest.raises(
+        StoreFormatError,
+        match=rf"{receipt.path} cannot be read as Parquet .*; artrec releases verify says",
+    ):
+        open_file(store, receipt)
+
+
 def test_a_file_of_another_table_is_refused(store: LocalStore) -> None:
     (receipt,) = write(store, NEIGHBORS, lists(1, 1))
     other = receipt.model_copy(update={"table": "catalog"})

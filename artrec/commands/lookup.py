@@ -35,7 +35,10 @@ def lookup(store: Store, image_id: str, k: int) -> dict[str, Any]:
     if image is None:
         raise UnknownImage(_missing(store, release, image_id))
     if not 1 <= k <= release.k:
-        raise UsageError(f"-k {k}: release {release.release_id} holds lists of {release.k}")
+        raise UsageError(
+            f"-k {k}: release {release.release_id} holds lists of {release.k}; "
+            f"ask for 1 to {release.k}"
+        )
     lists = table_receipts(store, release, "neighbors")
     rows = [
         row

@@ -9,6 +9,7 @@ from artrec.releases import (
     Release,
     all_heads,
     draft_state,
+    duckdb_views,
     list_releases,
     open_heads,
     read_base,
@@ -18,7 +19,7 @@ from artrec.releases import (
 from artrec.releases.verify import verify
 from artrec.schemas import TABLES
 
-__all__ = ["show_drafts", "show_list", "show_one", "show_verified"]
+__all__ = ["show_drafts", "show_list", "show_one", "show_verified", "show_views"]
 
 
 def show_list(root: str | None, json: bool) -> None:
@@ -96,6 +97,12 @@ def show_one(root: str | None, release_id: str | None, json: bool) -> None:
         ["gate", "passed", "found", "expected", "overridden"],
         [(g.gate, g.passed, g.found, g.expected, g.overridden or "") for g in release.gates],
     )
+
+
+def show_views(root: str | None, release_id: str | None) -> None:
+    """The DuckDB views of a release, for where the store lies now."""
+    store = store_of(root)
+    print(duckdb_views(store, read_release(store, release_id)), end="")
 
 
 def _tables(release: Release) -> list[tuple[str, str, int]]:

@@ -24,7 +24,6 @@ from artrec.config.sections import (
     StoreSettings,
     TrainSettings,
 )
-from artrec.digests import name_of
 
 __all__ = ["Key", "PREFIX", "Settings", "documented", "flat", "walk"]
 
@@ -74,9 +73,6 @@ class Settings(BaseSettings):
     def results(self) -> dict[str, Any]:
         """Only what can change the rows of a release."""
         return {key: value for key, value, field in walk(self) if _is_result(field)}
-
-    def results_digest(self) -> str:
-        return name_of(self.results())
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

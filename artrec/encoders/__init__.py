@@ -24,6 +24,7 @@ __all__ = [
     "Metric",
     "Preprocess",
     "builtin_files",
+    "check_named",
     "load_builtin",
     "load_encoder",
 ]
@@ -40,7 +41,7 @@ class Preprocess(BaseModel):
     3. ``(value * scale - mean) / std`` for each channel, inside the encoder.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     size: tuple[PositiveInt, PositiveInt]
     fit: Fit = "stretch"
@@ -85,6 +86,16 @@ def load_builtin(name: str) -> Encoder:
 
     files = builtin_files(name)
     return read_encoder(files[CARD_FILE], files.get(WEIGHTS_FILE))
+
+
+def check_named(store: Store, encoder_id: str) -> None:
+    """Fail early, with what there is, where neither artrec nor the store has such an encoder."""
+    if encoder_id in BUILTIN:
+        return
+    ids = {path[1] for e in store.list("encoders") if len(path := e.path.split("/")) == 3}
+    if encoder_id not in ids:
+        known = ", ".join([*BUILTIN, *sorted(ids)])
+        raise ConfigError(f"encoder.id: {store.url} has no encoder {encoder_id}; known: {known}")
 
 
 def builtin_files(name: str) -> dict[str, bytes]:

@@ -250,7 +250,10 @@ def parse_document(data: bytes, where: str, kind: type[D]) -> D:
             )
         return kind.model_validate_json(data)
     except ValidationError as error:
-        raise StoreFormatError(f"{where}: not a {kind.__name__} of artrec: {error}") from None
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        fault = f"{place}: {first['msg']}" if place else first["msg"]
+        raise StoreFormatError(f"{where}: not a {kind.__name__} of artrec: {fault}") from None
 
 
 class _Format(BaseModel):

@@ -174,11 +174,11 @@ def _print_release(console: Console, draft: Draft, facts: dict[str, Any]) -> Non
 
 
 def _page(draft: Draft) -> list[str]:
-    """How to see the report, where it lies on this machine."""
+    """The report's page, where it lies on this machine: a browser opens it."""
     runs = draft.stage("report")
     found = artifacts_of(draft.store, runs.tables["report"], "report") if runs else []
     pages = [draft.store.path_url(a.path) for a in found if a.path.endswith("/index.html")]
-    return [f"  open {shlex.quote(page)}" for page in pages if Path(page).is_file()]
+    return [f"  the report, for a browser: {page}" for page in pages if Path(page).is_file()]
 
 
 def _program(name: str) -> str:

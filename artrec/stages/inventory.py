@@ -56,8 +56,13 @@ def run(spark: SparkSession | None, settings: Settings, draft: Draft) -> StageRu
 
 
 def draft_inputs(listing: str, settings: Settings) -> str:
-    """A digest of all that a release is made from: the listing, the settings, the code."""
-    facts = {"listing": listing, "settings": settings.results(), "versions": RESULT_VERSIONS}
+    """A digest of all that a release is made from: the listing, the settings, the code.
+
+    How an encoder is trained is the train stage's own business: a night that keeps its encoder is
+    the same night under other ``train`` settings.
+    """
+    used = {key: value for key, value in settings.results().items() if key.split(".")[0] != "train"}
+    facts = {"listing": listing, "settings": used, "versions": RESULT_VERSIONS}
     return name_of(facts)
 
 

@@ -77,7 +77,8 @@ def _obey(gates: list[GateResult], release_id: str) -> None:
     if refused:
         raise GateRefused(
             "; ".join(f"gate {g.gate}: found {g.found}, expected {g.expected}" for g in refused)
-            + f". Release {release_id} is not published; its draft is kept. {_remedy(refused)}"
+            + f". Release {release_id} is not published; its draft is kept, and artrec report "
+            f"{release_id} --to DIR shows it. {_remedy(refused)}"
         )
     for gate in gates:
         if gate.overridden is not None:

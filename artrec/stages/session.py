@@ -21,6 +21,7 @@ import typer
 
 from artrec import log
 from artrec.config import Settings, load
+from artrec.encoders import check_named
 from artrec.errors import ArtrecError, ReleaseConflict
 from artrec.releases import Draft, Outcome, StageRuns, holding, read_base
 from artrec.stages.ending import explain, heed_signals, stop_spark, stoppable
@@ -151,6 +152,8 @@ def _execute(name: str, options: Options, holder: list[Draft], held: ExitStack) 
     holder.append(draft)
     if name in BEGIN:
         check_sources(settings)
+    if settings.encoder.id:
+        check_named(store, settings.encoder.id)
     run: Run = importlib.import_module(f"artrec.stages.{name}").run
     begun = time.monotonic()
     spark = start_spark(f"artrec {name}", options.verbosity)

@@ -83,7 +83,7 @@ def test_more_neighbors_than_the_release_has_are_refused(
 ) -> None:
     called = artrec("lookup", WATCH, "-k", k, "--root", str(finished))
     assert (called.code, called.out) == (2, "")
-    assert called.err == f"artrec: -k {k}: release 2026-01-02 holds lists of 10\n"
+    assert called.err == f"artrec: -k {k}: release 2026-01-02 holds lists of 10; ask for 1 to 10\n"
 
 
 def test_a_rejected_image_names_its_stage_and_reason(artrec: Call, finished: Path) -> None:
@@ -133,7 +133,7 @@ def test_the_root_may_come_from_the_settings(
 
 
 def test_the_function_raises_what_the_command_says(finished: Path) -> None:
-    with pytest.raises(UsageError, match="holds lists of 10"):
+    with pytest.raises(UsageError, match="holds lists of 10; ask for 1 to 10"):
         lookup(open_store(str(finished)), WATCH, 11)
 
 

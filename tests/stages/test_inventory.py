@@ -312,6 +312,8 @@ def test_other_inputs_are_another_listing_other_settings_or_a_newer_stage(
     before = inventory.draft_inputs("listing", usual)
     assert inventory.draft_inputs("listing", settings_of("sources.a.url=b.zip")) == before
     assert inventory.draft_inputs("other", usual) != before
+    trained = settings_of("sources.a.url=a.zip", "train.epochs=3", "train.seed=9")
+    assert inventory.draft_inputs("listing", trained) == before  # the stage that trains asks itself
     more = settings_of("sources.a.url=a.zip", "neighbors.k=3")
     assert inventory.draft_inputs("listing", more) != before
     monkeypatch.setitem(RESULT_VERSIONS, stage, RESULT_VERSIONS[stage] + 1)

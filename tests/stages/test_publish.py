@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from artrec.commands.files import files_of
 from artrec.config import Settings
 from artrec.errors import GateRefused, UsageError
 from artrec.releases import Draft, StageRuns, duckdb_views, read_release, run_id
@@ -295,6 +296,9 @@ def test_what_a_gate_refuses_is_not_and_its_report_is_kept(tmp_path: Path) -> No
     assert "--set gates.override.reject_rate=REASON" in message
     assert not (root / "CURRENT.json").exists()
     assert not (root / "releases").exists()
+    assert "artrec report one --to DIR shows it" in message
+    (catalog,) = files_of(open_store(str(root)), "catalog", "one")  # of a draft, to judge it by
+    assert Path(catalog).is_file()
     report = read_json(root / "drafts/one/gates.json")
     assert [(each["gate"], each["passed"]) for each in report["gates"]] == [
         ("balance", True),

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artrec.config import IngestSettings
 from artrec.errors import UsageError
 from artrec.releases import Artifact, Draft, StageRuns, artifacts_of, receipts_of
 from artrec.releases.verify import verify
@@ -136,8 +135,12 @@ def test_the_demo_says_how_to_open_it(
         notes={"status": "published", "release": "first"},
     )  # fmt: skip
     show("nightly", settings_of(), draft, told, 0.0, as_json=False)
-    (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("  open ")]
-    assert Path(line.removeprefix("  open ")).read_bytes().startswith(b"<!doctype html>")
+    (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("  the rep")]
+    assert (
+        Path(line.removeprefix("  the report, for a browser: "))
+        .read_bytes()
+        .startswith(b"<!doctype html>")
+    )
 
 
 # -- literal tables -------------------------------------------------------------------------
@@ -258,12 +261,13 @@ def test_what_train_left_is_shown(build: Build) -> None:
                      "original": picture(1, "PNG"), "reconstruction": picture(2, "PNG")}
                 ],
             },
-            {"chosen": "conv-1", "why": "it is better", "epochs": 2, "deep": {"not": "shown"}},
+            {"encoder_id": "conv-1", "why": "it is better", "trained": "conv-1",
+             "compared": {"not": "shown"}, "best_epoch": 2, "best_loss": 0.5},
         )
     )  # fmt: skip
     assert facts.training is not None
     assert (facts.training.chosen, facts.training.why) == ("conv-1", "it is better")
-    assert facts.training.notes == {"epochs": "2"}
+    assert facts.training.notes == {"trained": "conv-1", "best_epoch": "2", "best_loss": "0.5"}
     assert [curve.points for curve in facts.training.curves] == [((1, 1.0), (2, 2.0))] * 2
     (found,) = facts.training.reconstructions
     assert (found.error, found.original) == (0.25, "09" * 8 + "-original")
@@ -305,17 +309,6 @@ def test_a_draft_without_neighbors_has_no_report_yet(release: Night, tmp_path: P
 
 
 # -- small pictures -------------------------------------------------------------------------
-
-
-def test_a_second_try_shrinks_in_a_child_process_to_the_same_bytes() -> None:
-    settings = IngestSettings()
-    data = picture(1, size=(400, 300))
-    with (
-        thumbnails._shrinker(settings, 160, in_child=False) as here,
-        thumbnails._shrinker(settings, 160, in_child=True) as far,
-    ):
-        assert here(data) == far(data)
-        assert (here(b"no picture"), far(b"no picture")) == (None, None)
 
 
 def test_a_task_that_is_tried_again_finds_what_it_wrote(release: Night, tmp_path: Path) -> None:

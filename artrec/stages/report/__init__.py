@@ -226,9 +226,9 @@ def _training(
         key=lambda row: row["measure"],
     )
     training = report.Training(
-        chosen=notes.get("chosen") or notes.get("encoder"),
-        why=notes.get("why"),
-        notes={k: v for k, v in _plain(notes).items() if k not in ("chosen", "why")},
+        chosen=notes["encoder_id"],
+        why=notes["why"],
+        notes={k: v for k, v in _plain(notes).items() if k not in ("encoder_id", "why")},
         curves=tuple(
             report.Curve(measure=name, points=tuple((r["epoch"], r["value"]) for r in rows))
             for name, rows in curves
