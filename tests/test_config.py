@@ -72,7 +72,7 @@ def test_layers_add_to_one_source(tmp_path: Path) -> None:
     found, origins = load(file, ["sources.main.url=/set.zip"], environment)
     assert sorted(found.sources) == ["main", "other"]
     assert found.sources["main"].model_dump() == {
-        "url": "/set.zip", "id_prefix": "m/", "template": "{artist}", "labels": "",
+        "url": "/set.zip", "kind": "auto", "id_prefix": "m/", "template": "{artist}", "labels": "",
     }  # fmt: skip
     assert found.sources["other"].url == "/environment.zip"
     assert origins["sources.main.url"] == "--set sources.main.url=/set.zip"
@@ -251,6 +251,7 @@ def test_settings_are_frozen() -> None:
 
 CHANGED: dict[str, str] = {
     "sources.main.url": "elsewhere.zip",
+    "sources.main.kind": "zip",
     "sources.main.id_prefix": "other/",
     "sources.main.template": "{title}",
     "sources.main.labels": "lists",
@@ -308,7 +309,8 @@ CHANGED: dict[str, str] = {
 """Another value for each key."""
 
 HOW_NOT_WHAT = {
-    "sources.main.url", "sources.main.labels", "store.root", "store.lease_seconds",
+    "sources.main.url", "sources.main.kind", "sources.main.labels",
+    "store.root", "store.lease_seconds",
     "store.keep_releases", "store.sweep_seconds", "ingest.slice_bytes", "ingest.segment_bytes",
     "embed.batch", "embed.slice_bytes", "embed.segment_bytes", "neighbors.block_rows",
     "evaluate.block_rows", "gates.reject_rate", "gates.reject_rates", "gates.index_recall",

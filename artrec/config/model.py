@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, Field, field_validator
 from pydantic.fields import FieldInfo
@@ -104,6 +104,8 @@ def _keys(section: str, model: type[Section]) -> list[Key]:
 
 def _type_name(field: FieldInfo) -> str:
     kind = field.annotation
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(get_args(kind))
     if getattr(kind, "__name__", "") == "dict":
         return "mapping of " + " to ".join(each.__name__ for each in get_args(kind))
     if getattr(kind, "__name__", "") == "tuple":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -56,7 +56,16 @@ class Source(Section):
     """One archive or folder of pictures, under a name that never changes."""
 
     url: str = _key(
-        "", "Where it is: a local path or file://. A file is a zip, else a folder.", result=False
+        "",
+        "Where it is: a local path or file://. A zip, tar, tar.gz, tar.zst or Parquet file, a "
+        "folder of pictures, or one of Parquet files.",
+        result=False,
+    )
+    kind: Literal["auto", "zip", "tar", "folder", "parquet"] = _key(
+        "auto",
+        "What it is: auto (what its bytes show), zip, tar (compressed ones too), folder (each file "
+        "is a member), parquet (each row is one).",
+        result=False,
     )
     id_prefix: str = _key(
         "", "Put before each member's path to make its image_id; frozen once used."
