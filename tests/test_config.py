@@ -72,7 +72,7 @@ def test_layers_add_to_one_source(tmp_path: Path) -> None:
     found, origins = load(file, ["sources.main.url=/set.zip"], environment)
     assert sorted(found.sources) == ["main", "other"]
     assert found.sources["main"].model_dump() == {
-        "url": "/set.zip", "id_prefix": "m/", "template": "{artist}", "labels": "",
+        "url": "/set.zip", "kind": "auto", "id_prefix": "m/", "template": "{artist}", "labels": "",
     }  # fmt: skip
     assert found.sources["other"].url == "/environment.zip"
     assert origins["sources.main.url"] == "--set sources.main.url=/set.zip"
@@ -251,6 +251,7 @@ def test_settings_are_frozen() -> None:
 
 CHANGED: dict[str, str] = {
     "sources.main.url": "elsewhere.zip",
+    "sources.main.kind": "zip",
     "sources.main.id_prefix": "other/",
     "sources.main.template": "{title}",
     "sources.main.labels": "lists",
@@ -311,7 +312,8 @@ CHANGED: dict[str, str] = {
 """Another value for each key."""
 
 HOW_NOT_WHAT = {
-    "sources.main.url", "sources.main.labels", "store.root", "store.lease_seconds",
+    "sources.main.url", "sources.main.kind", "sources.main.labels",
+    "store.root", "store.lease_seconds",
     "store.keep_releases", "store.sweep_seconds",
     "store.s3.checksums", "store.s3.retries", "store.s3.seconds",
     "ingest.slice_bytes", "ingest.segment_bytes",
@@ -332,7 +334,7 @@ def test_each_key_either_changes_results_or_only_how_they_are_made() -> None:
     for key, value in CHANGED.items():
         after = settings_with(f"{key}={value}")
         assert flat(after.model_dump()) != flat(before.model_dump()), key
-        same = after.results_digest() == before.results_digest()
+        same = after.results() == before.results()
         assert same == (key in HOW_NOT_WHAT), key
         assert (key in before.results()) == (key not in HOW_NOT_WHAT), key
 
@@ -350,7 +352,7 @@ def test_a_source_more_changes_results_whatever_its_place() -> None:
     one = settings_with()
     two = settings_with("sources.other.url=b.zip")
     again = load(None, ["sources.other.url=b", "sources.main.url=c"], NOTHING)[0]
-    assert one.results_digest() != two.results_digest() == again.results_digest()
+    assert one.results() != two.results() == again.results()
 
 
 # -- the reference --------------------------------------------------------------------------

@@ -24,7 +24,6 @@ from artrec.config.sections import (
     StoreSettings,
     TrainSettings,
 )
-from artrec.digests import name_of
 
 __all__ = ["Key", "PREFIX", "Settings", "documented", "flat", "walk"]
 
@@ -75,9 +74,6 @@ class Settings(BaseSettings):
         """Only what can change the rows of a release."""
         return {key: value for key, value, field in walk(self) if _is_result(field)}
 
-    def results_digest(self) -> str:
-        return name_of(self.results())
-
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings as dotted keys."""
@@ -117,7 +113,7 @@ def _keys(section: str, model: type[Section]) -> list[Key]:
 def _type_name(field: FieldInfo) -> str:
     kind = field.annotation
     if get_origin(kind) is Literal:
-        return " or ".join(get_args(kind))
+        return "one of " + ", ".join(get_args(kind))
     if getattr(kind, "__name__", "") == "dict":
         return "mapping of " + " to ".join(each.__name__ for each in get_args(kind))
     if getattr(kind, "__name__", "") == "tuple":

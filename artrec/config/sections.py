@@ -60,7 +60,14 @@ class Source(Section):
 
     url: str = _key(
         "",
-        "Where it is: a local path, file:// or s3://bucket/path. A file is a zip, else a folder.",
+        "Where it is: a local path, file:// or s3://bucket/path. A zip, tar, tar.gz, tar.zst or "
+        "Parquet file, a folder of pictures, or one of Parquet files.",
+        result=False,
+    )
+    kind: Literal["auto", "zip", "tar", "folder", "parquet"] = _key(
+        "auto",
+        "What it is: auto (what its bytes show), zip, tar (compressed ones too), folder (each file "
+        "is a member), parquet (each row is one).",
         result=False,
     )
     id_prefix: str = _key(
