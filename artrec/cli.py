@@ -55,7 +55,7 @@ Root = Annotated[
     str | None, typer.Option(help="Root of the store; else store.root of the settings.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
-Config = Annotated[str | None, typer.Option(help="A YAML file of settings.")]
+Config = Annotated[str | None, typer.Option(help="A YAML file of settings, or its URL.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting.")]
 
 

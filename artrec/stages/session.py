@@ -79,7 +79,9 @@ def command(name: str) -> Callable[..., None]:
     """The command of a stage; the stage, and Spark with it, is imported when it is called."""
 
     def stage(
-        config: Annotated[str | None, typer.Option(help="A YAML file of settings.")] = None,
+        config: Annotated[
+            str | None, typer.Option(help="A YAML file of settings, or its URL.")
+        ] = None,
         set_: Annotated[
             list[str] | None,
             typer.Option(

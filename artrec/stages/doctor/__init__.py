@@ -27,7 +27,7 @@ __all__ = ["doctor"]
 
 
 def doctor(
-    config: Annotated[str | None, typer.Option(help="A YAML file of settings.")] = None,
+    config: Annotated[str | None, typer.Option(help="A YAML file of settings, or its URL.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting.")
     ] = None,
