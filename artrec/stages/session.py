@@ -136,7 +136,7 @@ def execute(name: str, options: Options) -> int:
 
 def _execute(name: str, options: Options, holder: list[Draft], held: ExitStack) -> tuple[str, int]:
     settings, _ = load(options.config, options.assignments)
-    store = open_store(settings.store.root)
+    store = open_store(settings.store.root, settings.store.options)
     if options.dry_run:
         from artrec.stages.preview import preview
 
@@ -194,7 +194,7 @@ def _check_settings(draft: Draft, settings: Settings) -> None:
 def _nothing_open(name: str, settings: Settings) -> tuple[str, int]:
     from artrec.releases import current_release
 
-    release = current_release(open_store(settings.store.root))
+    release = current_release(open_store(settings.store.root, settings.store.options))
     print(
         f"{name}: no draft is open and nothing was done; {release.release_id} is current "
         "(artrec inventory opens a draft when something changed)"

@@ -24,6 +24,7 @@ from artrec.stages.doctor import doctor, probe
 from artrec.stages.ending import explain
 from artrec.storage import open_store
 from tests.faults.rig import REPOSITORY, Ended, environment, job
+from tests.services.s3 import Server
 
 
 @dataclass
@@ -123,7 +124,7 @@ def _version(package: str) -> str:
 # -- whole processes ------------------------------------------------------------------------
 
 
-def submitted(place: Path, root: Path, *options: str, **surroundings: str) -> Ended:
+def submitted(place: Path, root: Path | str, *options: str, **surroundings: str) -> Ended:
     """``spark-submit jobs/doctor.py`` on two executors of this machine."""
     command = [
         str(Path(sys.executable).with_name("spark-submit")),
@@ -190,3 +191,20 @@ def test_executors_without_the_packages_are_told_what_is_missing(tmp_path: Path)
     ended = submitted(tmp_path, tmp_path / "store", PYSPARK_PYTHON=python)
     assert ended.code == 3, ended.log
     assert "the executors' Python has no module pyarrow" in ended.out
+
+
+@pytest.mark.long
+def test_an_executor_without_rights_in_the_store_ends_it_with_7(
+    tmp_path: Path, s3_server: Server
+) -> None:
+    bucket = s3_server.bucket()
+    wrong = ("--conf", "spark.executorEnv.AWS_SECRET_ACCESS_KEY=wrong")
+    root = f"s3://{bucket}/art"
+    ended = submitted(tmp_path, root, *wrong, PYSPARK_PYTHON=sys.executable)
+    assert ended.code == 7, ended.out + ended.log
+    assert "artrec: executor " in ended.out
+    assert "AWS_SECRET_ACCESS_KEY" in ended.out
+    well = submitted(tmp_path, root, PYSPARK_PYTHON=sys.executable)
+    assert well.code == 0, well.out + well.log
+    assert f"each can write, swap and read in {root}" in well.out
+    assert not [p for p in (s3_server.folder / bucket).rglob("*") if p.is_file()]

@@ -58,9 +58,10 @@ def _doctor(
     from artrec.stages.doctor.asking import find, show  # and with it Spark
 
     settings, _ = load(config, assignments)
-    store = open_store(settings.store.root)
+    store = open_store(settings.store.root, settings.store.options)
     with _scratch(store) as (scratch, token):
-        probe.try_store(store, scratch, "driver", token)  # before Spark starts: this may be all
+        store.check(f"{scratch}/check")  # before Spark starts: this may be all there is to say
+        probe.try_store(store, scratch, "driver", token)
         spark = start_spark("artrec doctor", level)
         heed_signals()
         try:
