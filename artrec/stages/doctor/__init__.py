@@ -18,6 +18,7 @@ from artrec import log
 from artrec.config import load
 from artrec.errors import ArtrecError, NotFound
 from artrec.releases.runs import attempt_name
+from artrec.stages.dangers import check_spark
 from artrec.stages.doctor import probe
 from artrec.stages.ending import explain, heed_signals, stop_spark, stoppable
 from artrec.stages.session import start_spark
@@ -65,6 +66,7 @@ def _doctor(
         spark = start_spark("artrec doctor", level)
         heed_signals()
         try:
+            check_spark(spark, settings)
             findings = find(spark, store, scratch, token, awaited)
         finally:
             stop_spark(spark)
