@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,23 @@ def test_workers_without_room_for_torch_are_refused() -> None:
     assert ends
     assert of(conf) == [(False, text)]  # the hand-made encoder has room enough
     assert "leaves 2048 MB of addresses to each worker" in text
+
+
+CONFS = sorted(REPOSITORY.glob("conf/spark-*.conf"))
+
+
+@pytest.mark.parametrize("path", CONFS, ids=lambda path: path.stem)
+def test_our_own_settings_for_spark_are_sound_and_each_has_its_reason(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    conf = dict(line.split(maxsplit=1) for line in lines if not line.startswith("#"))
+    assert of({"spark.master": "local[*,4]"} | conf) == []
+    bare = [
+        line
+        for before, line in pairwise(lines)
+        if not line.startswith("#") and not before.startswith("#")
+    ]
+    assert (bare, lines[0][:2]) == ([], "# ")
+    assert len(conf) == len([line for line in lines if not line.startswith("#")]) > 7
 
 
 def test_the_session_of_these_tests_is_sound(spark: SparkSession) -> None:
