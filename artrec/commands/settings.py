@@ -35,8 +35,8 @@ def reference() -> str:
         "`--config` is a path, or the URL of an object in a store (`s3://bucket/run.yaml`).",
         "",
         "- `local.yaml`, `cluster.yaml`: settings for one machine, for several.",
-        "- `spark-local.conf`, `spark-standalone.conf`, `spark-yarn.conf`, `spark-k8s.conf`: settings",
-        "  of Spark itself, each with its reason; the last two are written, not run.",
+        "- `spark-local.conf`, `spark-standalone.conf`, `spark-yarn.conf`, `spark-k8s.conf`:",
+        "  settings of Spark itself, each with its reason; the last two are written, not run.",
     ]
     for section, keys in documented().items():
         lines += [
