@@ -1,7 +1,7 @@
 """What is given to a cluster: a wheel, a packed environment, an image. Each is made and used.
 
 They need the package registry, as the set-up does; the image needs podman and a base image, named
-in ARTREC_BASE_IMAGE.
+in BASE_IMAGE.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def _spark_home() -> tuple[str, ...]:
 
 # -- the image ------------------------------------------------------------------------------
 
-BASE = "ARTREC_BASE_IMAGE"
+BASE = "BASE_IMAGE"
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def podman() -> Iterator[Podman]:
     base = os.environ.get(BASE)
     if not base or not shutil.which("podman"):
         pytest.skip(f"podman is not installed, or {BASE} names no base image")
-    image, network = "localhost/artrec:test", "artrec-test"
+    image, network = "localhost/artrec:test", f"artrec-{os.getpid()}"
     build = ["podman", "build", "--network=host", "-f", "docker/Dockerfile", "-t", image]
     build += ["--build-arg", f"BASE_IMAGE={base}", "--build-arg", "TORCH=no"]
     certificates = os.environ.get("PIP_CERT")
@@ -202,7 +202,7 @@ def podman() -> Iterator[Podman]:
         build += ["-v", f"{certificates}:/certificates.crt:ro"]
         build += ["--env", "PIP_CERT=/certificates.crt", "--env", "SSL_CERT_FILE=/certificates.crt"]
     did(*build, ".", cwd=REPOSITORY)
-    did("podman", "network", "create", "--ignore", "--internal", network, cwd=REPOSITORY)
+    did("podman", "network", "create", "--internal", network, cwd=REPOSITORY)
     yield Podman(image, network)
     did("podman", "network", "rm", "-f", network, cwd=REPOSITORY)
 
