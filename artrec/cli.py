@@ -23,6 +23,7 @@ from artrec.commands import (
 from artrec.commands.show import plain
 from artrec.errors import ArtrecError
 from artrec.stages import JOBS
+from artrec.stages.doctor import doctor
 from artrec.stages.session import command
 
 __all__ = ["VERBS", "app", "main"]
@@ -48,12 +49,13 @@ VERBS = {stage: stage for stage in JOBS} | {"report": "build-report"}
 
 for stage, verb in VERBS.items():
     app.command(verb)(command(stage))
+app.command("doctor")(doctor)
 
 Root = Annotated[
     str | None, typer.Option(help="Root of the store; else store.root of the settings.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
-Config = Annotated[str | None, typer.Option(help="A YAML file of settings.")]
+Config = Annotated[str | None, typer.Option(help="A YAML file of settings, or its URL.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting.")]
 
 
@@ -227,7 +229,7 @@ def version(
     debug: Annotated[bool, typer.Option("--debug", help="Stack traces with errors.")] = False,
 ) -> None:
     if debug:  # stages have the option themselves
-        context.default_map = {verb: {"debug": True} for verb in VERBS.values()}
+        context.default_map = {verb: {"debug": True} for verb in (*VERBS.values(), "doctor")}
     if version:
         print(__version__)
         raise typer.Exit

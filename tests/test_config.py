@@ -225,6 +225,15 @@ def test_a_wrong_file_is_refused_by_name(tmp_path: Path, text: str, part: str) -
     assert file in message
 
 
+def test_the_settings_file_may_be_an_object_of_a_store(tmp_path: Path) -> None:
+    url = f"file://{file_of(tmp_path, 'neighbors: {k: 7}')}"
+    found, origins = load(url, (), NOTHING)
+    assert (found.neighbors.k, origins["neighbors.k"]) == (7, url)
+    missing = f"file://{tmp_path}/no.yaml"
+    assert f"{missing}: cannot read the settings file: no such object" in refusal(missing)
+    assert "no store for gopher://" in refusal("gopher://host/settings.yaml")
+
+
 def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
     assert "no.yaml: cannot read the settings file: No such file" in refusal(
         str(tmp_path / "no.yaml")

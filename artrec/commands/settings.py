@@ -32,8 +32,11 @@ def reference() -> str:
         "neighbors.k=20`. An unknown key or a wrong type stops the job with exit code 3.",
         "`artrec config show` prints each resolved value with its origin.",
         "",
-        "- `local.yaml`: settings for one machine.",
-        "- `spark-local.conf`: Spark's own settings for one machine, each with its reason.",
+        "`--config` is a path, or the URL of an object in a store (`s3://bucket/run.yaml`).",
+        "",
+        "- `local.yaml`, `cluster.yaml`: settings for one machine, for several.",
+        "- `spark-local.conf`, `spark-standalone.conf`, `spark-yarn.conf`, `spark-k8s.conf`:",
+        "  settings of Spark itself, each with its reason; the last two are written, not run.",
     ]
     for section, keys in documented().items():
         lines += [

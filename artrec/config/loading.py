@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource, SettingsError
 
 from artrec.config.model import PREFIX, Settings, documented, flat, walk
-from artrec.errors import ConfigError
+from artrec.errors import ConfigError, NotFound
+from artrec.storage import open_store, split_url
 
 __all__ = ["Origins", "load"]
 
@@ -28,7 +29,7 @@ def load(
     assignments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
 ) -> tuple[Settings, Origins]:
-    """Resolved settings and the origin of each value.
+    """Resolved settings and the origin of each value; ``file`` is a path or a store's URL.
 
     Raises ConfigError naming the key, the value's origin and what was expected.
     """
@@ -48,14 +49,24 @@ def _file_layer(file: str | None) -> list[tuple[str, dict[str, Any]]]:
     if file is None:
         return []
     try:
-        values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        values = yaml.safe_load(_text(file))
     except OSError as error:
         raise ConfigError(f"{file}: cannot read the settings file: {error.strerror}") from None
+    except NotFound:
+        raise ConfigError(f"{file}: cannot read the settings file: no such object") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: not a YAML file: {error}") from None
     if not isinstance(values or {}, dict):
         raise ConfigError(f"{file}: expected sections of settings, found {type(values).__name__}")
     return [(file, values or {})]
+
+
+def _text(file: str) -> str:
+    """Of a local path, or an object of a store by its URL; a store's errors are its own."""
+    if "://" not in file:
+        return Path(file).read_text(encoding="utf-8")
+    root, path = split_url(file)
+    return open_store(root).read(path).decode()
 
 
 def _environment(environment: Mapping[str, str] | None) -> dict[str, Any]:

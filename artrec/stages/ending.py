@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from artrec import errors
 from artrec.commands.show import plain
-from artrec.errors import ArtrecError, Stopped, StoreFull
+from artrec.errors import ArtrecError, ConfigError, Stopped, StoreFull
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -27,6 +27,9 @@ PATIENCE = 30.0  # seconds for a JVM to answer, which may be gone itself
 
 _REMOTE = re.compile(r"artrec\.errors\.(\w+): (.*)")
 _IN_PYTHON = re.compile(r"Traceback \(most recent call last\):\n(?:[ \t].*\n)*(\S.*)")
+_TWO_PYTHONS = re.compile(r"Python in worker[^:\n]*: *([\d.]+) than that in driver:? ([\d.]+\d)")
+_NO_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([^'.]+)", re.MULTILINE)
+_NO_PYTHON = re.compile(r"Cannot run program \"([^\"]+)\"")
 _IN_TASK = re.compile(r"most recent failure: Lost task [^:]*: (.*)")
 
 _received: list[int] = []
@@ -140,6 +143,8 @@ def _blamed(error: BaseException, text: str) -> ArtrecError | None:
             "no space left on a local disk of Spark (spark.local.dir, or TMPDIR); free some and "
             "run the same command again"
         )
+    if (wrong := _wrong_python(error, text)) is not None:
+        return ConfigError(wrong)
     if _lost_jvm(error) or "SparkContext was shut down" in text:
         return Stopped(
             "Spark's JVM is gone: stopped, killed, or out of memory; run the same command again"
@@ -149,6 +154,23 @@ def _blamed(error: BaseException, text: str) -> ArtrecError | None:
             "a Python worker died at each of its tries, for lack of memory or by what it was "
             "decoding: give it more memory, or less at once (embed.batch, fewer cores)"
         )
+    return None
+
+
+def _wrong_python(error: BaseException, text: str) -> str | None:
+    """What is wrong with the Python of the executors, where that ended the job."""
+    if isinstance(error, ImportError):
+        return None  # the driver's own
+    advice = (
+        "; set spark.pyspark.python (or PYSPARK_PYTHON) to the environment that the driver has, "
+        "and see artrec doctor"
+    )
+    if found := _TWO_PYTHONS.search(text):
+        return f"executors run Python {found[1]}, the driver {found[2]}{advice}"
+    if found := _NO_MODULE.search(text):
+        return f"the executors' Python has no module {found[1]}{advice}"
+    if found := _NO_PYTHON.search(text):
+        return f"an executor has no program {found[1]}, which should be its Python{advice}"
     return None
 
 

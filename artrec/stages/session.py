@@ -24,6 +24,7 @@ from artrec.config import Settings, load
 from artrec.encoders import check_named
 from artrec.errors import ArtrecError, ReleaseConflict
 from artrec.releases import Draft, Outcome, StageRuns, holding, read_base
+from artrec.stages.dangers import check_spark
 from artrec.stages.ending import explain, heed_signals, stop_spark, stoppable
 from artrec.stages.listing import check_sources
 from artrec.storage import Store, open_store
@@ -79,7 +80,9 @@ def command(name: str) -> Callable[..., None]:
     """The command of a stage; the stage, and Spark with it, is imported when it is called."""
 
     def stage(
-        config: Annotated[str | None, typer.Option(help="A YAML file of settings.")] = None,
+        config: Annotated[
+            str | None, typer.Option(help="A YAML file of settings, or its URL.")
+        ] = None,
         set_: Annotated[
             list[str] | None,
             typer.Option(
@@ -160,6 +163,7 @@ def _execute(name: str, options: Options, holder: list[Draft], held: ExitStack) 
     heed_signals()
     started = time.monotonic() - begun
     try:
+        check_spark(spark, settings)
         result = run(spark, settings, draft)
     finally:
         stop_spark(spark)
