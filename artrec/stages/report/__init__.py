@@ -188,12 +188,16 @@ def _measures(rows: Iterable[Row]) -> tuple[report.Measured, ...]:
 def _stage(draft: Draft, runs: StageRuns) -> report.Stage:
     base = draft.base.release
     kept = base is not None and base.stages.get(runs.stage) == runs
+    planned = None if kept else draft.planned()
+    expected = planned.expected.get(runs.stage) if planned else None
     return report.Stage(
         name=runs.stage,
         seconds=0.0 if kept else runs.seconds,
         counters=runs.counters,
         notes=_plain(runs.notes),
         kept_from=base.release_id if kept and base else None,
+        expected_seconds=expected.seconds if expected else None,
+        expected_worker_bytes=(expected.worker_bytes or None) if expected else None,
     )
 
 

@@ -1,0 +1,162 @@
+"""A timed sample on the driver: some pictures read, examined and encoded, without a JVM.
+
+What it takes is bounded by ``plan.sample_seconds``, but for the one picture under way. Nothing is
+written. What cannot be read or decoded is no error here: the night itself will say so.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from artrec import picture
+from artrec.archive import Archive, Member
+from artrec.config import Settings
+from artrec.encoders import Encoder
+from artrec.planning import Rates
+from artrec.stages.rules import picture_limits
+from artrec.vectors import Block, join
+
+__all__ = ["GROUP", "GROUPS", "Sampled", "pace", "sample"]
+
+GROUPS, GROUP = 4, 8
+"""Places of the listing that are looked at, and neighboring members at each."""
+
+_PACE_SECONDS = 0.011  # of _plain_python on an idle core of the reference machine
+_QUERIES, _VECTORS = 256, 8192
+_SMALL = (128, 128)
+
+Sampled = Sequence[tuple[Archive, Sequence[Member]]]
+"""Members that lie beside each other, and the archive that they are in."""
+
+
+@dataclass
+class _Seen:
+    """Sums over the pictures of a sample."""
+
+    bytes: int = 0
+    pictures: int = 0
+    pixels: int = 0
+    examine: float = 0.0
+    encode: float = 0.0
+    decode: float = 0.0
+    reads: list[tuple[int, float]] = field(default_factory=list)
+
+
+def sample(groups: Sampled, settings: Settings, encoder: Encoder, vectors: int) -> Rates:
+    """Rates of one core now; those of the reference machine where there is nothing to measure.
+
+    ``vectors`` is how many the join will meet.
+    """
+    begun, budget = time.perf_counter(), settings.plan.sample_seconds
+    usual = Rates()
+    if not budget:
+        return usual
+    slow = pace()
+    seen = _seen(groups, settings, encoder, begun + 0.8 * budget)
+    request, byte = _reading(seen.reads, usual)
+    return Rates(
+        pace=slow,
+        request=request,
+        byte=byte,
+        pair=_pair(encoder.dim, vectors) if vectors else usual.pair * slow,
+        examine=seen.examine / seen.bytes if seen.bytes else usual.examine * slow,
+        encode=seen.encode / seen.bytes if seen.bytes else usual.encode * slow,
+        decode=seen.decode / seen.pictures if seen.pictures else usual.decode * slow,
+        pixels=seen.pixels or usual.pixels,
+        pictures=seen.pictures,
+        seconds=time.perf_counter() - begun,
+    )
+
+
+def pace() -> float:
+    """How many times longer than on an idle reference core plain Python takes, now."""
+    return max(0.2, statistics.median(_timed(_plain_python) for _ in range(7)) / _PACE_SECONDS)
+
+
+def _plain_python() -> int:
+    counts: dict[int, int] = {}
+    mixed = 0
+    for i in range(60_000):
+        counts[i % 997] = counts.get(i % 997, 0) + i * 3 % 7
+        mixed ^= hash((i, mixed)) & 0xFFFF
+    return mixed
+
+
+def _timed(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def _seen(groups: Sampled, settings: Settings, encoder: Encoder, until: float) -> _Seen:
+    seen, warm = _Seen(), False
+    for data in _read(groups, seen):
+        if not warm:  # the first picture pays for imports
+            _look(data, settings, encoder, _Seen())
+            warm = True
+        _look(data, settings, encoder, seen)
+        if time.perf_counter() > until:
+            break
+    return seen
+
+
+def _read(groups: Sampled, seen: _Seen) -> Iterator[bytes]:
+    """Bytes of the members, each group by ranges of its own; the first member alone before."""
+    for archive, members in groups:
+        for part in [members[:1], members[1:]] if not seen.reads else [members]:
+            begun = time.perf_counter()
+            found = list(archive.read(part)) if part else []
+            if part:
+                size = sum(member.stored_bytes for member in part)
+                seen.reads.append((size, time.perf_counter() - begun))
+            yield from (content.data for content in found if content.data)
+
+
+def _look(data: bytes, settings: Settings, encoder: Encoder, seen: _Seen) -> None:
+    limits, wanted = picture_limits(settings.ingest), encoder.preprocess
+    begun = time.perf_counter()
+    found = picture.examine(data, limits, settings.ingest.max_side or None)
+    examined = time.perf_counter()
+    seen.bytes += len(data)
+    seen.examine += examined - begun
+    if not isinstance(found, picture.Picture):
+        return
+    try:
+        pixels = picture.decode(found.data, limits, wanted.size, wanted.fit, wanted.filter)
+        encoder.encode(pixels[np.newaxis])
+        encoded = time.perf_counter()
+        picture.decode(found.data, limits, _SMALL, "stretch", "box")
+    except picture.PictureError:
+        return
+    seen.encode += encoded - examined
+    seen.decode += time.perf_counter() - encoded
+    seen.pictures += 1
+    seen.pixels = max(seen.pixels, found.width * found.height)
+
+
+def _reading(reads: Sequence[tuple[int, float]], usual: Rates) -> tuple[float, float]:
+    """(seconds of a request, seconds of a byte) from a small read and larger ones after it."""
+    if len(reads) < 2:
+        return usual.request, usual.byte
+    small, rest = reads[0], reads[1:]
+    size, seconds = statistics.median(n for n, _ in rest), statistics.median(t for _, t in rest)
+    byte = max(0.0, seconds - small[1]) / size if size > small[0] else usual.byte
+    return max(0.0, min(small[1], seconds)), byte
+
+
+def _pair(dim: int, vectors: int) -> float:
+    """Seconds of one pair of the join, on vectors without any order."""
+    random = np.random.default_rng(0)
+    count = max(2, min(vectors, _VECTORS))
+    values = random.random((count, dim), np.float32)
+    block = Block(np.arange(count, dtype=np.int64), values)
+    queries = Block(block.numbers[:_QUERIES], values[:_QUERIES])
+    asked = len(queries.numbers)
+    return _timed(lambda: join(queries, [block], k=64, metric="cosine", total=count)) / (
+        asked * count
+    )
