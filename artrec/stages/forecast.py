@@ -85,7 +85,8 @@ def foreseen(
     rates = Rates()
     if not {"ingest", "embed", "neighbors", "evaluate"} <= work.kept:
         vectors = 0 if "neighbors" in work.kept else work.images
-        rates = sample(list(_chosen(settings, listing, outlook)), settings, encoder, vectors)
+        chosen = list(_chosen(settings, listing, outlook))
+        rates = sample(chosen, settings, encoder, vectors, work.cores)
     rules = settings.plan
     prices = Prices(hour=rules.price_hour, request=rules.price_request, gb=rules.price_gb)
     return Planned(cores=work.cores, rates=rates, expected=expected(work, rates, prices))
@@ -224,7 +225,7 @@ class Costs:
 def shown(planned: Planned, stages: Iterable[str]) -> Costs:
     """The expected figures of some stages, and Spark's own start."""
     found = {name: planned.expected[name] for name in stages if name in planned.expected}
-    start = round(START_SECONDS * planned.rates.pace, 1)
+    start = round(START_SECONDS * planned.rates.pace * planned.rates.busy, 1)
     whole = total(found)
     lines = [_line(name, each) for name, each in [*found.items(), ("all", whole)]]
     heads = ("stage", "seconds", "read", "written", "requests", "tasks", "worker", "driver")
@@ -237,11 +238,9 @@ def shown(planned: Planned, stages: Iterable[str]) -> Costs:
         )
         for row in rows
     ]
-    pictures = planned.rates.pictures
-    origin = f"a sample of {pictures} pictures" if pictures else "the rates of another machine"
     text.append(
-        f"expected on {planned.cores} cores by {origin}; Spark's start, {start} s, comes on top; "
-        "driver: beside its JVM"
+        f"expected on {planned.cores} cores{_origin(planned)}; Spark's start, {start} s, comes on "
+        "top; driver: beside its JVM"
     )
     facts = {
         "cores": planned.cores,
@@ -251,6 +250,13 @@ def shown(planned: Planned, stages: Iterable[str]) -> Costs:
         "total": whole.model_dump(),
     }
     return Costs("\n".join(text), facts)
+
+
+def _origin(planned: Planned) -> str:
+    if planned.rates.pictures:
+        return f" by a sample of {planned.rates.pictures} pictures"
+    working = any(each.tasks for each in planned.expected.values())
+    return ", without a sample, by the rates of another machine" if working else ""
 
 
 def _line(name: str, each: Figures) -> tuple[str, ...]:

@@ -1,11 +1,14 @@
 """A timed sample on the driver: some pictures read, examined and encoded, without a JVM.
 
-What it takes is bounded by ``plan.sample_seconds``, but for the one picture under way. Nothing is
-written. What cannot be read or decoded is no error here: the night itself will say so.
+What it takes is bounded by ``plan.sample_seconds``, but for the one picture under way. Work is
+timed by the processor, so that a moment in which others had it says nothing; what they take is
+told by the load of the last minute, for Spark on this very machine alone. Nothing is written. What
+cannot be read or decoded is no error here: the night itself will say so.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,13 +24,14 @@ from artrec.planning import Rates
 from artrec.stages.rules import picture_limits
 from artrec.vectors import Block, join
 
-__all__ = ["GROUP", "GROUPS", "Sampled", "pace", "sample"]
+__all__ = ["GROUP", "GROUPS", "Sampled", "busy", "pace", "sample"]
 
 GROUPS, GROUP = 4, 8
 """Places of the listing that are looked at, and neighboring members at each."""
 
 _PACE_SECONDS = 0.011  # of _plain_python on an idle core of the reference machine
-_QUERIES, _VECTORS = 256, 8192
+_OWN_LOAD = 0.5  # of the driver and of a Spark that has just started
+_QUERIES, _VECTORS = 256, 16_384
 _SMALL = (128, 128)
 
 Sampled = Sequence[tuple[Archive, Sequence[Member]]]
@@ -47,10 +51,12 @@ class _Seen:
     reads: list[tuple[int, float]] = field(default_factory=list)
 
 
-def sample(groups: Sampled, settings: Settings, encoder: Encoder, vectors: int) -> Rates:
+def sample(
+    groups: Sampled, settings: Settings, encoder: Encoder, vectors: int, cores: int
+) -> Rates:
     """Rates of one core now; those of the reference machine where there is nothing to measure.
 
-    ``vectors`` is how many the join will meet.
+    ``vectors`` is how many the join will meet, on so many ``cores``.
     """
     begun, budget = time.perf_counter(), settings.plan.sample_seconds
     usual = Rates()
@@ -61,11 +67,12 @@ def sample(groups: Sampled, settings: Settings, encoder: Encoder, vectors: int) 
     request, byte = _reading(seen.reads, usual)
     return Rates(
         pace=slow,
+        busy=busy(cores, os.getloadavg()[0], os.cpu_count() or 1),
         request=request,
         byte=byte,
         pair=_pair(encoder.dim, vectors) if vectors else usual.pair * slow,
         examine=seen.examine / seen.bytes if seen.bytes else usual.examine * slow,
-        encode=seen.encode / seen.bytes if seen.bytes else usual.encode * slow,
+        encode=seen.encode / seen.bytes if seen.pictures else usual.encode * slow,
         decode=seen.decode / seen.pictures if seen.pictures else usual.decode * slow,
         pixels=seen.pixels or usual.pixels,
         pictures=seen.pictures,
@@ -73,8 +80,17 @@ def sample(groups: Sampled, settings: Settings, encoder: Encoder, vectors: int) 
     )
 
 
+def busy(cores: int, load: float, here: int) -> float:
+    """How many times longer tasks on all ``cores`` take beside what else runs on this machine.
+
+    ``load`` is the mean number of running processes, of which the driver is a part of one. More
+    cores than are ``here`` are of other machines, of which nothing is known.
+    """
+    return 1.0 if cores > here else 1.0 + max(0.0, load - _OWN_LOAD) / here
+
+
 def pace() -> float:
-    """How many times longer than on an idle reference core plain Python takes, now."""
+    """How many times the processor's seconds of a reference core plain Python takes."""
     return max(0.2, statistics.median(_timed(_plain_python) for _ in range(7)) / _PACE_SECONDS)
 
 
@@ -88,9 +104,9 @@ def _plain_python() -> int:
 
 
 def _timed(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
+    begun = time.process_time()
     work()
-    return time.perf_counter() - begun
+    return time.process_time() - begun
 
 
 def _seen(groups: Sampled, settings: Settings, encoder: Encoder, until: float) -> _Seen:
@@ -119,9 +135,9 @@ def _read(groups: Sampled, seen: _Seen) -> Iterator[bytes]:
 
 def _look(data: bytes, settings: Settings, encoder: Encoder, seen: _Seen) -> None:
     limits, wanted = picture_limits(settings.ingest), encoder.preprocess
-    begun = time.perf_counter()
+    begun = time.process_time()
     found = picture.examine(data, limits, settings.ingest.max_side or None)
-    examined = time.perf_counter()
+    examined = time.process_time()
     seen.bytes += len(data)
     seen.examine += examined - begun
     if not isinstance(found, picture.Picture):
@@ -129,12 +145,12 @@ def _look(data: bytes, settings: Settings, encoder: Encoder, seen: _Seen) -> Non
     try:
         pixels = picture.decode(found.data, limits, wanted.size, wanted.fit, wanted.filter)
         encoder.encode(pixels[np.newaxis])
-        encoded = time.perf_counter()
+        encoded = time.process_time()
         picture.decode(found.data, limits, _SMALL, "stretch", "box")
     except picture.PictureError:
         return
     seen.encode += encoded - examined
-    seen.decode += time.perf_counter() - encoded
+    seen.decode += time.process_time() - encoded
     seen.pictures += 1
     seen.pixels = max(seen.pixels, found.width * found.height)
 

@@ -1,22 +1,20 @@
-"""What a night will cost: formulas over counts, bytes, cores and rates; nothing is measured here.
+"""What each stage will cost; nothing is measured here.
 
 Work that grows with the pictures is priced by the rates of a timed sample. What Spark itself takes
 (a stage's fixed seconds, rows through a shuffle) stands here as measured on one idle core of an
 Intel Xeon, Python 3.11 and Spark 4.1, and is multiplied by the sample's ``pace``: how much slower
-than there, and then, a fixed piece of plain Python ran.
+than there a fixed piece of plain Python ran. All of it is multiplied by ``busy``: the share of the
+cores that other work on this machine takes away.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 
-from pydantic import BaseModel, ConfigDict
+from artrec.planning.figures import MB, Figures, Prices, Rates, Work, cost
 
-__all__ = ["START_SECONDS", "Figures", "Prices", "Rates", "Work", "cost", "expected", "total"]
+__all__ = ["START_SECONDS", "expected"]
 
-MB = 1 << 20
 WINDOW = 64 * MB  # of one range read, as archive/ranges.py
 ROW_GROUP = 8 * MB  # of pictures, as stages/ingest.py
 
@@ -24,17 +22,17 @@ START_SECONDS = 5.0
 """Until Spark's JVM answers."""
 
 TASK = 0.03  # between two tasks of a worker
-WARM = 4.0  # first use: Python workers are forked and import, the JVM compiles
+WARM = 2.5  # first use: Python workers are forked and import, the JVM compiles
 STAGE = {
     "inventory": 0.05,
     "ingest": 1.2,
     "train": 2.5,
     "embed": 1.2,
-    "catalog": 4.0,
+    "catalog": 3.3,
     "index": 0.4,
-    "neighbors": 2.2,
-    "evaluate": 6.0,
-    "report": 1.4,
+    "neighbors": 2.3,
+    "evaluate": 8.0,
+    "report": 1.2,
     "publish": 0.05,
 }
 """Seconds that a stage takes with next to nothing to do."""
@@ -54,102 +52,6 @@ PYTHON = 215 * MB  # a worker or driver with what it imports
 NETWORK = 350 * MB  # torch, once loaded
 MEMBER = 100  # bytes on the driver
 VIEWED = 3 * 4  # bytes a pixel while a picture is decoded and brought to size
-
-
-class Figures(BaseModel):
-    """Of one stage, as expected or as measured.
-
-    ``worker_bytes`` is the peak of one Python worker up to then, ``driver_bytes`` that of the
-    driver's Python beside its JVM; 0 where a stage has none or nobody measured it. ``money`` is
-    None where no price is known.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    images: int = 0
-    bytes_read: int = 0
-    requests: int = 0
-    tasks: int = 0
-    seconds: float = 0.0
-    worker_bytes: int = 0
-    driver_bytes: int = 0
-    bytes_written: int = 0
-    money: float | None = None
-
-
-class Rates(BaseModel):
-    """What a sample took on one core of the driver.
-
-    ``examine`` and ``encode`` are seconds for each byte of a picture (reading left out; decoding
-    and the forward pass), ``decode`` for one picture at a small size, ``pair`` for one distance of
-    the join. Reading ``n`` bytes takes ``request + n * byte``. ``pixels`` are of the largest
-    picture met.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    pace: float = 1.0
-    request: float = 0.0001
-    byte: float = 1e-9
-    examine: float = 30e-9
-    encode: float = 200e-9
-    decode: float = 0.002
-    pair: float = 25e-9
-    pixels: int = 1 << 20
-    pictures: int = 0
-    seconds: float = 0.0
-
-
-class Prices(BaseModel):
-    """Of a core for an hour, of 1,000 requests, of 10^9 bytes moved; 0 where it is not known."""
-
-    model_config = ConfigDict(frozen=True)
-
-    hour: float = 0.0
-    request: float = 0.0
-    gb: float = 0.0
-
-
-@dataclass(frozen=True)
-class Work:
-    """What there is to do, and how it is cut. ``kept`` names stages that find their work done."""
-
-    listed: int
-    unread: int
-    unread_bytes: int
-    encode: int
-    encode_bytes: int
-    images: int
-    dim: int
-    cores: int
-    kept: frozenset[str] = frozenset()
-    trains: bool = False
-    torch: bool = False
-    slice_bytes: int = 64 * MB
-    embed_slice_bytes: int = 128 * MB
-    batch: int = 32
-    side: int = 256
-    k: int = 50
-    pool: int = 64
-    block_rows: int = 16_384
-    trees: int = 20
-    shards: int = 1
-    queries: int = 2000
-    sample: int = 5000
-    decoded: int = 5000
-    map_points: int = 8000
-    thumbnails: int = 600
-    embeddings: bool = True
-    examples: int = 0
-    epochs: int = 0
-    example_flops: float = 0.0
-    sources: int = 1
-    listed_bytes: int = field(default=0)
-
-    @property
-    def picture_bytes(self) -> float:
-        """Of a picture on average."""
-        return self.listed_bytes / self.listed if self.listed else 0.0
 
 
 def expected(work: Work, rates: Rates, prices: Prices | None = None) -> dict[str, Figures]:
@@ -177,38 +79,12 @@ def expected(work: Work, rates: Rates, prices: Prices | None = None) -> dict[str
         peak = max(peak, figures.worker_bytes)  # a worker stays, and what it holds stays with it
         found[name] = figures.model_copy(
             update={
-                "seconds": round(figures.seconds + rates.pace * fixed, 3),
+                "seconds": round(rates.busy * (figures.seconds + rates.pace * fixed), 3),
                 "worker_bytes": peak if figures.worker_bytes else 0,
                 "driver_bytes": _driver(work, torch=work.torch or work.trains),
             }
         )
     return {name: _priced(each, work.cores, prices) for name, each in found.items()}
-
-
-def total(stages: Mapping[str, Figures]) -> Figures:
-    """All stages together: sums, and of memory the largest."""
-    every = list(stages.values())
-    money = [each.money for each in every if each.money is not None]
-    summed = ("bytes_read", "requests", "tasks", "bytes_written")
-    return Figures(
-        images=max((each.images for each in every), default=0),
-        seconds=sum(each.seconds for each in every),
-        worker_bytes=max((each.worker_bytes for each in every), default=0),
-        driver_bytes=max((each.driver_bytes for each in every), default=0),
-        money=sum(money) if money else None,
-        **{name: sum(getattr(each, name) for each in every) for name in summed},
-    )
-
-
-def cost(figures: Figures, cores: int, prices: Prices) -> float | None:
-    """Core hours, requests by the thousand and gigabytes moved, as far as they have a price."""
-    parts = (
-        (prices.hour, cores * figures.seconds / 3600),
-        (prices.request, figures.requests / 1000),
-        (prices.gb, (figures.bytes_read + figures.bytes_written) / 1e9),
-    )
-    known = [price * amount for price, amount in parts if price]
-    return sum(known) if known else None
 
 
 def _priced(figures: Figures, cores: int, prices: Prices | None) -> Figures:
@@ -363,7 +239,7 @@ def _evaluate(work: Work, rates: Rates) -> Figures:
         requests=blocks * 6 + sample // 20 + 80,
         tasks=3 * blocks + 2 * work.cores + 6,
         seconds=_at_once(blocks, busy, work, rates) + alone + _rows(rows, JOINED, work, rates),
-        worker_bytes=PYTHON + 700 * MB + 8 * sample * work.dim,
+        worker_bytes=PYTHON + 850 * MB + 24 * work.dim * min(rows, 100_000),
         bytes_written=sample * 3500 + points * 120 + 200_000,
     )
 
