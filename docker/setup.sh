@@ -162,6 +162,25 @@ check_browser() {
     say 'no Chromium, and none could be installed: tests of the report in a browser are skipped'
 }
 
+# The S3 server of the tests, built once for this user; without it they are skipped, and say so.
+make_s3_server() {
+  local version=v1.8.0 folder
+  folder=${XDG_CACHE_HOME:-$HOME/.cache}/artrec/versitygw-$version
+  if [ -x "$folder/versitygw" ] || command -v versitygw >/dev/null; then return 0; fi
+  if ! command -v go >/dev/null; then
+    say 'no Go, so no S3 server can be built (versitygw): tests of S3 are skipped'
+    return 0
+  fi
+  say "building the S3 server of the tests, versitygw $version (the first time: some minutes)"
+  if ! quiet env GOBIN="$folder.part" GOFLAGS=-buildvcs=false \
+    go install "github.com/versity/versitygw/cmd/versitygw@$version"; then
+    say 'the S3 server could not be built (versitygw): tests of S3 are skipped'
+    return 0
+  fi
+  mkdir -p -- "$folder" && mv -- "$folder.part/versitygw" "$folder/"
+  rm -rf -- "$folder.part"
+}
+
 state() { # EXTRAS: what an installed environment was made from, and where
   local sources
   sources=$(cd "$root" && cat pyproject.toml "$constraints" docker/setup.sh | cksum)
@@ -259,4 +278,5 @@ if [ "$installed" = no ]; then
   state "$extras" >"$stamp"
   say 'ready'
 fi
+if [ "$extras" = test ]; then make_s3_server; fi
 print_environment

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
+from tests.services.names import environment, free_port
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from tests.nights import Night
+    from tests.services.s3 import Server
 
-OF_THE_SET_UP = ("ARTREC_VENV",)
+OF_THE_SET_UP = ("ARTREC_VENV", "ARTREC_REQUIRE_S3")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,8 +29,15 @@ def _environment() -> Iterator[None]:
     """No settings from outside, everything on loopback, and this Python in Spark's workers."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.upper().startswith("ARTREC_") and name not in OF_THE_SET_UP:
+            outside = name.upper().startswith(("ARTREC_", "AWS_"))
+            if outside and name not in OF_THE_SET_UP:
                 patch.delenv(name)
+        for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+            patch.setenv(name, os.devnull)
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        # known before Spark starts, whose workers have the environment of its start
+        for name, value in environment(f"http://127.0.0.1:{free_port()}").items():
+            patch.setenv(name, value)
         for name in ("MASTER", "SPARK_REMOTE", "SPARK_ENV_LOADED", "SPARK_CONF_DIR"):
             patch.delenv(name, raising=False)
         patch.setenv("PYSPARK_PYTHON", sys.executable)
@@ -39,6 +49,16 @@ def _environment() -> Iterator[None]:
 def _quiet_log() -> None:
     """A test that sets up logging leaves none behind: its stream ends with it."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
+@pytest.fixture(scope="session")
+def s3_server(_environment: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One S3 server for all, where the environment says; each test has buckets of its own."""
+    from tests.services.s3 import serving
+
+    port = int(os.environ["AWS_ENDPOINT_URL"].rpartition(":")[2])
+    with serving(tmp_path_factory.mktemp("s3"), port) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

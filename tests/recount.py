@@ -1,7 +1,8 @@
 """A release counted again from the outside: ``python tests/recount.py ROOT ARCHIVE...``.
 
 It shares no code with artrec. It follows CURRENT.json to the release, its runs and their files,
-hashes and counts every file, lists the archives itself (``zipfile``, ``os.walk``), and compares. It
+hashes and counts every file, lists the archives itself (``zipfile``, ``tarfile``, ``os.walk``,
+pyarrow for Parquet), and compares. It
 prints ``listed N / stored N / rejected N / lost N / double N`` and one line for each difference;
 the exit status is 1 if there is any. Each ARCHIVE is a path, or SOURCE=PATH where a release has
 several sources. Memory: the keys of all members; the embeddings of up to ``MOST_COMPARED`` images.
@@ -11,9 +12,11 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import json
 import os
 import sys
+import tarfile
 import unicodedata
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -155,9 +158,18 @@ def _name(ref: dict[str, Any]) -> tuple[str, str]:
 
 
 def _listing(path: Path, stack: ExitStack) -> Iterator[_Listed]:
-    """Members of a zip or a folder, in their order; without directory entries."""
+    """Members of an archive or a folder, in their order; without directory entries."""
     if path.is_dir():
-        yield from _folder(path)
+        files = sorted(path.rglob("*.parquet"))
+        yield from (
+            (each for file in files for each in _parquet(file, path)) if files else _folder(path)
+        )
+        return
+    if ".tar" in path.suffixes:
+        yield from _tar(path, stack)
+        return
+    if path.suffix == ".parquet":
+        yield from _parquet(path, path.parent)
         return
     archive = stack.enter_context(zipfile.ZipFile(path))
     for info in archive.infolist():
@@ -175,6 +187,30 @@ def _folder(top: Path) -> Iterator[_Listed]:
     for name in sorted(found):
         file = top / name
         yield _Listed(os.fsencode(name), file.stat().st_size, file.read_bytes)
+
+
+def _tar(path: Path, stack: ExitStack) -> Iterator[_Listed]:
+    data = path.read_bytes()
+    if path.suffix == ".zst":
+        stream = pa.CompressedInputStream(pa.BufferReader(data), "zstd")
+        data = b"".join(iter(lambda: stream.read(1 << 20), b""))
+    archive = stack.enter_context(tarfile.open(fileobj=io.BytesIO(data)))  # noqa: SIM115
+    for info in archive.getmembers():
+        if not info.isdir():
+            raw = info.name.encode("utf-8", "surrogateescape")
+            yield _Listed(raw, info.size, partial(_of_tar, archive, info))
+
+
+def _of_tar(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
+    stream = archive.extractfile(info)
+    return stream.read() if stream else b""
+
+
+def _parquet(file: Path, top: Path) -> Iterator[_Listed]:
+    stem = str(file.relative_to(top).with_suffix(""))
+    for number, row in enumerate(pq.read_table(file, columns=["image"]).column(0).to_pylist()):
+        name = row.get("path") or f"{stem}/{number:08d}"
+        yield _Listed(name.encode(), len(row["bytes"]), partial(bytes, row["bytes"]))
 
 
 def _keys(rows: Rows) -> list[Key]:

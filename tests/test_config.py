@@ -72,7 +72,7 @@ def test_layers_add_to_one_source(tmp_path: Path) -> None:
     found, origins = load(file, ["sources.main.url=/set.zip"], environment)
     assert sorted(found.sources) == ["main", "other"]
     assert found.sources["main"].model_dump() == {
-        "url": "/set.zip", "id_prefix": "m/", "template": "{artist}", "labels": "",
+        "url": "/set.zip", "kind": "auto", "id_prefix": "m/", "template": "{artist}", "labels": "",
     }  # fmt: skip
     assert found.sources["other"].url == "/environment.zip"
     assert origins["sources.main.url"] == "--set sources.main.url=/set.zip"
@@ -251,10 +251,14 @@ def test_settings_are_frozen() -> None:
 
 CHANGED: dict[str, str] = {
     "sources.main.url": "elsewhere.zip",
+    "sources.main.kind": "zip",
     "sources.main.id_prefix": "other/",
     "sources.main.template": "{title}",
     "sources.main.labels": "lists",
     "store.root": "/elsewhere",
+    "store.s3.checksums": "false",
+    "store.s3.retries": "adaptive",
+    "store.s3.seconds": "60",
     "store.lease_seconds": "1.5",
     "store.keep_releases": "3",
     "store.sweep_seconds": "0",
@@ -304,15 +308,27 @@ CHANGED: dict[str, str] = {
     "report.neighbors": "4",
     "report.thumbnails": "5",
     "report.side": "64",
+    "plan.cores": "64",
+    "plan.sample_seconds": "0",
+    "plan.price_hour": "0.05",
+    "plan.price_request": "0.4",
+    "plan.price_gb": "0.02",
+    "log.every": "5",
+    "log.prometheus": "a.prom",
 }
 """Another value for each key."""
 
 HOW_NOT_WHAT = {
-    "sources.main.url", "sources.main.labels", "store.root", "store.lease_seconds",
-    "store.keep_releases", "store.sweep_seconds", "ingest.slice_bytes", "ingest.segment_bytes",
+    "sources.main.url", "sources.main.kind", "sources.main.labels",
+    "store.root", "store.lease_seconds",
+    "store.keep_releases", "store.sweep_seconds",
+    "store.s3.checksums", "store.s3.retries", "store.s3.seconds",
+    "ingest.slice_bytes", "ingest.segment_bytes",
     "embed.batch", "embed.slice_bytes", "embed.segment_bytes", "neighbors.block_rows",
     "evaluate.block_rows", "gates.reject_rate", "gates.reject_rates", "gates.index_recall",
     "gates.shrinkage", "gates.drift", "gates.override",
+    "plan.cores", "plan.sample_seconds", "plan.price_hour", "plan.price_request", "plan.price_gb",
+    "log.every", "log.prometheus",
 }  # fmt: skip
 """The keys that say how or where, and never change a row."""
 
@@ -327,7 +343,7 @@ def test_each_key_either_changes_results_or_only_how_they_are_made() -> None:
     for key, value in CHANGED.items():
         after = settings_with(f"{key}={value}")
         assert flat(after.model_dump()) != flat(before.model_dump()), key
-        same = after.results_digest() == before.results_digest()
+        same = after.results() == before.results()
         assert same == (key in HOW_NOT_WHAT), key
         assert (key in before.results()) == (key not in HOW_NOT_WHAT), key
 
@@ -345,7 +361,7 @@ def test_a_source_more_changes_results_whatever_its_place() -> None:
     one = settings_with()
     two = settings_with("sources.other.url=b.zip")
     again = load(None, ["sources.other.url=b", "sources.main.url=c"], NOTHING)[0]
-    assert one.results_digest() != two.results_digest() == again.results_digest()
+    assert one.results() != two.results() == again.results()
 
 
 # -- the reference --------------------------------------------------------------------------

@@ -35,6 +35,12 @@ def test_reading_pictures_is_shared_by_the_cores_in_whole_waves() -> None:
     assert three.seconds == pytest.approx(4 * 100 * MB / 12 * 1e-6, rel=1e-4)
 
 
+def test_what_one_task_has_to_read_alone_is_not_shared() -> None:
+    rates = FREE.model_copy(update={"examine": 1e-6})
+    alone = expected(replace(WORK, alone_bytes=80 * MB), rates)["ingest"]
+    assert alone.seconds == pytest.approx(80 * MB * 1e-6, rel=1e-4)
+
+
 def test_a_request_costs_its_latency_for_each_range_that_is_read() -> None:
     rates = FREE.model_copy(update={"request": 0.5})
     large = replace(WORK, unread_bytes=1024 * MB, slice_bytes=128 * MB)

@@ -8,17 +8,17 @@ archive is pinned: another object under the same path ends the run with an ``Inp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 from artrec.archive.slices import Slice, cut_slices
-from artrec.errors import InputError, NotFound, UsageError
 from artrec.storage import Store
 
 __all__ = [
     "Archive",
     "Content",
+    "KINDS",
     "Limits",
     "Member",
     "Pin",
@@ -36,13 +36,19 @@ REASONS = frozenset(
         "bad_size",  # more or fewer bytes than the listing says
         "changed",  # the object is another one than was listed
         "encrypted",
+        "link",  # of a tar: names another member or file, and has no bytes of its own
+        "not_a_file",  # of a tar: a device or a pipe
         "ratio",  # expands more than pictures do: a bomb
+        "sparse",  # of a tar: holes were left out, which is not undone
         "too_large",
         "truncated",  # the bytes end before the member does
-        "unsupported_method",  # compressed by something else than deflate
+        "unsupported_method",  # compressed by something else than deflate, or a type of member
         "vanished",  # the object was listed and is gone
     }
 )
+
+KINDS = ("auto", "zip", "tar", "folder", "parquet")
+"""What a source may be said to be; ``tar`` also compressed, ``auto`` what its bytes show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +57,16 @@ class Member:
 
     ``entry`` counts members from 0 in the order of the listing, skipped folders not counted.
     ``occurrence`` is the number of earlier members with the same ``raw_name``.
-    ``offset`` is where the member's local header lies in the file (zip), or the sum of the bytes
-    of all earlier members (folder), so that slices can be cut by it.
-    ``method`` is ``stored``, ``deflate``, ``encrypted``, ``unsupported-<number>`` or ``object``.
-    ``fingerprint`` is ``crc32=<8 hex digits>`` (zip) or ``etag=<etag>`` (folder).
+    ``offset`` is that by which slices are cut: where the member's header lies in the file (zip,
+    tar), the bytes of all earlier members (folder) or row groups (Parquet), 0 in a compressed tar,
+    all of which is one slice.
+    ``method`` is ``stored``, ``deflate``, ``encrypted`` or ``unsupported-<number>``; of a tar also
+    ``link``, ``special`` or ``sparse``; of a folder ``object``; of Parquet ``row``.
+    ``fingerprint`` is ``crc32=<8 hex digits>`` of the bytes, or where a listing does not know them
+    ``etag=<etag>`` (folder) and ``etag=<etag of the tar>:<offset>`` (tar).
+    ``labels`` is what the archive itself says of the member, by field of the table labels.
+
+    One slot each, as a task holds those of its slice: some 400 bytes a member.
     """
 
     entry: int
@@ -66,6 +78,7 @@ class Member:
     fingerprint: str
     offset: int
     method: str
+    labels: Mapping[str, str] | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +99,21 @@ class Content:
 class Pin:
     """What an archive was when the run opened it; small, and sent to every task.
 
-    A zip is pinned by its size and etag. A folder's objects are pinned one by one, by the
-    fingerprints of its members: its own ``bytes`` and ``etag`` are 0 and empty.
+    A file is pinned by its size and etag. A folder's objects are pinned one by one, by the
+    fingerprints of its members: its own ``bytes`` and ``etag`` are 0 and empty. So are those of
+    Parquet, whose ``files`` are (path below the folder or "", bytes, etag, rows) each.
     """
 
-    kind: Literal["zip", "folder"]
+    kind: Literal["zip", "tar", "tar.gz", "tar.zst", "folder", "parquet"]
     path: str
     bytes: int
     etag: str
+    files: Sequence[tuple[str, int, str, int]] = ()
+
+    @property
+    def sliced(self) -> bool:
+        """Whether several tasks may share it; else one reads all of it, from the start."""
+        return not self.kind.startswith("tar.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +121,8 @@ class Limits:
     """How large an archive and its members may be before they are refused.
 
     ``member_bytes`` holds for the bytes of a member and, but for 1 %, for its stored bytes;
-    ``ratio`` (bytes by stored bytes) for members above 1 MiB; ``members`` for one archive, folders
-    included.
+    ``ratio`` (bytes by stored bytes) for members above 1 MiB, and for compressed tars as a whole;
+    ``members`` for one archive, folders included.
     """
 
     member_bytes: int = 512 << 20
@@ -136,31 +156,24 @@ class Archive(Protocol):
 
 
 def open_archive(
-    store: Store, path: str, *, pin: Pin | None = None, limits: Limits | None = None
+    store: Store,
+    path: str,
+    *,
+    pin: Pin | None = None,
+    limits: Limits | None = None,
+    kind: str = "auto",
 ) -> Archive:
-    """The archive under ``path``: a zip if an object lies there, else a folder of objects.
+    """The archive under ``path``, of whatever kind its first bytes show, or as ``kind`` says.
 
-    With ``pin`` nothing is looked at: tasks open what the driver has opened. ``ArchiveError`` for
-    a file that is no zip, with what it seems to be; ``InputError`` where nothing lies.
+    A folder is Parquet where it holds nothing but ``.parquet`` files, else each of its files is a
+    member. With ``pin`` nothing is looked at: tasks open what the
+    driver has opened. ``ArchiveError`` for a file that is no archive, with what it seems to be;
+    ``InputError`` where nothing lies.
     """
     # The implementations stand on the types of this module.
-    from artrec.archive.folder import FolderArchive
-    from artrec.archive.zip import ZipArchive
+    from artrec.archive import opening
 
-    limits = limits or Limits()
-    path = path.strip("/")
+    limits, path = limits or Limits(), path.strip("/")
     if pin is not None:
-        if pin.path != path:
-            raise UsageError(f"the pin is of {pin.path}, not of {path}")
-        return (ZipArchive if pin.kind == "zip" else FolderArchive)(store, pin, limits)
-    try:
-        entry = store.stat(path) if path else None
-    except NotFound:
-        entry = None
-    if entry is not None:
-        archive = ZipArchive(store, Pin("zip", path, entry.bytes, entry.etag), limits)
-        archive.directory()
-        return archive
-    if next(iter(store.list(path)), None) is None:
-        raise InputError(f"{store.path_url(path)}: no file and no folder with files; check the URL")
-    return FolderArchive(store, Pin("folder", path, 0, ""), limits)
+        return opening.pinned(store, path, pin, limits)
+    return opening.found(store, path, limits, kind)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from artrec.archive import Pin
 from artrec.errors import ConditionFailed, InputError, NotFound, StoreUnavailable
 from artrec.storage import Store
 
-__all__ = ["Ranges", "Window", "plan_windows"]
+__all__ = ["GAP", "RangeFile", "Ranges", "Window", "plan_windows"]
 
-_GAP = 1 << 20  # bytes between two spans that are cheaper to read than another request
+GAP = 1 << 20
+"""Bytes between two spans that are cheaper to read than another request."""
 _WINDOW = 64 << 20
 
 
@@ -61,7 +64,7 @@ class Window:
 
 
 def plan_windows(
-    spans: Sequence[tuple[int, int]], gap: int = _GAP, window: int = _WINDOW
+    spans: Sequence[tuple[int, int]], gap: int = GAP, window: int = _WINDOW
 ) -> Iterator[Window]:
     """Windows over ``spans`` ((start, end), sorted by start), each span inside one window.
 
@@ -79,3 +82,41 @@ def plan_windows(
             end, last = reach, last + 1
         yield Window(first, last, start, end)
         first = last
+
+
+class RangeFile(io.RawIOBase):
+    """A pinned object as a seekable file; one read asks for ``ahead`` bytes at least."""
+
+    def __init__(self, ranges: Ranges, ahead: int = 0) -> None:
+        self._ranges, self._ahead = ranges, ahead
+        self._at = self._start = 0
+        self._window = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        size = self._ranges.pin.bytes
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: size}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int | None = -1) -> bytes:
+        left = max(0, self._ranges.pin.bytes - self._at)
+        length = left if size is None or size < 0 else min(size, left)
+        if not self._start <= self._at <= self._at + length <= self._start + len(self._window):
+            self._start = self._at
+            self._window = self._ranges.read(self._at, max(length, self._ahead))
+        data = self._window[self._at - self._start : self._at - self._start + length]
+        self._at += length
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)

@@ -34,10 +34,13 @@ class ZipArchive:
     def pin(self) -> Pin:
         return self.pinned
 
-    def directory(self) -> Directory:
-        """Where the central directory lies; ``ArchiveError`` if the file is no whole zip."""
+    def directory(self, head: bytes | None = None) -> Directory:
+        """Where the central directory lies; ``ArchiveError`` if the file is no whole zip.
+
+        ``head`` are the first bytes of the file, where they have been read.
+        """
         if self._directory is None:
-            self._directory = find_directory(self._ranges())
+            self._directory = find_directory(self._ranges(), head)
         return self._directory
 
     def members(self) -> Iterator[Member]:

@@ -71,11 +71,15 @@ class Directory:
         return (listed if self.zip64 else listed & 0xFFFF) == self.entries
 
 
-def find_directory(ranges: Ranges) -> Directory:
-    """The one directory that an end record in the last 64 KiB names; ``ArchiveError`` else."""
+def find_directory(ranges: Ranges, head: bytes | None = None) -> Directory:
+    """The one directory that an end record in the last 64 KiB names; ``ArchiveError`` else.
+
+    ``head`` are the first ``HEAD_BYTES`` of the file, where they have been read.
+    """
     start = max(0, ranges.pin.bytes - _TAIL)
     tail = ranges.read(start, _TAIL)
-    head = tail[:HEAD_BYTES] if start == 0 else ranges.read(0, HEAD_BYTES)
+    if head is None:
+        head = tail[:HEAD_BYTES] if start == 0 else ranges.read(0, HEAD_BYTES)
     ends = _Ends(ranges, head, tail, start)
     found, refused = [], ends.error(_no_end_record(head, ranges.pin.bytes))
     for place in _end_records(tail):
@@ -114,7 +118,10 @@ def _no_end_record(head: bytes, size: int) -> str:
             f"no end record: the file seems cut; compare its size ({size:,} bytes) with the "
             "original's and copy it again"
         )
-    return f"no zip archive: it seems to be {seems(head)}; name a zip file, or a folder of pictures"
+    return (
+        f"no archive that can be read: it seems to be {seems(head)}; name a zip, tar, tar.gz, "
+        "tar.zst or Parquet file, or a folder of pictures"
+    )
 
 
 def _resolve(ends: _Ends, place: int) -> Directory:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +19,11 @@ from artrec.releases import (
     read_release,
     were_current,
 )
+from artrec.stages import ORDER
 from artrec.storage import Store
 
 if TYPE_CHECKING:
-    from artrec.report import Facts, Status
+    from artrec.report import Facts, Stage, Status
 
 __all__ = ["show", "write_report"]
 
@@ -34,12 +37,12 @@ def write_report(store: Store, name: str | None, to: Path) -> Path:
 
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UsageError(f"{to} is there already: name a folder that is absent or empty")
-    runs, status, gates = _recorded(store, name)
-    found = artifacts_of(store, runs.tables["report"], "report")
+    record = _recorded(store, name)
+    found = artifacts_of(store, record.report.tables["report"], "report")
     top = next(each.path for each in found if each.path.endswith("/data.json"))
     folder = top.removesuffix("data.json")
     facts = read_facts(store.read(top), f"{store.url}/{top}")
-    pages = render(_as_things_stand(facts, status, gates))
+    pages = render(_as_things_stand(facts, record))
     to.mkdir(parents=True, exist_ok=True)
     for artifact in found:
         inner = artifact.path.removeprefix(folder)
@@ -51,22 +54,54 @@ def write_report(store: Store, name: str | None, to: Path) -> Path:
     return to / PAGE
 
 
-def _as_things_stand(facts: Facts, status: Status, gates: list[GateResult]) -> Facts:
+@dataclass(frozen=True)
+class _Record:
+    """The record of a report, whether its release was published and when, what its gates found."""
+
+    report: StageRuns
+    status: Status
+    gates: list[GateResult]
+    published: datetime | None = None
+
+
+def _as_things_stand(facts: Facts, record: _Record) -> Facts:
     """The report is made before the last gates are asked and the release is published."""
     from artrec.report import Gate
 
     asked = {gate.gate: gate for gate in facts.gates}
-    asked |= {gate.gate: Gate.model_validate(gate.model_dump()) for gate in gates}
-    return facts.model_copy(update={"status": status, "gates": tuple(asked.values())})
+    asked |= {gate.gate: Gate.model_validate(gate.model_dump()) for gate in record.gates}
+    update = {
+        "status": record.status,
+        "gates": tuple(asked.values()),
+        "stages": _all(facts, record),
+    }
+    return facts.model_copy(update=update)
 
 
-def _recorded(store: Store, name: str | None) -> tuple[StageRuns, Status, list[GateResult]]:
-    """The record of a report, whether it was published, and what its gates found."""
+def _all(facts: Facts, record: _Record) -> tuple[Stage, ...]:
+    """The stages with those that come after the page was made; what publish took nobody keeps."""
+    from artrec.report import Stage
+
+    made = record.report
+    stages = {stage.name: stage for stage in facts.stages}
+    stages["report"] = Stage(name="report", seconds=made.seconds, counters=made.counters)
+    if record.published is not None:
+        at = {"published": f"{record.published:%Y-%m-%d %H:%M} UTC"}
+        stages["publish"] = Stage(name="publish", seconds=0.0, notes=at)
+    return tuple(sorted(stages.values(), key=_place))
+
+
+def _place(stage: Stage) -> int:
+    """Among the stages, in the order in which they run; one of a later artrec comes last."""
+    return ORDER.index(stage.name) if stage.name in ORDER else len(ORDER)
+
+
+def _recorded(store: Store, name: str | None) -> _Record:
     if name is None or name in _published(store):
         release = read_release(store, name)
         if "report" not in release.stages:
             raise UsageError(f"{store.url}: release {release.release_id} was made without a report")
-        return release.stages["report"], "published", release.gates
+        return _Record(release.stages["report"], "published", release.gates, release.created)
     try:
         runs = read_document(store, f"drafts/{name}/report.json", StageRuns)
     except NotFound:
@@ -77,8 +112,9 @@ def _recorded(store: Store, name: str | None) -> tuple[StageRuns, Status, list[G
     try:
         gates = read_document(store, f"drafts/{name}/gates.json", GateReport).gates
     except NotFound:
-        return runs, "draft", []
-    return runs, "refused" if any(gate.refuses for gate in gates) else "draft", gates
+        return _Record(runs, "draft", [])
+    refused = any(gate.refuses for gate in gates)
+    return _Record(runs, "refused" if refused else "draft", gates)
 
 
 def _published(store: Store) -> list[str]:

@@ -10,4 +10,5 @@ __all__ = ["store_of"]
 
 def store_of(root: str | None) -> Store:
     """The store at ``root``, else at ``store.root`` of the settings."""
-    return open_store(root or load()[0].store.root)
+    settings = load()[0].store
+    return open_store(root or settings.root, settings.options)

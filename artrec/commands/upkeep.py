@@ -61,7 +61,7 @@ def show_abandoned(root: str | None, draft: str) -> None:
 def show_sweep(root: str | None, wanted: Wanted, json: bool) -> None:
     """Say what is removed, or would be without ``--yes``."""
     settings, _ = load(wanted.config)
-    store = open_store(root or settings.store.root)
+    store = open_store(root or settings.store.root, settings.store.options)
     _not_empty(store)
     rules = _rules(settings, wanted)
     if not wanted.yes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, Field, field_validator
 from pydantic.fields import FieldInfo
@@ -25,7 +25,6 @@ from artrec.config.sections import (
     TrainSettings,
 )
 from artrec.config.watching import LogSettings, PlanSettings
-from artrec.digests import name_of
 
 __all__ = ["Key", "PREFIX", "Settings", "documented", "flat", "walk"]
 
@@ -78,9 +77,6 @@ class Settings(BaseSettings):
         """Only what can change the rows of a release."""
         return {key: value for key, value, field in walk(self) if _is_result(field)}
 
-    def results_digest(self) -> str:
-        return name_of(self.results())
-
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings as dotted keys."""
@@ -96,21 +92,31 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def documented() -> dict[str, list[Key]]:
     """Every section with its keys, in order, for the generated reference."""
     sections: dict[str, list[Key]] = {"sources.NAME": _keys("sources.NAME", Source)}
-    for name, field in Settings.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            sections[name] = _keys(name, field.annotation)
+    for name, model in _sections(Settings):
+        sections[name] = _keys(name, model)
+        sections |= {f"{name}.{part}": _keys(f"{name}.{part}", m) for part, m in _sections(model)}
     return sections
 
 
+def _sections(model: type[BaseModel]) -> Iterator[tuple[str, type[Section]]]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield name, field.annotation
+
+
 def _keys(section: str, model: type[Section]) -> list[Key]:
+    inner = {name for name, _ in _sections(model)}
     return [
         (f"{section}.{name}", _type_name(field), field.default, field.description or "")
         for name, field in model.model_fields.items()
+        if name not in inner
     ]
 
 
 def _type_name(field: FieldInfo) -> str:
     kind = field.annotation
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(get_args(kind))
     if getattr(kind, "__name__", "") == "dict":
         return "mapping of " + " to ".join(each.__name__ for each in get_args(kind))
     if getattr(kind, "__name__", "") == "tuple":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -13,6 +13,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+
+from artrec.storage import S3Options
 
 __all__ = [
     "CatalogSettings",
@@ -26,6 +28,7 @@ __all__ = [
     "IngestSettings",
     "NeighborsSettings",
     "ReportSettings",
+    "S3Settings",
     "Section",
     "Source",
     "StoreSettings",
@@ -56,7 +59,16 @@ class Source(Section):
     """One archive or folder of pictures, under a name that never changes."""
 
     url: str = _key(
-        "", "Where it is: a local path or file://. A file is a zip, else a folder.", result=False
+        "",
+        "Where it is: a local path, file:// or s3://bucket/path. A zip, tar, tar.gz, tar.zst or "
+        "Parquet file, a folder of pictures, or one of Parquet files.",
+        result=False,
+    )
+    kind: Literal["auto", "zip", "tar", "folder", "parquet"] = _key(
+        "auto",
+        "What it is: auto (what its bytes show), zip, tar (compressed ones too), folder (each file "
+        "is a member), parquet (each row is one).",
+        result=False,
     )
     id_prefix: str = _key(
         "", "Put before each member's path to make its image_id; frozen once used."
@@ -73,12 +85,38 @@ class Source(Section):
     )
 
 
+class S3Settings(Section):
+    """How S3 is asked, for sources too; region, endpoint and credentials are AWS's own affair."""
+
+    checksums: bool = _key(
+        True,
+        "Send a CRC32 with each object and check it when reading; false for servers that do not "
+        "know these headers.",
+        result=False,
+    )
+    retries: Literal["standard", "adaptive"] = _key(
+        "standard",
+        "How boto3 tries again: standard, or adaptive, which also slows down for a busy server.",
+        result=False,
+    )
+    seconds: PositiveFloat = _key(
+        300.0,
+        "A server that has not answered for so long, all tries together, ends the job with 6.",
+        result=False,
+        allow_inf_nan=False,
+    )
+
+
 class StoreSettings(Section):
     """Where everything is written."""
 
     root: str = _key(
-        "./artrec-out", "Root of the store, for runs, drafts and releases.", result=False
+        "./artrec-out",
+        "Root of the store, for runs, drafts and releases: a local path, file:// or "
+        "s3://bucket/prefix.",
+        result=False,
     )
+    s3: S3Settings = S3Settings()
     lease_seconds: PositiveFloat = _key(
         60.0,
         "A writer that has not renewed its lease for so long is taken for dead; it renews three "
@@ -94,6 +132,11 @@ class StoreSettings(Section):
     sweep_seconds: int = _key(
         3600, "What was written in the last so many seconds is never swept.", result=False, ge=0
     )
+
+    @property
+    def options(self) -> S3Options:
+        """What ``open_store`` wants to know."""
+        return S3Options(**self.s3.model_dump())
 
 
 class IngestSettings(Section):

@@ -41,7 +41,7 @@ class Preprocess(BaseModel):
     3. ``(value * scale - mean) / std`` for each channel, inside the encoder.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     size: tuple[PositiveInt, PositiveInt]
     fit: Fit = "stretch"

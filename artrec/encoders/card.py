@@ -11,12 +11,20 @@ import importlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
+from pydantic_core import ErrorDetails
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
@@ -40,7 +48,6 @@ __all__ = [
     "parse_card",
     "read_encoder",
     "save_encoder",
-    "write_encoder",
 ]
 
 FORMAT = 1
@@ -69,7 +76,7 @@ class Weights(BaseModel):
 class Training(BaseModel):
     """How the weights came about; nothing here changes a vector."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     run: str
     pictures: PositiveInt
@@ -83,7 +90,7 @@ class Training(BaseModel):
 class Card(BaseModel):
     """Everything about an encoder but its weights. ``parameters`` are the architecture's own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     format: int = FORMAT
     name: str = Field(pattern="^[a-z0-9][a-z0-9._-]*$")
@@ -95,6 +102,17 @@ class Card(BaseModel):
     parameters: dict[str, JsonValue] = {}
     notes: str = ""
     training: Training | None = None
+
+    @field_validator("parameters")
+    @classmethod
+    def _finite(cls, parameters: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        """JsonValue lets numbers pass that JSON does not have, and an id could not be made of."""
+        for name, value in parameters.items():
+            try:
+                _canonical(value)
+            except ValueError as error:
+                raise ValueError(f"{name} is {_short(value)}, not finite numbers") from error
+        return parameters
 
 
 class Architecture(Protocol):
@@ -135,24 +153,11 @@ def pack(card: Card, tensors: Tensors) -> tuple[bytes, bytes | None]:
     return (text + "\n").encode(), data if tensors else None
 
 
-def write_encoder(folder: Path, card: Card, tensors: Tensors) -> str:
-    """Write both files into a folder and return the encoder's id, its name in a store.
-
-    ``ConfigError``, and nothing written, for what ``read_encoder`` would refuse.
-    """
-    card_bytes, weights = pack(card, tensors)
-    encoder = read_encoder(card_bytes, weights)
-    folder.mkdir(parents=True, exist_ok=True)
-    if weights is not None:
-        (folder / WEIGHTS_FILE).write_bytes(weights)
-    (folder / CARD_FILE).write_bytes(card_bytes)
-    return encoder.id
-
-
 def save_encoder(store: Store, card: Card, tensors: Tensors, readme: str = "") -> str:
     """Create the encoder's files in the store, the card last, and return its id.
 
     Files that stand there already are the same, since the id is a digest of what they hold.
+    ``ConfigError``, and nothing written, for what ``read_encoder`` would refuse.
     """
     card_bytes, weights = pack(card, tensors)
     encoder = read_encoder(card_bytes, weights)
@@ -180,26 +185,35 @@ def parse_card(card_bytes: bytes) -> Card:
         return Card.model_validate_json(card_bytes)
     except ValidationError as error:
         wrong = "; ".join(
-            f"{'.'.join(map(str, part['loc'])) or 'card'}: {part['msg']}" for part in error.errors()
+            f"{'.'.join(map(str, part['loc'])) or 'card'}: {part['msg']}{_instead(part)}"
+            for part in error.errors()
         )
         raise ConfigError(f"the encoder's {CARD_FILE} is not valid: {wrong}") from error
+
+
+def _instead(part: ErrorDetails) -> str:
+    """The value that was found, cut short; there may be none."""
+    if part["type"] in ("missing", "json_invalid", "value_error"):
+        return ""
+    return f" (it is {_short(part['input'])})"
+
+
+def _short(value: object) -> str:
+    return repr(value)[:80]
 
 
 def read_encoder(card_bytes: bytes, weights: bytes | None) -> Encoder:
     """The encoder of two files, checked before it sees a picture; ``ConfigError`` if refused.
 
     Refused are: a newer format, an unknown architecture, weights that are not the card's, tensors
-    of other names or shapes than the architecture's, and values that are not finite.
+    of other names, shapes or types than the architecture's, and values that are not finite.
     """
     card = parse_card(card_bytes)
     architecture = _architecture(card)
     tensors = _tensors(card, weights)
     _check_shapes(architecture.shapes(card), tensors)
     for name, tensor in tensors.items():
-        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
-            raise ConfigError(
-                f"tensor {name} of encoder {card.name} has values that are not finite"
-            )
+        _check_values(f"tensor {name} of encoder {card.name}", tensor)
     return architecture(encoder_id(card_bytes), card, tensors)
 
 
@@ -243,6 +257,18 @@ def _check_shapes(expected: dict[str, tuple[int, ...]], tensors: Tensors) -> Non
             for name in wrong
         )
         raise ConfigError(f"tensors do not fit the architecture: {'; '.join(parts)}")
+
+
+def _check_values(what: str, tensor: NDArray[Any]) -> None:
+    if tensor.dtype != np.float32:
+        raise ConfigError(f"{what} is {tensor.dtype}, expected float32")
+    wrong = np.argwhere(~np.isfinite(tensor))
+    if len(wrong):
+        first = tuple(wrong[0].tolist())
+        raise ConfigError(
+            f"{what} has {len(wrong)} of {tensor.size} values that are not finite; the first is "
+            f"{tensor[first]} at {list(first)}"
+        )
 
 
 def _sha256(data: bytes) -> str:

@@ -7,13 +7,15 @@ from seed and epoch, so no generator's state has to be kept.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
@@ -42,12 +44,13 @@ class Epoch(BaseModel):
 
 
 class Progress(BaseModel):
-    """All epochs so far."""
+    """All epochs so far; ``sha256``, in a file, is over them and the tensors beside them."""
 
     model_config = ConfigDict(frozen=True)
 
     format: int = FORMAT
     epochs: tuple[Epoch, ...] = ()
+    sha256: str = ""
 
     @property
     def best(self) -> Epoch:
@@ -57,33 +60,76 @@ class Progress(BaseModel):
 
 def write(store: Store, folder: str, progress: Progress, arrays: Arrays) -> None:
     """Keep the state after the last epoch of ``progress``, and let the one before go."""
+    plain = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    progress = progress.model_copy(update={"sha256": _digest(progress, plain)})
     words = np.frombuffer(progress.model_dump_json().encode(), np.uint8)
-    data = save({name: np.ascontiguousarray(a) for name, a in arrays.items()} | {_PROGRESS: words})
     path = _path(folder, len(progress.epochs))
     with suppress(ConditionFailed):  # another process trains the same run, to the same end
-        store.write(path, data)
+        store.write(path, save(plain | {_PROGRESS: words}))
     _delete_all(store, folder, but=path)
 
 
-def read_latest(store: Store, folder: str) -> tuple[Progress, dict[str, NDArray[Any]]] | None:
-    """The last state that was kept, or None; StoreFormatError for one that cannot be read."""
+def read_latest(
+    store: Store, folder: str, shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> tuple[Progress, dict[str, NDArray[Any]]] | None:
+    """The last state that was kept, or None.
+
+    StoreFormatError for one that cannot be read, was altered, is of a newer format, or has other
+    float32 tensors than ``shapes``, where they are given.
+    """
     paths = [entry.path for entry in store.list(folder)]
     if not paths:
         return None
-    where = f"{store.url}/{max(paths)}"
     try:
-        arrays = load(store.read(max(paths)))
-        progress = Progress.model_validate_json(arrays.pop(_PROGRESS).tobytes())
-    except (SafetensorError, KeyError, ValidationError) as error:
+        return _parsed(store.read(max(paths)), shapes)
+    except StoreFormatError as error:
+        where = f"{store.url}/{max(paths)}"
+        raise StoreFormatError(f"{where}: {error}; delete it to train from the start") from error
+
+
+def _parsed(
+    data: bytes, shapes: Mapping[str, tuple[int, ...]] | None
+) -> tuple[Progress, dict[str, NDArray[Any]]]:
+    try:
+        arrays = load(data)
+        facts = json.loads(arrays.pop(_PROGRESS).tobytes())
+        if facts["format"] > FORMAT:  # before its other fields are looked at
+            raise StoreFormatError(
+                f"written in format {facts['format']}, this artrec reads up to {FORMAT}: use a "
+                "newer artrec"
+            )
+        progress = Progress.model_validate(facts)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise StoreFormatError(f"not a checkpoint of artrec ({error})") from error
+    found = _digest(progress, arrays)
+    if found != progress.sha256:
         raise StoreFormatError(
-            f"{where}: not a checkpoint of artrec ({error}); delete it to train from the start"
-        ) from error
-    if progress.format > FORMAT:
+            f"it was altered: the sha256 of what it holds is {found}, it says "
+            f"{progress.sha256 or 'none'}"
+        )
+    kinds = {name: ("float32", shape) for name, shape in (shapes or {}).items()}
+    others = {name: (str(array.dtype), array.shape) for name, array in arrays.items()}
+    if shapes is not None and kinds != others:
+        name = min(n for n in kinds | others if kinds.get(n) != others.get(n))
         raise StoreFormatError(
-            f"{where}: written in format {progress.format}, this artrec reads up to {FORMAT}: use "
-            "a newer artrec, or delete it to train from the start"
+            f"not a checkpoint of this training: its tensor {name} is "
+            f"{_words(others.get(name), 'missing')}, expected {_words(kinds.get(name), 'none')}"
         )
     return progress, arrays
+
+
+def _words(kind: tuple[str, tuple[int, ...]] | None, nothing: str) -> str:
+    return f"{kind[0]} {kind[1]}" if kind else nothing
+
+
+def _digest(progress: Progress, arrays: Arrays) -> str:
+    """Over the epochs, and each tensor's name, type, shape and bytes."""
+    digest = hashlib.sha256(progress.model_dump_json(exclude={"sha256"}).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"\n{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def clear(store: Store, folder: str) -> None:

@@ -25,7 +25,6 @@ from artrec.encoders.card import Card, Tensors
 from artrec.errors import ConfigError
 
 __all__ = [
-    "ARCHITECTURE",
     "Autoencoder",
     "Convolutional",
     "Parameters",
@@ -34,7 +33,6 @@ __all__ = [
     "scaled",
 ]
 
-ARCHITECTURE = "convolutional"
 _CHUNK = 16  # pictures in one forward pass: more are no faster, and take more memory
 
 

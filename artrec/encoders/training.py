@@ -63,10 +63,11 @@ class Trained:
 def train(store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str) -> Trained:
     """Train to the end, or on from the checkpoint that stands in ``folder`` of the store.
 
-    TrainingError when a loss is not a finite number, or when all examples get the same vector.
+    TrainingError when a loss is not a finite number, or when all examples get the same vector;
+    StoreFormatError for a checkpoint that it cannot go on from.
     """
     work = _Work(store, receipts, rules)
-    kept = checkpoints.read_latest(store, folder)
+    kept = checkpoints.read_latest(store, folder, work.shapes())
     if kept is None:
         progress, best = Progress(), work.weights()
     else:
@@ -178,6 +179,16 @@ class _Work:
             for name, tensor in moments.items():
                 arrays[f"adam.{index}.{name}"] = tensor.detach().cpu().contiguous().numpy()
         return arrays
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """What ``state`` holds after an epoch."""
+        weights = {name: tuple(each.shape) for name, each in self._network.state_dict().items()}
+        found = {f"{part}.{n}": shape for part in ("now", "best") for n, shape in weights.items()}
+        for index, weight in enumerate(self._network.parameters()):
+            for moment in ("exp_avg", "exp_avg_sq"):
+                found[f"adam.{index}.{moment}"] = tuple(weight.shape)
+            found[f"adam.{index}.step"] = ()
+        return found
 
     def restore(self, arrays: Tensors) -> dict[str, NDArray[np.float32]]:
         """Be as ``state`` was; returns the best weights."""

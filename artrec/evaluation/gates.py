@@ -18,6 +18,9 @@ from artrec.releases import GateResult
 __all__ = ["Cloud", "Measured", "judge"]
 
 
+_FAULTS = {"non_finite": "not finite", "zero": "zero", "flat": "of one number"}
+
+
 class Cloud(BaseModel):
     """A sample of an encoder's vectors: how many, their mean, their mean distance from it."""
 
@@ -75,8 +78,8 @@ def _identity(measured: Measured, limits: GatesSettings) -> GateResult:
     return GateResult(
         gate="identity",
         passed=double == 0,
-        found=f"{double} image_ids more than once",
-        expected="each image_id once",
+        found=f"{double} image ids more than once",
+        expected="each image id once",
     )
 
 
@@ -114,16 +117,16 @@ def _shards(measured: Measured, limits: GatesSettings) -> GateResult | None:
 def _vectors(measured: Measured, limits: GatesSettings) -> GateResult:
     """None with NaN, zero, or of one number; and not all of them equal, if there are several."""
     counts = measured.counts
-    bad = {name: counts[name] for name in ("non_finite", "zero", "flat")}
+    bad = {name: counts[name] for name in _FAULTS}
     equal = counts["vectors"] > 1 and counts["distinct_vectors"] == 1
-    found = ", ".join(f"{value} {name}" for name, value in bad.items())
+    found = ", ".join(f"{value} {_FAULTS[name]}" for name, value in bad.items())
     if equal:
         found += f", all {counts['vectors']} vectors equal"
     return GateResult(
         gate="vectors",
         passed=not any(bad.values()) and not equal,
         found=found,
-        expected="no vector with NaN, zero, or of one number all through, and not all equal",
+        expected="all finite, none zero or of one number all through, and not all equal",
     )
 
 

@@ -69,7 +69,10 @@ class Prices(BaseModel):
 
 @dataclass(frozen=True)
 class Work:
-    """What there is to do, and how it is cut. ``kept`` names stages that find their work done."""
+    """What there is to do, and how it is cut. ``kept`` names stages that find their work done.
+
+    ``alone_bytes`` are of the largest source that one task has to read alone.
+    """
 
     listed: int
     listed_bytes: int
@@ -102,6 +105,7 @@ class Work:
     epochs: int = 0
     example_flops: float = 0.0
     sources: int = 1
+    alone_bytes: int = 0
 
     @property
     def picture_bytes(self) -> float:

@@ -128,12 +128,13 @@ def _ingest(work: Work, rates: Rates) -> Figures:
     written = size + 150 * count
     busy = reads * rates.request + size * (rates.byte + rates.examine)
     busy += rates.pace * WRITING * written
+    alone = min(work.alone_bytes, size) * (rates.byte + rates.examine)
     return Figures(
         images=count,
         bytes_read=size,
         requests=reads + 6 * tasks + 10 if tasks else 0,
         tasks=tasks,
-        seconds=_at_once(tasks, busy, work, rates) + _rows(count, 50e-6, work, rates),
+        seconds=max(_at_once(tasks, busy, work, rates), alone) + _rows(count, 50e-6, work, rates),
         worker_bytes=PYTHON + min(cut, WINDOW) + 3 * ROW_GROUP + VIEWED * rates.pixels,
         bytes_written=written,
     )

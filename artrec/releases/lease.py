@@ -181,10 +181,10 @@ class Lease:
             self._swap({"renewals": self._state.renewals + 1})
 
     def confirm(self, within: float = 0.0) -> None:
-        """Go on only as the holder: Superseded (8) if it was taken, or cannot be asked for.
+        """Go on only as the holder: Superseded (8) if it was taken.
 
         A renewal of the last ``within`` seconds is proof enough. A store that does not answer is
-        asked again for what is left of a period.
+        asked again for what is left of a period; then nobody knows, and the run stops (6).
         """
         if self._lost is None and self._now() - self._written < within:
             return
@@ -193,7 +193,7 @@ class Lease:
                 return self.renew()
             except StoreUnavailable as error:
                 if self._now() - self._written > self._state.period:
-                    raise Superseded(
+                    raise StoreUnavailable(
                         f"{self._store.url}: the lease could not be renewed for "
                         f"{self._state.period:g} s, so another run may have taken it; nothing was "
                         f"published, run the same command again ({error})"
@@ -256,7 +256,11 @@ class Lease:
 
 
 def take(store: Store, work: str, period: float) -> Lease:
-    """The lease of a store, after watching another holder for a period if there is one."""
+    """The lease of a store, after watching another holder for a period if there is one.
+
+    ConfigError for a store that does not refuse what it should: no lease can be held there.
+    """
+    store.check(f"runs/check/{attempt_name()}/check")  # where sweep finds what a kill leaves
     bid = Bid(store, work, period)
     while (lease := bid.look()) is None:
         time.sleep(bid.pause)

@@ -322,6 +322,8 @@ def _swap(store: Store, current: Current, base: Base) -> None:
 def duckdb_views(store: Store, release: Release) -> str:
     """SQL that makes a view for each published table, for DuckDB."""
     lines = [f"-- release {release.release_id}: in DuckDB, .read this file, then query its views"]
+    if "://" in store.url:
+        lines.append("-- the files are on S3: DuckDB needs its extension httpfs and a secret")
     for table in PUBLISHED:
         if release.refs(table):
             files = [store.path_url(r.path) for r in table_receipts(store, release, table)]

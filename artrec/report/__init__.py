@@ -1,6 +1,6 @@
 """The report of a release: one page for people who have never heard of the project.
 
-``Facts`` is all that is shown; ``render`` makes the files of it, ``thumbnail`` the small pictures.
+``Facts`` is all that is shown; ``render`` makes the files of it, ``jpeg`` the small pictures.
 The page opens from a disk, needs no network, and treats every name and text as hostile.
 """
 
@@ -27,7 +27,7 @@ from artrec.report.facts import (
 )
 from artrec.report.pages import PAGE, render
 from artrec.report.text import visible
-from artrec.report.thumbnails import difference, jpeg, thumbnail
+from artrec.report.thumbnails import difference, jpeg
 
 __all__ = [
     "Curve",
@@ -51,6 +51,5 @@ __all__ = [
     "jpeg",
     "read_facts",
     "render",
-    "thumbnail",
     "visible",
 ]

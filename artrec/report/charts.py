@@ -22,6 +22,7 @@ __all__ = [
     "VARIANTS",
     "best_row",
     "charts",
+    "has_interval",
     "recalls",
     "title_of",
 ]
@@ -37,6 +38,10 @@ VARIANTS = {
 }
 """The strictest first: what lies near for a trivial reason says little."""
 
+_WITHIN = {
+    "catalog": "within the whole catalog",
+    "sample": "within a sample, the floors beside",
+}
 _MEASURES = ("precision", "map")
 _RECALLS = {"index_recall": "Index", "table_recall": "Neighbor table"}
 _FEW = 5  # queries, below which a class's number is noise
@@ -66,11 +71,16 @@ class Panel:
 
 @dataclass(frozen=True)
 class Chart:
-    """How well neighbors share a label, in one pool."""
+    """How well neighbors share a label, in one pool; ``within`` says which, where it is not all."""
 
     label: str
     pool: str
+    within: str
     panels: tuple[Panel, ...]
+
+    @property
+    def has_floors(self) -> bool:
+        return any(line.floors for panel in self.panels for line in panel.lines)
 
 
 @dataclass(frozen=True)
@@ -89,14 +99,43 @@ def title_of(row: Measured) -> str:
     return f"{name}@{row.k}" if row.k else name
 
 
+def has_interval(row: Measured | None) -> bool:
+    """Whether its interval is one: of all images there is none, and both ends are shown alike."""
+    if row is None or row.low is None or row.high is None:
+        return False
+    return f"{row.low:.3f}" != f"{row.high:.3f}"
+
+
 def charts(facts: Facts) -> tuple[Chart, ...]:
-    """One for each label and pool, style first."""
-    rows = [row for row in facts.measures if row.measure in _MEASURES]
+    """One for each label and pool, style first; a sample that is the whole catalog is no pool."""
+    rows = _in_one_pool(facts, [row for row in facts.measures if row.measure in _MEASURES])
     places = dict.fromkeys((row.label, row.pool) for row in rows)
+    several = len({row.pool for row in rows}) > 1
     return tuple(
-        Chart(label, pool, _panels(facts, [r for r in rows if (r.label, r.pool) == (label, pool)]))
+        Chart(
+            label,
+            pool,
+            _WITHIN.get(pool, f"within {pool.replace('_', ' ')}") if several else "",
+            _panels(facts, [r for r in rows if (r.label, r.pool) == (label, pool)]),
+        )
         for label, pool in sorted(places, key=lambda p: (p[0] != "style", p))
     )
+
+
+def _in_one_pool(facts: Facts, rows: list[Measured]) -> list[Measured]:
+    """Where the sample holds every image: what was measured in it alone (floors), as of the rest.
+
+    The encoder's own numbers stand twice there; those of the catalog stay.
+    """
+    size = facts.settings.get("evaluate.sample", "")
+    if not size.isdecimal() or int(size) < facts.stored:
+        return rows
+    known = {row.encoder for row in rows if row.pool == "catalog"}
+    return [
+        row.model_copy(update={"pool": "catalog"}) if row.pool == "sample" else row
+        for row in rows
+        if row.pool != "sample" or row.encoder not in known
+    ]
 
 
 def _panels(facts: Facts, rows: Sequence[Measured]) -> tuple[Panel, ...]:

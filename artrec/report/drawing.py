@@ -21,16 +21,19 @@ HUES, SHAPES = 9, 3
 
 WIDTH, HEIGHT = 240, 96
 _SIDES = re.compile(r"\A(train|training|val|valid|validation|test|held_out|heldout)_")
+_STEPS = (1, 2, 5, 10, 20, 25)  # percent between the ticks of recall
+_MOST_STEPS = 5
 _GRID = 4095  # the map's places are whole numbers up to this
 _LONGEST = 60  # characters of a title on the map: there are thousands
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Values as percent of a strip's width."""
+    """Values as percent of a strip's width, with ticks in ``steps`` equal steps."""
 
     low: float = 0.0
     high: float = 1.0
+    steps: int = 4
 
     def __call__(self, value: float) -> str:
         share = (value - self.low) / ((self.high - self.low) or 1.0)
@@ -38,8 +41,8 @@ class Scale:
 
     @property
     def ticks(self) -> tuple[float, ...]:
-        step = (self.high - self.low) / 4
-        return tuple(self.low + step * n for n in range(5))
+        step = (self.high - self.low) / self.steps
+        return tuple(self.low + step * n for n in range(self.steps + 1))
 
 
 @dataclass(frozen=True)
@@ -55,18 +58,27 @@ class Plot:
 
 
 def recall_scale(found: Iterable[Recall]) -> Scale:
-    """From somewhat below the least that is drawn, to 1."""
+    """From somewhat below the least that is drawn, to 1, in few steps of whole percent."""
     least = min(
         value
         for each in found
         for value in (each.row.value, each.row.low, each.wanted)
         if value is not None
     )
-    return Scale(max(0.0, math.floor(20 * least - 1) / 20), 1.0)
+    for percent in _STEPS:
+        steps = max(2, math.floor(round(100 * (1 - least) / percent, 6)) + 1)
+        if steps <= _MOST_STEPS:
+            break
+    steps = min(steps, 100 // percent)
+    return Scale(1 - steps * percent / 100, 1.0, steps)
 
 
 def plots(curves: Sequence[Curve]) -> tuple[Plot, ...]:
-    """Curves of one measure on different pictures (train, held out) share a plot."""
+    """Curves of one measure on different pictures (train, held out) share a plot.
+
+    What tells nothing of the training has none: a measure that stayed as it was (a learning rate),
+    unless it is a loss, and seconds.
+    """
     groups: dict[str, list[Curve]] = {}
     for curve in curves:
         groups.setdefault(_SIDES.sub("", curve.measure), []).append(curve)
@@ -83,6 +95,8 @@ def _plot(title: str, curves: Sequence[Curve]) -> Plot | None:
     values = [v for _, points in known for _, v in points]
     epochs = [e for _, points in known for e, _ in points]
     low, high, first, last = min(values), max(values), min(epochs), max(epochs)
+    if title.endswith("seconds") or (low == high and not title.endswith("loss")):
+        return None
 
     def place(epoch: int, value: float) -> str:
         x = WIDTH * (epoch - first) / ((last - first) or 1)

@@ -7,10 +7,11 @@ beginning of a content's hash, and the name of a small picture below ``thumbs/``
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from artrec.errors import StoreFormatError
 from artrec.report.text import Text
@@ -40,6 +41,7 @@ VERSION = 1
 """Of ``data.json``; a newer one is refused."""
 
 Status = Literal["draft", "published", "refused"]
+_KIND = re.compile(r"\A(hand-made|trained): ")
 Thumb = Annotated[str, Field(pattern=r"^[0-9a-f]{16}(-[a-z]+)?$")]
 
 
@@ -158,13 +160,34 @@ class Reconstruction(_Fact):
 
 
 class Training(_Fact):
-    """Which encoder was taken, why, and how it was trained."""
+    """Which encoder was trained, how, and which one was ``chosen`` then, and why.
 
+    A release can have an encoder that is neither: settings or the release before it named it.
+    """
+
+    trained: Text | None = None
     chosen: Text | None = None
     why: Text | None = None
     notes: dict[Text, Text] = Field(default_factory=dict)
     curves: tuple[Curve, ...] = ()
     reconstructions: tuple[Reconstruction, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_notes(cls, given: Any) -> Any:
+        """Which encoders stands in the notes of a training's record; said once, it is no note."""
+        if not isinstance(given, dict) or not isinstance(given.get("notes", {}), dict):
+            return given
+        notes = dict(given.get("notes", {}))
+        named = {
+            "trained": notes.pop("trained", None),
+            "chosen": notes.pop("encoder_id", None),
+            "why": notes.pop("why", None),
+        }
+        found = {key: given.get(key) or value for key, value in named.items()}
+        if isinstance(found["why"], str):  # begins with the kind of what it took
+            found["why"] = _KIND.sub("", found["why"])
+        return {**given, **found, "notes": notes}
 
 
 class Measured(_Fact):

@@ -33,14 +33,22 @@ def render(facts: Facts) -> dict[str, bytes]:
     The pictures that they name, ``thumbs/*.jpg``, are made by ``thumbnail``.
     """
     style, script = _asset("report.css"), _asset("report.js")
-    plane = drawing.map_data(facts)
+    plane, recalls = drawing.map_data(facts), charts.recalls(facts)
+    every = charts.charts(facts)
     page = _environment().get_template("page.html")
     html = page.render(
         facts=facts,
         sections=_sections(facts),
-        charts=charts.charts(facts),
-        recalls=charts.recalls(facts),
+        charts=every,
+        recalls=recalls,
+        recall_intervals=any(charts.has_interval(each.row) for each in recalls),
         top=charts.best_row(facts, "style"),
+        has_intervals=any(
+            charts.has_interval(line.own)
+            for chart in every
+            for panel in chart.panels
+            for line in panel.lines
+        ),
         map=Markup(drawing.script_json(plane)),
         styles=plane["styles"],
         plots=drawing.plots(facts.training.curves) if facts.training else (),
@@ -106,11 +114,13 @@ def _environment() -> Environment:
         "words": lambda text: text.replace("_", " "),
         "caption": _caption,
         "value": _value,
+        "variant": lambda row: charts.VARIANTS.get(row.variant, row.variant.replace("_", " ")),
     }
     made.globals |= {
         "counts_of": _counts,
         "rate_of": _rate,
         "title_of": charts.title_of,
+        "has_interval": charts.has_interval,
         "scale": drawing.Scale(),
         "recall_scale": drawing.recall_scale,
     }

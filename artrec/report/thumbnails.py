@@ -8,23 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from artrec import picture
-
-__all__ = ["difference", "jpeg", "thumbnail"]
+__all__ = ["difference", "jpeg"]
 
 QUALITY = 80
 
 
-def thumbnail(data: bytes, limits: picture.Limits, side: int) -> bytes:
-    """A JPEG with a longer side of at most ``side``; ``PictureError`` if the bytes are no picture.
+def jpeg(pixels: NDArray[np.uint8], quality: int = QUALITY) -> bytes:
+    """RGB pixels, ``uint8 [h, w, 3]``, as a JPEG.
 
     It is made of pixels alone: no EXIF, no profile, no comment, nothing hidden behind the end.
     """
-    return jpeg(picture.shrunk(data, limits, side))
-
-
-def jpeg(pixels: NDArray[np.uint8], quality: int = QUALITY) -> bytes:
-    """RGB pixels, ``uint8 [h, w, 3]``, as a JPEG."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "JPEG", quality=quality, optimize=True)
     return stream.getvalue()

@@ -15,7 +15,14 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from artrec.config import Settings
-from artrec.releases import Draft, StageRuns, artifacts_of, read_release, receipts_of
+from artrec.releases import (
+    Draft,
+    StageRuns,
+    artifacts_of,
+    read_release,
+    receipts_of,
+    table_receipts,
+)
 from artrec.stages import NAMES, ORDER
 from artrec.tables import read_table
 
@@ -167,11 +174,6 @@ def _print_release(console: Console, draft: Draft, facts: dict[str, Any]) -> Non
     peaks = [runs.get("worker_peak_bytes", 0) for runs in facts["stages"].values()]
     root, release = shlex.quote(facts["root"]), facts["release"]
     image = shlex.quote(_an_image(draft, release))
-    views = draft.store.path_url(f"releases/{release}.sql")
-    look = (
-        f"import duckdb; c = duckdb.connect(); c.execute(open({json.dumps(views)}).read()); "
-        'print(c.sql("SELECT * FROM neighbors LIMIT 10"))'
-    )
     lines = [
         "",
         f"listed {counts['listed']:,} = stored {counts['stored']:,} + rejected "
@@ -182,17 +184,35 @@ def _print_release(console: Console, draft: Draft, facts: dict[str, Any]) -> Non
         "",
         "Look at it:",
         f"  {_program('artrec')} lookup {image} -k 10 --root {root}",
-        f"  {_program('python')} -c {shlex.quote(look)}",
-        *_page(draft),
+        f"  {_program('python')} -c {shlex.quote(_look(draft, release))}",
+        *_page(draft, release),
     ]
     console.print("\n".join(lines), markup=False)
 
 
-def _page(draft: Draft) -> list[str]:
-    """The report's page, where it lies on this machine: a browser opens it."""
+def _look(draft: Draft, release: str) -> str:
+    """Python that shows ten neighbors without artrec; DuckDB needs an extension to read from S3."""
+    if "://" in draft.store.url:
+        files = table_receipts(draft.store, read_release(draft.store, release), "neighbors")
+        first = json.dumps(draft.store.path_url(files[0].path))
+        return (
+            f"import pyarrow.parquet as pq; print(pq.read_table({first}).slice(0, 10).to_pandas())"
+        )
+    views = draft.store.path_url(f"releases/{release}.sql")
+    return (
+        f"import duckdb; c = duckdb.connect(); c.execute(open({json.dumps(views)}).read()); "
+        'print(c.sql("SELECT * FROM neighbors LIMIT 10"))'
+    )
+
+
+def _page(draft: Draft, release: str) -> list[str]:
+    """How to see the report: where it lies on this machine, else by having it written there."""
     runs = draft.stage("report")
     found = artifacts_of(draft.store, runs.tables["report"], "report") if runs else []
     pages = [draft.store.path_url(a.path) for a in found if a.path.endswith("/index.html")]
+    if pages and "://" in draft.store.url:
+        root, name = shlex.quote(draft.store.url), shlex.quote(release)
+        return [f"  {_program('artrec')} report {name} --root {root} --to report"]
     return [f"  the report, for a browser: {page}" for page in pages if Path(page).is_file()]
 
 

@@ -34,9 +34,9 @@ from artrec.releases import (
 )
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
+from artrec.stages.decoding import decoder
 from artrec.stages.encoding import (
     Vector,
-    decoder,
     encode_pictures,
     encode_udf,
     keep_encoder,
@@ -45,12 +45,13 @@ from artrec.stages.encoding import (
 from artrec.stages.frames import (
     Attempt,
     TaskReport,
+    frame_of,
     parallelism,
-    read_frame,
+    stage_frame,
     write_sorted,
 )
 from artrec.stages.ingest import verdicts
-from artrec.stages.places import place_slices, placed_pictures
+from artrec.stages.places import first_places, place_slices, placed_pictures
 from artrec.stages.rejects import Rejected
 from artrec.stages.rules import (
     MEMBER_KEY,
@@ -158,30 +159,15 @@ def _unencoded(
     spark: SparkSession, draft: Draft, before: dict[str, list[RunRef]], rules: dict[str, Any]
 ) -> DataFrame:
     """Each content of tonight once, at the first of its places."""
-    ingest = draft.need("ingest")
-
-    def frame(
-        refs: Sequence[RunRef], table: str, columns: list[str], located: bool = False
-    ) -> DataFrame:
-        receipts = receipts_of(draft.store, refs, table)
-        return read_frame(spark, draft.store, receipts, TABLES[table], columns, located)
-
-    columns = ["content_sha256", "recipe"]
-    places = (
-        frame(ingest.tables["pictures"], "pictures", columns, located=True)
-        .filter(F.col("recipe") == rules["recipe"])
-        .groupBy("content_sha256")
-        .agg(F.min(F.struct("file", "row_group")).alias("place"))
-        .select("content_sha256", "place.file", "place.row_group")
-    )
+    places = first_places(spark, draft, rules["recipe"])
     vectors = before.get("vectors", [])
     if not vectors:
         return places
-    done = frame(vectors, "vectors", ["content_sha256", "encoder"])
+    done = frame_of(spark, draft.store, vectors, "vectors", ["content_sha256", "encoder"])
     done = done.filter(F.col("encoder") == rules["encoder"]).select("content_sha256")
-    members = frame(draft.need("inventory").tables["members"], "members", list(MEMBER_KEY))
+    members = stage_frame(spark, draft, "inventory", "members", MEMBER_KEY)
     columns = [*MEMBER_KEY, "recipe", "decoder", "content_sha256", "reason"]
-    live = verdicts(frame(ingest.tables["ingested"], "ingested", columns), rules)
+    live = verdicts(stage_frame(spark, draft, "ingest", "ingested", columns), rules)
     tonight = members.join(live, list(MEMBER_KEY)).select("content_sha256")
     return places.join(tonight, "content_sha256", "left_semi").join(
         done, "content_sha256", "left_anti"
@@ -200,7 +186,7 @@ def _encode_slice(
     attempt: Attempt,
 ) -> TaskReport:
     """One task: the pictures of a slice, read by row groups, encoded, and their vectors written."""
-    encoder = worker_encoder(encoder_id, store.url)
+    encoder = worker_encoder(encoder_id, store)
     counters = {"encoded": 0, "rejected": 0}
     metadata = {"encoder": identity, "metric": encoder.metric, "dim": str(encoder.dim)}
     with (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cache, partial
 from typing import Any
 
@@ -13,36 +13,28 @@ from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.types import ArrayType, FloatType
 
 from artrec import picture
-from artrec.config import IngestSettings
 from artrec.encoders import (
     BUILTIN,
     Encoder,
-    Preprocess,
     builtin_files,
     load_builtin,
     load_encoder,
 )
 from artrec.errors import ConditionFailed, ConfigError
 from artrec.releases import Release, StageRuns
+from artrec.stages.decoding import Decode, Pixels, decode_here
 from artrec.stages.rejects import Rejected
-from artrec.stages.rules import picture_limits
 from artrec.storage import Store, open_store
 
 __all__ = [
-    "Decode",
     "Vector",
-    "decode_here",
-    "decoder",
     "encode_pictures",
     "encode_udf",
     "keep_encoder",
     "worker_encoder",
 ]
 
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Vector = np.ndarray[Any, np.dtype[np.float32]]
-Decode = Callable[[bytes], Pixels | Rejected]
-"""From a picture's bytes to the pixels that an encoder wants."""
 
 
 def encode_udf(encoder_id: str = "handmade", root: str | None = None, batch: int = 32) -> Any:
@@ -51,11 +43,11 @@ def encode_udf(encoder_id: str = "handmade", root: str | None = None, batch: int
     ``root`` is the store that holds the encoder, where it is not a built-in one. The encoder is
     loaded once for each Python worker, whatever the number of tasks and batches.
     """
-    limits = picture.Limits()
+    store = open_store(root) if root else None
 
     def encode(columns: Iterator[pd.Series]) -> Iterator[pd.Series]:
-        encoder = worker_encoder(encoder_id, root)
-        decode = partial(decode_here, encoder, limits)
+        encoder = worker_encoder(encoder_id, store)
+        decode = partial(decode_here, encoder.preprocess, picture.Limits())
         for column in columns:
             found = encode_pictures(encoder, column, decode, batch)
             yield pd.Series([None if isinstance(v, Rejected) else v for v in found], dtype=object)
@@ -64,13 +56,13 @@ def encode_udf(encoder_id: str = "handmade", root: str | None = None, batch: int
 
 
 @cache
-def worker_encoder(encoder_id: str, root: str | None) -> Encoder:
-    """The encoder of this process, built in or in the store at ``root``; loaded once."""
+def worker_encoder(encoder_id: str, store: Store | None) -> Encoder:
+    """The encoder of this process, built in or in ``store``; loaded once."""
     if encoder_id in BUILTIN:
         return load_builtin(encoder_id)
-    if root is None:
+    if store is None:
         raise ConfigError(f"encoder {encoder_id} is not built in; name the store that holds it")
-    return load_encoder(open_store(root), encoder_id)
+    return load_encoder(store, encoder_id)
 
 
 def keep_encoder(
@@ -83,7 +75,7 @@ def keep_encoder(
     """
     named = current.stages["embed"] if current else trained
     name = wanted or (str(named.notes["encoder_id"]) if named else BUILTIN[0])
-    encoder = worker_encoder(name, store.url)
+    encoder = worker_encoder(name, store)
     if name in BUILTIN:
         for file, data in builtin_files(name).items():
             with suppress(ConditionFailed):
@@ -102,41 +94,6 @@ def encode_pictures(
             yield from _encoded(encoder, waiting)
             waiting = []
     yield from _encoded(encoder, waiting)
-
-
-@contextmanager
-def decoder(wanted: Preprocess, settings: IngestSettings, in_child: bool) -> Iterator[Decode]:
-    """Decodes here, under a watchdog; in a child process after a worker has died."""
-    limits, seconds = picture_limits(settings), float(settings.decode_seconds)
-    if not in_child:
-
-        def watched(data: bytes) -> Pixels | Rejected:
-            with picture.watchdog(seconds, "a picture to encode"):
-                return _decoded(wanted, limits, data)
-
-        yield watched
-        return
-    with picture.Child(limits, None, seconds, settings.decode_memory) as child:
-
-        def far(data: bytes) -> Pixels | Rejected:
-            found = child.decode(data, wanted.size, wanted.fit, wanted.filter)
-            if isinstance(found, picture.Reject):
-                return Rejected(found.reason, found.detail)
-            return found
-
-        yield far
-
-
-def decode_here(encoder: Encoder, limits: picture.Limits, data: bytes) -> Pixels | Rejected:
-    """What ``encoder`` wants of a picture, decoded in this process."""
-    return _decoded(encoder.preprocess, limits, data)
-
-
-def _decoded(wanted: Preprocess, limits: picture.Limits, data: bytes) -> Pixels | Rejected:
-    try:
-        return picture.decode(data, limits, wanted.size, wanted.fit, wanted.filter)
-    except picture.PictureError as error:
-        return Rejected(error.reason, error.detail)
 
 
 def _encoded(encoder: Encoder, waiting: Sequence[Pixels | Rejected]) -> Iterator[Vector | Rejected]:

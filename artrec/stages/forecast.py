@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from artrec import log
-from artrec.archive import Archive, Member
+from artrec.archive import Archive, Member, Pin
 from artrec.config import Settings
 from artrec.encoders import BUILTIN, Encoder, load_builtin, load_encoder
 from artrec.index import shard_count
@@ -148,6 +148,9 @@ def _work(
         epochs=training.epochs,
         example_flops=_flops(channels, training.side),
         sources=len(listing.pins),
+        alone_bytes=max(
+            (p["bytes"] for p in listing.pins.values() if not Pin(**p).sliced), default=0
+        ),
     )
 
 
@@ -163,7 +166,10 @@ def _flops(channels: Iterable[int], side: int) -> float:
 def _chosen(
     settings: Settings, listing: Listing, outlook: Outlook
 ) -> Iterator[tuple[Archive, list[Member]]]:
-    """Some members that lie beside each other, at several places of what is to be read."""
+    """Some members that lie beside each other, at several places of what is to be read.
+
+    None of a compressed tar, which would be read from its start.
+    """
     wanted = np.flatnonzero(outlook.unread)
     if not len(wanted):
         wanted = np.arange(len(outlook.unread))
@@ -173,7 +179,8 @@ def _chosen(
     rows = list(_rows_at(listing, places))
     for at in range(0, len(rows), GROUP):
         for source, group in groupby(rows[at : at + GROUP], key=lambda row: str(row["source"])):
-            yield archives[source], [as_member(row) for row in group]
+            if archives[source].pin().sliced:
+                yield archives[source], [as_member(row) for row in group]
 
 
 def _rows_at(listing: Listing, places: np.ndarray[Any, Any]) -> Iterator[dict[str, Any]]:

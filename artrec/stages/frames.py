@@ -22,8 +22,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
-from artrec.releases import Artifact
-from artrec.schemas import Table
+from artrec.releases import Artifact, Draft, RunRef, receipts_of
+from artrec.schemas import TABLES, Table
 from artrec.stages.progress import Marks
 from artrec.stages.workers import light
 from artrec.storage import Store
@@ -33,9 +33,11 @@ __all__ = [
     "Attempt",
     "TaskReport",
     "add_counters",
+    "frame_of",
     "parallelism",
     "read_frame",
     "run_tasks",
+    "stage_frame",
     "write_frame",
     "write_sorted",
 ]
@@ -141,6 +143,32 @@ def read_frame(
                     yield from _read(store, receipt, wanted, located)
 
     return spark.range(0, len(parts), 1, len(parts)).mapInArrow(body, schema)
+
+
+def frame_of(
+    spark: SparkSession,
+    store: Store,
+    refs: Iterable[RunRef],
+    table: str,
+    columns: Sequence[str] | None = None,
+    located: bool = False,
+) -> DataFrame:
+    """``read_frame`` of a table by its name, over several runs."""
+    receipts = receipts_of(store, refs, table)
+    return read_frame(spark, store, receipts, TABLES[table], columns, located)
+
+
+def stage_frame(
+    spark: SparkSession,
+    draft: Draft,
+    stage: str,
+    table: str,
+    columns: Sequence[str] | None = None,
+    located: bool = False,
+) -> DataFrame:
+    """``read_frame`` of a table as a stage of this draft recorded it."""
+    refs = draft.need(stage).tables[table]
+    return frame_of(spark, draft.store, refs, table, columns, located)
 
 
 def _read(

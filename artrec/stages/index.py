@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,12 +50,12 @@ from artrec.releases import (
 )
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
+from artrec.stages.blocks import vector_blocks
 from artrec.stages.frames import Attempt, TaskReport, add_counters, run_tasks
 from artrec.stages.progress import Watch
 from artrec.stages.session import describe
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, read_range, read_table
-from artrec.vectors import Block
 
 __all__ = ["RESULT_VERSION", "run"]
 
@@ -155,7 +155,7 @@ def _shard(
     recipe = Recipe(facts["metric"], facts["dim"], facts["trees"], facts["seed"])
     with tempfile.TemporaryDirectory() as scratch:
         local = Path(scratch, f"{attempt.stem}.annoy")
-        probes = build_shard(local, numbers, _blocks(store, live, low, high), recipe)
+        probes = build_shard(local, numbers, vector_blocks(store, live, (low, high)), recipe)
         name = f"shard {attempt.index} of {facts['shards']}"
         prove_shard(local, name, len(numbers), recipe, probes)
         file = upload_artifact(store, local, f"{folder}/shards/{local.name}")
@@ -194,10 +194,3 @@ def _items(shard: int, numbers: NDArray[np.int64]) -> pa.RecordBatch:
         "vector_no": numbers,
     }
     return pa.RecordBatch.from_pydict(columns, schema=TABLES["shard_items"].columns)
-
-
-def _blocks(store: Store, live: Sequence[Receipt], low: int, high: int) -> Iterator[Block]:
-    for batch in read_range(store, live, (low,), (high,)):
-        values = np.asarray(batch.column("embedding").flatten(), np.float32)
-        numbers = np.asarray(batch.column("vector_no"), np.int64)
-        yield Block(numbers=numbers, vectors=values.reshape(len(numbers), -1))

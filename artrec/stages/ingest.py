@@ -204,8 +204,8 @@ def _read_slice(
 ) -> TaskReport:
     """One task: the members of a slice, read by few ranges, examined, and written."""
     source = str(spec.low[0])
-    rows = [
-        row
+    members = [
+        as_member(row)
         for batch in read_range(store, pending, spec.low, spec.high)
         for row in batch.to_pylist()
     ]
@@ -219,7 +219,7 @@ def _read_slice(
         _Judge(settings, in_child=attempt.number > 0) as judge,
     ):
         kept, judged = _Rows("pictures", pictures), _Rows("ingested", ingested)
-        for content in archives[source].read([as_member(row) for row in rows]):
+        for content in archives[source].read(members):
             found = judge.examine(content)
             judged.add(_ingested_row(source, content.member, judge, found))
             counters["read"] += 1

@@ -33,6 +33,13 @@ def run(spark: SparkSession | None, settings: Settings, draft: Draft) -> StageRu
         found = find_run(draft.store, "inventory", name) or _write(draft, listing, begun)
         reached("inventory.run")
         log.get(stage="inventory").info("listed", run=name, **listing.counters)
+        for source, size in listing.whole.items():
+            log.get(stage="inventory").warning(
+                "a compressed tar is read by one task, and from its start if that task fails; a "
+                "plain tar or a zip is shared",
+                source=source,
+                bytes=size,
+            )
         for source, examples in listing.misses.items():
             log.get(stage="inventory").warning("labels missed", source=source, **examples)
         ref = RunRef.of(found)

@@ -24,7 +24,7 @@ from artrec.labels import (
     match,
 )
 from artrec.schemas import TABLES
-from artrec.storage import Store, open_store, split_url
+from artrec.storage import S3Options, Store, open_store, split_url
 from artrec.tables import TableWriter, read_table
 
 __all__ = ["COUNTERS", "Overlay", "label_rows", "lists_of"]
@@ -46,11 +46,11 @@ Miss = tuple[str, int, str, str]
 """(list, line, path, reason)."""
 
 
-def lists_of(name: str, source: Source) -> LabelLists:
+def lists_of(name: str, source: Source, s3: S3Options | None = None) -> LabelLists:
     """The label lists of a source, found and with their classes read."""
     root, folder = split_url(source.labels)
     try:
-        return find_lists(open_store(root), folder)
+        return find_lists(open_store(root, s3), folder)
     except InputError as error:
         raise InputError(f"sources.{name}.labels: {error}") from None
 
@@ -82,9 +82,11 @@ class Overlay:
     for the text of the rows that miss.
     """
 
-    def __init__(self, name: str, source: Source, scratch: Store) -> None:
+    def __init__(
+        self, name: str, source: Source, scratch: Store, s3: S3Options | None = None
+    ) -> None:
         self._name, self._url, self._scratch = name, source.url, scratch
-        self._lists = lists_of(name, source)
+        self._lists = lists_of(name, source, s3)
         self._rows = RowPaths()
         for number, row in self._lists.rows():
             self._rows.add(number, row)

@@ -6,7 +6,7 @@ import tempfile
 import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from artrec.archive import Archive, Limits, Member, Pin, open_archive
 from artrec.config import Settings, Source
 from artrec.digests import Digest, add
 from artrec.errors import ConfigError, InputError, NotFound
-from artrec.labels import PathTemplate
+from artrec.labels import Labels, PathTemplate
 from artrec.schemas import TABLES
 from artrec.stages.labelling import Overlay, label_rows, lists_of
 from artrec.storage import Store, open_store, split_url
@@ -38,6 +38,8 @@ class Listing:
     receipts: list[Receipt] = field(default_factory=list)
     pins: dict[str, dict[str, Any]] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
+    whole: dict[str, int] = field(default_factory=dict)
+    """The bytes of each source that no two tasks can share: a compressed tar."""
     misses: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     """Source -> reason -> a few examples of rows and members that label lists do not fit."""
 
@@ -65,7 +67,7 @@ def check_sources(settings: Settings) -> None:
     for name, source in settings.sources.items():
         _opened(name, settings)
         if source.labels:
-            lists_of(name, source)
+            lists_of(name, source, settings.store.options)
 
 
 def pinned_archives(settings: Settings, pins: dict[str, Any]) -> dict[str, Archive]:
@@ -86,7 +88,8 @@ def _opened(name: str, settings: Settings, pin: Pin | None = None) -> Archive:
         raise ConfigError(f"sources.{name}.url is empty")
     root, path = split_url(url)
     limits = Limits(member_bytes=settings.ingest.max_bytes)
-    return open_archive(open_store(root), path, pin=pin, limits=limits)
+    store, kind = open_store(root, settings.store.options), settings.sources[name].kind
+    return open_archive(store, path, pin=pin, limits=limits, kind=kind)
 
 
 @contextmanager
@@ -117,14 +120,15 @@ def _list_source(
     source = settings.sources[name]
     template = PathTemplate.parse(source.template)
     archive = _opened(name, settings)
-    overlay = Overlay(name, source, listing.scratch) if source.labels else None
+    s3 = settings.store.options
+    overlay = Overlay(name, source, listing.scratch, s3) if source.labels else None
     try:
         count = size = 0
         with overlay or nullcontext():
             for group in _grouped(archive.members()):
                 writers["members"].write(_member_rows(name, source, group))
                 paths = [_identity(m.name) for m in group]
-                found = [template.match(m.name) for m in group]
+                found = [_with_own(template.match(m.name), m.labels) for m in group]
                 rows = label_rows(name, [m.entry for m in group], paths, found)
                 overlay.add(rows) if overlay else writers["labels"].write(_without_path(rows))
                 count += len(group)
@@ -133,12 +137,26 @@ def _list_source(
         raise InputError(f"source {name}: {source.url}: {error}") from None
     if not count:
         raise InputError(f"source {name}: {source.url} holds no members: nothing to do with it")
-    listing.pins[name] = asdict(archive.pin())
+    pin = archive.pin()
+    listing.pins[name] = asdict(pin)
+    if not pin.sliced:
+        listing.whole[name] = size
     skipped = archive.folders_skipped
     listing.count({"listed": count, "listed_bytes": size, "folders_skipped": skipped})
     if overlay is not None:
         listing.count(overlay.lay(writers["labels"], writers["label_misses"]))
         listing.misses |= {name: overlay.examples} if overlay.examples else {}
+
+
+def _with_own(found: Labels | None, own: Mapping[str, str] | None) -> Labels | None:
+    """What the path says, and over it what the archive itself does."""
+    if not own:
+        return found
+    text: dict[str, Any] = dict(own)
+    year = text.pop("year", "")
+    if year.isdigit():
+        text["year"] = int(year)
+    return replace(found or Labels(), **text)
 
 
 def _grouped(members: Iterator[Member]) -> Iterator[list[Member]]:

@@ -7,7 +7,7 @@ entries than are published, with the radius within which it is complete.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -32,6 +32,7 @@ from artrec.releases import (
 )
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
+from artrec.stages.blocks import block_of, vector_blocks
 from artrec.stages.frames import (
     Attempt,
     TaskReport,
@@ -39,6 +40,7 @@ from artrec.stages.frames import (
     parallelism,
     read_frame,
     run_tasks,
+    stage_frame,
     write_sorted,
 )
 from artrec.stages.progress import Watch
@@ -100,13 +102,7 @@ def _write(spark: SparkSession, settings: Settings, draft: Draft, run: Run, begu
     folder = run.folder(draft.attempt)
     metadata = {key: str(embed[key]) for key in ("encoder", "metric", "dim")}
     metadata["k"] = str(settings.neighbors.k)
-    catalog = read_frame(
-        spark,
-        store,
-        receipts_of(store, draft.need("catalog").tables["catalog"], "catalog"),
-        TABLES["catalog"],
-        ["image_id", "vector_no"],
-    )
+    catalog = stage_frame(spark, draft, "catalog", "catalog", ["image_id", "vector_no"])
     live = receipts_of(store, draft.need("catalog").tables["live_vectors"], "live_vectors")
     reports = _join_blocks(spark, settings, draft, live, folder, metadata)
     pool = [receipt for report in reports for receipt in report.receipts]
@@ -155,20 +151,13 @@ def _join_block(
     low, high = ranges[attempt.index]
     rows = sum(receipt.rows for receipt in live)
     queries = _rows_between(store, live, low, high)
-    pools = join(queries, _blocks(store, live), k=size, metric=metadata["metric"], total=rows)
+    pools = join(queries, vector_blocks(store, live), k=size, metric=metadata["metric"], total=rows)
     with TableWriter(
         store, folder, TABLES["neighbor_pool"], attempt.stem, metadata, even_empty=True
     ) as writer:
         writer.write(_pool_rows(pools))
     counters = {"vectors": high - low, "pairs": (high - low) * rows}
     return TaskReport(receipts=writer.receipts, counters=counters)
-
-
-def _blocks(store: Store, live: Sequence[Receipt]) -> Iterator[Block]:
-    for receipt in live:
-        file = open_file(store, receipt)
-        for group in range(file.metadata.num_row_groups):
-            yield _block(file.read_row_group(group))
 
 
 def _rows_between(store: Store, live: Sequence[Receipt], low: int, high: int) -> Block:
@@ -179,16 +168,7 @@ def _rows_between(store: Store, live: Sequence[Receipt], low: int, high: int) ->
             rows = open_file(store, receipt).read()
             parts.append(rows.slice(max(0, low - at), min(high, at + receipt.rows) - max(low, at)))
         at += receipt.rows
-    return _block(pa.concat_tables(parts))
-
-
-def _block(rows: pa.Table) -> Block:
-    embedding = rows.column("embedding").combine_chunks()
-    values = np.asarray(embedding.flatten(), np.float32)
-    return Block(
-        numbers=np.asarray(rows.column("vector_no"), np.int64),
-        vectors=values.reshape(rows.num_rows, -1),
-    )
+    return block_of(pa.concat_tables(parts))
 
 
 def _pool_rows(pools: Pools) -> pa.RecordBatch:

@@ -5,11 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from artrec.releases import Draft
+from artrec.stages.frames import stage_frame
 from artrec.stages.slices import SliceSpec
 from artrec.storage import Store
 from artrec.tables import Receipt, open_file, read_range, read_table
 
-__all__ = ["place_slices", "placed_pictures"]
+__all__ = ["first_places", "place_slices", "placed_pictures"]
+
+
+def first_places(spark: SparkSession, draft: Draft, recipe: str, *more: str) -> DataFrame:
+    """Each content that is stored by ``recipe`` once, at the first of its places.
+
+    Columns content_sha256, file, row_group, and ``more`` of the pictures' own.
+    """
+    columns = ["content_sha256", "recipe", *more]
+    return (
+        stage_frame(spark, draft, "ingest", "pictures", columns, located=True)
+        .filter(F.col("recipe") == recipe)
+        .groupBy("content_sha256")
+        .agg(F.min(F.struct("file", "row_group", *more)).alias("first"))
+        .select("content_sha256", "first.*")
+    )
 
 
 def place_slices(

@@ -54,7 +54,7 @@ def preview(name: str, settings: Settings, options: Options) -> None:
     """Print the plan of a stage, or of a night, for the sources as they are now."""
     from artrec.stages.forecast import foreseen, shown
 
-    store = open_store(settings.store.root)
+    store = open_store(settings.store.root, settings.store.options)
     release = read_base(store).release
     with list_sources(settings) as listing:
         outlook = look(settings, store, release, listing)
@@ -91,7 +91,7 @@ def look(settings: Settings, store: Store, release: Release | None, listing: Lis
             "gone": int((~np.isin(before, keys)).sum()),
             **_listed_labels(listing.counters),
         },
-        "ingest": {"members to read": count, "bytes to read": size},
+        "ingest": {"members to read": count, "bytes to read": size, **_whole(listing)},
         "train": {"pictures to train on at most": min(listed, settings.train.max_pictures)},
         "embed": {"pictures to encode at most": count if kept["embed"] else listed},
         "catalog": {"members to account for": rebuilt["catalog"]},
@@ -102,6 +102,13 @@ def look(settings: Settings, store: Store, release: Release | None, listing: Lis
         "publish": {"releases": int(any(rebuilt.values())), "neighbor rows at most": lists * k},
     }
     return Outlook(counts, sizes, unread, kept, release is None and not settings.encoder.id)
+
+
+def _whole(listing: Listing) -> dict[str, int]:
+    """What cannot be cut, where there is any: a compressed tar is read from its start."""
+    sizes = listing.whole.values()
+    text = "bytes in compressed tars, of which one task each reads all"
+    return {text: sum(sizes)} if sizes else {}
 
 
 def _listed_labels(counters: dict[str, int]) -> dict[str, int]:

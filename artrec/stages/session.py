@@ -150,7 +150,7 @@ def _execute(name: str, options: Options, job: _Job, held: ExitStack) -> tuple[s
     settings, _ = load(options.config, options.assignments)
     check_metrics(settings)
     job.settings = settings
-    store = open_store(settings.store.root)
+    store = open_store(settings.store.root, settings.store.options)
     if options.dry_run:
         from artrec.stages.preview import preview
 
@@ -216,7 +216,7 @@ def _check_settings(draft: Draft, settings: Settings) -> None:
 def _nothing_open(name: str, settings: Settings) -> tuple[str, int]:
     from artrec.releases import current_release
 
-    release = current_release(open_store(settings.store.root))
+    release = current_release(open_store(settings.store.root, settings.store.options))
     print(
         f"{name}: no draft is open and nothing was done; {release.release_id} is current "
         "(artrec inventory opens a draft when something changed)"

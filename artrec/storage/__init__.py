@@ -19,9 +19,24 @@ from typing import IO, Protocol, runtime_checkable
 
 from artrec.errors import ConfigError, UsageError
 
-__all__ = ["Entry", "Store", "Unfinished", "open_store", "split_url"]
+__all__ = ["Entry", "S3Options", "Store", "Unfinished", "open_store", "split_url"]
 
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+)://")
+_USER = re.compile(r"://[^/]*@")
+
+
+@dataclass(frozen=True, slots=True)
+class S3Options:
+    """How a store on S3 is asked, beside what its client finds out by itself.
+
+    ``checksums``: objects are sent with a CRC32 and checked when they are read. ``retries``:
+    ``standard`` or ``adaptive``, which slows down for a store that is too busy. ``seconds``: how
+    long a store may fail to answer, in all, before a request is given up. Nothing of it is secret.
+    """
+
+    checksums: bool = True
+    retries: str = "standard"
+    seconds: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +51,13 @@ class Entry:
 
 @runtime_checkable
 class Store(Protocol):
-    """Whole objects under one root.
+    """Whole objects under one root. Equal stores have the same root and the same options.
 
     Every method raises ``NotFound`` for a missing object, ``CredentialsError`` when access is
     denied, ``StoreFull`` and ``StoreUnavailable`` when the run should stop and be resumed.
     """
+
+    def __hash__(self) -> int: ...
 
     @property
     def url(self) -> str:
@@ -88,6 +105,14 @@ class Store(Protocol):
         """How other programs (DuckDB, pandas, Spark) name the object."""
         ...
 
+    def check(self, path: str) -> None:
+        """Prove that conditional writes are refused as they should be; asked before any writing.
+
+        ``path`` may be used for the proof, and is free again afterwards. ConfigError for a store on
+        which two writers could both win.
+        """
+        ...
+
 
 @runtime_checkable
 class Unfinished(Protocol):
@@ -102,8 +127,12 @@ class Unfinished(Protocol):
         ...
 
 
-def open_store(url: str) -> Store:
-    """The Store for a URL or a local path; nothing is opened or created yet."""
+def open_store(url: str, s3: S3Options | None = None) -> Store:
+    """The Store for a URL or a local path; nothing is opened or created yet.
+
+    ``s3`` is for ``s3://bucket/prefix`` and travels with the Store. Credentials come from where
+    AWS's own programs look for them; an address that holds some is refused.
+    """
     scheme = _SCHEME.match(url)
     if scheme is None or scheme[1] == "file":
         from artrec.storage.local import LocalStore
@@ -112,7 +141,17 @@ def open_store(url: str) -> Store:
         if os.path.isfile(root):
             raise ConfigError(f"{root} is a file: a store is a folder")
         return LocalStore(root)
-    raise ConfigError(f"{url}: no store for {scheme[1]}://; use a local path or file://")
+    if _USER.search(url):
+        raise ConfigError(
+            f"{_USER.sub('://***@', url)}: credentials do not belong in an address; it is written "
+            "into logs and releases. Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or give the machine a role"
+        )
+    if scheme[1] == "s3":
+        from artrec.storage.s3 import S3Store
+
+        return S3Store.at(url, s3 or S3Options())
+    raise ConfigError(f"{url}: no store for {scheme[1]}://; use a local path, file:// or s3://")
 
 
 def split_url(url: str) -> tuple[str, str]:
@@ -120,7 +159,15 @@ def split_url(url: str) -> tuple[str, str]:
 
     >>> split_url("data/wikiart.zip")
     ('data', 'wikiart.zip')
+    >>> split_url("s3://bucket/wikiart.zip")
+    ('s3://bucket', 'wikiart.zip')
+
+    A whole bucket has the path ``""``.
     """
+    if url.startswith("s3://"):
+        bucket, _, key = url.removeprefix("s3://").strip("/").partition("/")
+        folder, _, name = key.rpartition("/")
+        return f"s3://{bucket}/{folder}".rstrip("/"), name
     stripped = url.removeprefix("file://").rstrip("/")
     if not stripped:
         raise UsageError("an empty URL names no object")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import random
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from artrec.archive import Archive, Content, Limits, Member, cut_slices, open_ar
 from artrec.errors import ConfigError, InputError, StoreUnavailable, UsageError
 from artrec.storage import Store
 from artrec.storage.local import LocalStore
+from tests.archive.packs import FILES, parquet_bytes, tar_bytes
 from tests.archive.zip_maker import MemoryStore
 
 PICTURES = {
@@ -25,6 +27,9 @@ PICTURES = {
     "wikiart/Cubism/joaqu\u00edn.jpg": b"picture three",
     "wikiart/Rococo/z.jpg": random.Random(3).randbytes(5000),
 }
+
+
+Factory = Callable[[Store, dict[str, bytes]], str]
 
 
 def zipped(store: Store, pictures: dict[str, bytes], method: int) -> str:
@@ -52,11 +57,37 @@ def folder(store: Store, pictures: dict[str, bytes]) -> str:
     return "in/pictures"
 
 
-Factory = Callable[[Store, dict[str, bytes]], str]
+def one_file(kind: str) -> Factory:
+    def written(store: Store, pictures: dict[str, bytes]) -> str:
+        store.write(f"in/pictures.{kind}", FILES[kind](list(pictures.items())))
+        return f"in/pictures.{kind}"
+
+    return written
+
+
+def tar_of_another_name(store: Store, pictures: dict[str, bytes]) -> str:
+    store.write("in/pictures.data", tar_bytes(pictures.items(), tarfile.GNU_FORMAT))
+    return "in/pictures.data"
+
+
+def parquet_folder(store: Store, pictures: dict[str, bytes]) -> str:
+    members = list(pictures.items())
+    store.write("in/sets/data/0.parquet", parquet_bytes(members[:3], group=2))
+    store.write("in/sets/data/1.parquet", parquet_bytes([]))
+    store.write("in/sets/data/2.parquet", parquet_bytes(members[3:]))
+    return "in/sets"
+
+
 FACTORIES: dict[str, Factory] = {
     "zip-stored": zip_stored,
     "zip-deflate": zip_deflate,
     "folder": folder,
+    "tar": one_file("tar"),
+    "tar-gnu": tar_of_another_name,
+    "tar.gz": one_file("tar.gz"),
+    "tar.zst": one_file("tar.zst"),
+    "parquet": one_file("parquet"),
+    "parquet-folder": parquet_folder,
 }
 
 
@@ -163,15 +194,21 @@ def test_more_members_than_the_limit_are_an_input_error(factory: Factory, store:
         list(archive.members())
 
 
+def one_of(path: str) -> str:
+    """The file of an archive, or one of its files."""
+    inner = {"in/pictures": "/wikiart/Cubism/a.jpg", "in/sets": "/data/0.parquet"}
+    return path + inner.get(path, "")
+
+
 def test_reading_after_a_change_never_gives_the_new_bytes(factory: Factory, store: Store) -> None:
     path = factory(store, PICTURES)
     archive = open_archive(store, path)
     members = list(archive.members())
-    changed = path if path.endswith(".zip") else f"{path}/wikiart/Cubism/a.jpg"
+    changed = one_of(path)
     size = store.stat(changed).bytes
     store.delete(changed)
     store.write(changed, b"x" * size)
-    if path.endswith(".zip"):
+    if path != "in/pictures":
         with pytest.raises(InputError, match="archive changed during the run"):
             list(archive.read(members))
         with pytest.raises(InputError, match="archive changed during the run"):
@@ -186,8 +223,8 @@ def test_reading_what_is_gone_says_so(factory: Factory, store: Store) -> None:
     path = factory(store, PICTURES)
     archive = open_archive(store, path)
     members = list(archive.members())
-    if path.endswith(".zip"):
-        store.delete(path)
+    if path != "in/pictures":
+        store.delete(one_of(path))
         with pytest.raises(InputError, match="archive vanished during the run"):
             list(archive.read(members))
     else:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
+import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from artrec.archive import open_archive
 from artrec.errors import InputError
 from artrec.storage.local import LocalStore
+from tests.archive.keys import KeyStore
 from tests.archive.zip_maker import MemoryStore
 
 
@@ -70,3 +76,40 @@ def test_one_object_takes_one_request() -> None:
     assert store.reads == []
     assert len(list(archive.read(members))) == 20
     assert len(store.reads) == 20
+
+
+def test_keys_are_drawn_as_members_are_asked_for() -> None:
+    store = KeyStore(1_000_000)
+    members = open_archive(store, "in").members()
+    assert [next(members).name for _ in range(2)] == [
+        "Style-000/painter-0_work-00000000-1889.jpg",
+        "Style-000/painter-1_work-00000001-1889.jpg",
+    ]
+    assert store.drawn < 10
+
+
+def test_a_listing_of_many_keys_keeps_none() -> None:
+    archive = open_archive(KeyStore(50_000), "in")
+    tracemalloc.start()
+    try:
+        listed = sum(1 for _ in archive.members())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert listed == 50_000
+    assert peak < 100_000
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_million_keys_become_tables_in_the_memory_of_a_hundred_thousand() -> None:
+    few, many = (tables_of_keys(count) for count in (100_000, 1_000_000))
+    assert many["rows"] == {"members": 1_000_000, "labels": 1_000_000, "label_misses": 0}
+    assert many["peak"] - few["peak"] < 100 << 20
+
+
+def tables_of_keys(count: int) -> Any:
+    command = [sys.executable, "-m", "tests.archive.keys", str(count)]
+    place = Path(__file__).parents[2]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=place)
+    return json.loads(done.stdout)

@@ -146,7 +146,7 @@ def stage_runs(stage: str, ref: RunRef, **notes: Any) -> StageRuns:
 
 
 def publish_paintings(
-    root: Path,
+    root: Path | str,
     name: str,
     paintings: Sequence[Painting] = PAINTINGS,
     k: int = 10,

@@ -20,7 +20,7 @@ from artrec.releases import (
     record_run,
     write_artifact,
 )
-from artrec.report import Facts, read_facts, render
+from artrec.report import Facts, Stage, read_facts, render
 from artrec.storage import open_store
 from tests.commands.conftest import Call
 from tests.commands.small_store import publish_paintings, release_of
@@ -45,6 +45,13 @@ def put_report(draft: Draft, facts: Facts) -> StageRuns:
     return draft.record(StageRuns(stage="report", inputs="x", tables={"report": refs}))
 
 
+def facts_of(name: str) -> Facts:
+    """With train at the end, where it does not belong."""
+    facts = full([THUMB])
+    stages = (*facts.stages, Stage(name="train", seconds=3.0))
+    return facts.model_copy(update={"release": name, "stages": stages})
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A release with a report, a draft that a gate refused, and one that is still open."""
@@ -53,7 +60,7 @@ def root(tmp_path: Path) -> Path:
     for name in ("2026-01-02", "refused", "open"):
         draft = Draft.begin(store, name)
         draft.hold(name)
-        runs = put_report(draft, full([THUMB]).model_copy(update={"release": name}))
+        runs = put_report(draft, facts_of(name))
         if name == "2026-01-02":
             made = release_of(draft, 10, {"listed": 3, "stored": 2, "rejected": 1})
             publish(store, made.model_copy(update={"stages": {"report": runs}}), draft.base)
@@ -92,6 +99,21 @@ def test_the_release_s_gates_stand_beside_those_of_the_report(
     )
     gates = {gate.gate: gate.found for gate in written(tmp_path / "x").gates}
     assert gates == {"balance": "0 lost", "index_recall": "0.959", "drift": "0.31"}
+
+
+def test_the_stages_stand_in_their_order_with_those_after_the_page(
+    artrec: Call, root: Path, tmp_path: Path
+) -> None:
+    for name in ("2026-01-02", "open"):
+        called = artrec("report", name, "--to", str(tmp_path / name), "--root", str(root))
+        assert called.code == 0
+    stages = {name: written(tmp_path / name).stages for name in ("2026-01-02", "open")}
+    assert [stage.name for stage in stages["2026-01-02"]] == [
+        "ingest", "train", "embed", "neighbors", "report", "publish",
+    ]  # fmt: skip
+    assert [stage.name for stage in stages["open"]][-1] == "report"
+    created = json.loads((root / "releases/2026-01-02.json").read_text())["created"]
+    assert stages["2026-01-02"][-1].notes["published"] == f"{created[:10]} {created[11:16]} UTC"
 
 
 def test_a_refused_draft_shows_what_refused_it(artrec: Call, root: Path, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from artrec.encoders.card import (
     pack,
     parse_card,
     read_encoder,
-    write_encoder,
+    save_encoder,
 )
 from artrec.errors import ConfigError
 from artrec.storage import open_store
@@ -52,9 +52,9 @@ def altered(card_bytes: bytes, **changed: Any) -> bytes:
 
 
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
-    written = write_encoder(tmp_path / "new", card(), tensors())
-    card_bytes = (tmp_path / "new" / CARD_FILE).read_bytes()
-    weights = (tmp_path / "new" / WEIGHTS_FILE).read_bytes()
+    written = save_encoder(open_store(str(tmp_path)), card(), tensors())
+    folder = tmp_path / "encoders" / written
+    card_bytes, weights = (folder / CARD_FILE).read_bytes(), (folder / WEIGHTS_FILE).read_bytes()
     encoder = read_encoder(card_bytes, weights)
     assert encoder.id == written == encoder_id(card_bytes)
     assert (encoder.dim, encoder.metric) == (154, "cosine")
@@ -64,14 +64,14 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
 
 
 def test_a_card_without_weights_is_one_file(tmp_path: Path) -> None:
-    write_encoder(tmp_path, card(parameters={}), {})
-    assert [path.name for path in tmp_path.iterdir()] == [CARD_FILE]
+    written = save_encoder(open_store(str(tmp_path)), card(parameters={}), {})
+    assert [path.name for path in (tmp_path / "encoders" / written).iterdir()] == [CARD_FILE]
 
 
 def test_an_encoder_that_would_be_refused_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
-        write_encoder(tmp_path / "new", card(), {})
-    assert not (tmp_path / "new").exists()
+        save_encoder(open_store(str(tmp_path)), card(), {})
+    assert not (tmp_path / "encoders").exists()
 
 
 def test_an_id_is_the_name_and_a_digest_of_the_card_as_written() -> None:
@@ -113,9 +113,21 @@ def test_altered_weights_are_refused_with_both_digests() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_not_finite_are_refused(value: float) -> None:
-    with pytest.raises(ConfigError, match="tensor center of encoder centered has values"):
-        read_encoder(*pack(card(), tensors(value)))
+def test_weights_that_are_not_finite_are_refused_with_the_first_of_them(value: float) -> None:
+    center = tensors()["center"]
+    center[[7, 100]] = [value, -np.inf]
+    with pytest.raises(ConfigError) as raised:
+        read_encoder(*pack(card(), {"center": center}))
+    assert str(raised.value) == (
+        "tensor center of encoder centered has 2 of 154 values that are not finite; the first is "
+        f"{value} at [7]"
+    )
+
+
+@pytest.mark.parametrize("kind", ["int64", "float16", "float64"])
+def test_weights_of_another_type_are_refused(kind: str) -> None:
+    with pytest.raises(ConfigError, match=f"center of encoder centered is {kind}, expected float3"):
+        read_encoder(*pack(card(), {"center": np.zeros(154, kind)}))
 
 
 @pytest.mark.parametrize(
@@ -180,6 +192,46 @@ def test_a_card_with_a_wrong_field_is_refused_by_the_fields_name(
         parse_card(altered(pack(card(), tensors())[0], **changed))
 
 
+TRAINED = {
+    "run": "x", "pictures": 2, "held_out": 1, "epochs": 1, "best_epoch": 1, "best_loss": 0.5,
+    "seed": 0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "key", "value"),
+    [
+        ({"preprocess": {"size": [16, 16], "mean": [0, np.nan, 0]}}, "preprocess.mean.1", "nan"),
+        ({"preprocess": {"size": [16, 16], "std": [np.inf, 1, 1]}}, "preprocess.std.0", "inf"),
+        ({"preprocess": {"size": [16, 16], "scale": np.inf}}, "preprocess.scale", "inf"),
+        ({"training": TRAINED | {"best_loss": -np.inf}}, "training.best_loss", "-inf"),
+        ({"parameters": {"center": True, "power": np.nan}}, "parameters", "power is nan"),
+        ({"parameters": {"deep": [{"er": np.inf}]}}, "parameters", "deep is [{'er': inf}]"),
+    ],
+)
+def test_a_number_that_is_not_finite_is_refused_by_key_and_value(
+    changed: dict[str, Any], key: str, value: str
+) -> None:
+    card_bytes, weights = pack(card(), tensors())
+    with pytest.raises(ConfigError) as raised:
+        read_encoder(altered(card_bytes, **changed), weights)
+    found = str(raised.value)
+    assert found.startswith(f"the encoder's config.json is not valid: {key}: "), found
+    assert "finite number" in found
+    assert value in found
+
+
+def test_a_wrong_value_is_shown_and_a_missing_one_only_named() -> None:
+    fields = json.loads(pack(card(), tensors())[0])
+    del fields["dim"]
+    with pytest.raises(ConfigError) as raised:
+        parse_card(json.dumps(fields | {"metric": "m" * 200}).encode())
+    found = str(raised.value)
+    assert "dim: Field required; metric: " in found
+    assert "(it is 'mmm" in found
+    assert "m" * 81 not in found
+
+
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe", b"[]", b"null"])
 def test_a_card_that_is_no_card_is_refused(data: bytes) -> None:
     with pytest.raises(ConfigError, match=r"not (JSON|valid)"):
@@ -198,21 +250,17 @@ def test_a_card_cannot_be_changed() -> None:
         card().preprocess.size = (1, 1)
 
 
-def put(root: Path, folder: str) -> str:
-    return write_encoder(root / "encoders" / folder, card(), tensors())
-
-
 def test_an_encoder_is_found_in_a_store_by_its_id(tmp_path: Path) -> None:
-    written = encoder_id(pack(card(), tensors())[0])
-    put(tmp_path, written)
-    encoder = load_encoder(open_store(str(tmp_path)), written)
-    assert encoder.id == written
+    store = open_store(str(tmp_path))
+    written = save_encoder(store, card(), tensors())
+    encoder = load_encoder(store, written)
+    assert encoder.id == written == encoder_id(pack(card(), tensors())[0])
     assert encoder.encode(np.zeros((2, 16, 16, 3), np.uint8)).shape == (2, 154)
 
 
 def test_a_name_that_no_encoder_has_is_refused_with_those_there_are(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
-    written = put(tmp_path, encoder_id(pack(card(), tensors())[0]))
+    written = save_encoder(store, card(), tensors())
     check_named(store, "handmade")
     check_named(store, written)
     with pytest.raises(ConfigError, match=f"no encoder resnet; known: handmade, {written}$"):
@@ -220,16 +268,18 @@ def test_a_name_that_no_encoder_has_is_refused_with_those_there_are(tmp_path: Pa
 
 
 def test_an_encoder_under_anothers_name_is_refused(tmp_path: Path) -> None:
-    written = put(tmp_path, "centered-000000000000")
+    store = open_store(str(tmp_path))
+    written = save_encoder(store, card(), tensors())
+    (tmp_path / "encoders" / written).rename(tmp_path / "encoders/centered-000000000000")
     with pytest.raises(ConfigError, match=written):
-        load_encoder(open_store(str(tmp_path)), "centered-000000000000")
+        load_encoder(store, "centered-000000000000")
 
 
 def test_an_encoder_that_is_not_there_or_half_there_is_named(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     with pytest.raises(ConfigError, match="encoder missing-1 is not whole"):
         load_encoder(store, "missing-1")
-    written = put(tmp_path, encoder_id(pack(card(), tensors())[0]))
+    written = save_encoder(store, card(), tensors())
     (tmp_path / "encoders" / written / WEIGHTS_FILE).unlink()
     with pytest.raises(ConfigError, match=f"encoder {written} is not whole"):
         load_encoder(store, written)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import io
+import re
 import signal
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
+from safetensors.numpy import save
 
-from artrec.encoders.checkpoints import read_latest
+from artrec.encoders.checkpoints import Epoch, Progress, read_latest, write
 from artrec.encoders.rules import Rules
 from artrec.encoders.training import Trained, train
 from artrec.errors import StoreFormatError, TrainingError
@@ -23,6 +27,9 @@ from tests.encoders.examples import examples, written
 REPOSITORY = Path(__file__).parents[2]
 RULES = Rules(side=8, channels=(6, 12), epochs=4, batch=5, learning_rate=0.01, patience=9, seed=3)
 FOLDER = "checkpoints"
+FIRST = f"{FOLDER}/epoch-000001.safetensors"
+
+Arrays = dict[str, NDArray[Any]]
 
 
 def trained(place: Path, rules: Rules = RULES, training: int = 12, held_out: int = 4) -> Trained:
@@ -136,3 +143,104 @@ def test_a_checkpoint_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     open_store(str(tmp_path)).write(f"{FOLDER}/epoch-000001.safetensors", b"half a file")
     with pytest.raises(StoreFormatError, match=r"epoch-000001\.safetensors: not a checkpoint"):
         trained(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, Progress, Arrays]:
+    """The checkpoint of a training's first epoch, as a file and as what it holds."""
+    place = tmp_path_factory.mktemp("begun")
+    trained(place, replace(RULES, epochs=1))
+    store = open_store(str(place))
+    kept = read_latest(store, FOLDER)
+    assert kept is not None
+    return store.read(FIRST), *kept
+
+
+def refused(place: Path, checkpoint: bytes) -> str:
+    """What a training says to this checkpoint; it is to name the file and the way out."""
+    open_store(str(place)).write(FIRST, checkpoint)
+    with pytest.raises(StoreFormatError) as raised:
+        trained(place)
+    found = str(raised.value)
+    assert found.startswith(f"{place}/{FIRST}: "), found
+    assert found.endswith("; delete it to train from the start"), found
+    return found
+
+
+@pytest.mark.parametrize("name", ["now", "best", "adam.0.exp_avg", "adam.3.step"])
+def test_a_flipped_bit_in_a_tensor_is_found(
+    begun: tuple[bytes, Progress, Arrays], name: str, tmp_path: Path
+) -> None:
+    data, _, arrays = begun
+    array = next(array for key, array in sorted(arrays.items()) if key.startswith(name))
+    at = data.index(array.tobytes())
+    assert "it was altered: the sha256 of what it holds is " in refused(
+        tmp_path, data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+    )
+
+
+def test_an_altered_loss_is_found(begun: tuple[bytes, Progress, Arrays], tmp_path: Path) -> None:
+    data, progress, _ = begun
+    loss = f'"held_out_loss":{progress.best.held_out_loss}'.encode()
+    assert data.count(loss) == 1
+    other = loss[:-1] + (b"1" if loss[-1:] != b"1" else b"2")
+    assert "it was altered" in refused(tmp_path, data.replace(loss, other))
+
+
+def test_a_newer_checkpoint_is_called_so_whatever_its_fields(tmp_path: Path) -> None:
+    words = np.frombuffer(b'{"format": 2, "steps": 7}', np.uint8)
+    found = refused(tmp_path, save({"progress": words}))
+    assert "written in format 2, this artrec reads up to 1: use a newer artrec" in found
+
+
+@pytest.mark.parametrize("facts", [b"[]", b"{}", b'{"format": "1"}', b'{"format": 1}', b"\xff"])
+def test_a_file_of_tensors_that_is_no_checkpoint_is_refused(facts: bytes, tmp_path: Path) -> None:
+    words = np.frombuffer(facts, np.uint8)
+    assert re.search("not a checkpoint|altered", refused(tmp_path, save({"progress": words})))
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("best.encoder.blocks.0.bias", None, "is missing, expected float32 (6,)"),
+        ("adam.1.exp_avg_sq", None, "is missing, expected float32 (6,)"),
+        ("adam.2.step", None, "is missing, expected float32 ()"),
+        ("now.encoder.blocks.0.bias", np.zeros(7, np.float32), "is float32 (7,), expected float3"),
+        ("now.encoder.blocks.0.bias", np.zeros(6), "is float64 (6,), expected float32 (6,)"),
+        ("other", np.zeros(1, np.float32), "is float32 (1,), expected none"),
+    ],
+)
+def test_a_checkpoint_of_other_tensors_is_refused_by_the_tensors_name(
+    begun: tuple[bytes, Progress, Arrays],
+    name: str,
+    array: NDArray[Any] | None,
+    message: str,
+    tmp_path: Path,
+) -> None:
+    _, progress, arrays = begun
+    changed = {key: value for key, value in arrays.items() if key != name}
+    if array is not None:
+        changed[name] = array
+    store = open_store(str(tmp_path / "made"))
+    write(store, FOLDER, progress, changed)
+    found = refused(tmp_path / "other", store.read(FIRST))
+    assert f"its tensor {name} {message}" in found
+
+
+def test_the_last_checkpoint_alone_is_kept_as_it_was(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    epochs = tuple(
+        Epoch(epoch=n, train_loss=0.1, held_out_loss=1 / n, learning_rate=1e-3, seconds=1.0,
+              reading_seconds=0.25)
+        for n in (1, 2)
+    )  # fmt: skip
+    arrays = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.float32(0.1).reshape(())}
+    for count in (1, 2):
+        write(store, FOLDER, Progress(epochs=epochs[:count]), arrays)
+    kept = read_latest(store, FOLDER)
+    assert kept is not None
+    assert (kept[0].epochs, kept[0].best.epoch) == (epochs, 2)
+    assert {name: (a.shape, a.tolist()) for name, a in kept[1].items()} == {
+        "a": ((2, 3), [[0, 1, 2], [3, 4, 5]]), "b": ((), pytest.approx(0.1)),
+    }  # fmt: skip
+    assert [entry.path for entry in store.list(FOLDER)] == [f"{FOLDER}/epoch-000002.safetensors"]

@@ -18,6 +18,7 @@ import pytest
 
 from artrec.releases.verify import verify
 from artrec.storage import open_store
+from tests.archive.packs import gzipped, parquet_bytes, tar_bytes
 from tests.archive.zip_maker import Item
 from tests.faults.conftest import Nights
 from tests.faults.rig import (
@@ -108,6 +109,15 @@ def _add_archives(cases: Cases) -> None:
     cases.add("not an archive", 4, "text.zip", cases.url("text.zip", b"these are no pictures"))
     cases.add("a page", 4, "HTML page", cases.url("page.zip", PAGE))
     cases.add("cut archive", 4, "cut", cases.url("cut.zip", zipped[:-30]))
+    tar, kind = tar_bytes(OLD), "sources.main.kind=zip"
+    cases.add("cut tar", 4, "zero blocks", cases.url("cut.tar", tar.rstrip(b"\0")))
+    name = OLD[3][0].encode()
+    damaged = tar.replace(name, name.upper(), 1)
+    cases.add("damaged tar", 4, "no whole header", cases.url("damaged.tar", damaged))
+    cases.add("cut gzip", 4, "cut or damaged", cases.url("cut.tar.gz", gzipped(tar)[:-30]))
+    cases.add("no zip", 4, "it seems to be a tar", cases.url("tar.zip", tar), kind)
+    rows = parquet_bytes(OLD)[:-30]
+    cases.add("cut rows", 4, "no whole Parquet", cases.url("cut.parquet", rows))
     cases.add("empty archive", 4, "no members", cases.url("empty.zip", EMPTY_ZIP))
     cases.add("empty folder", 4, "empty", cases.folder("empty", {}))
     broken = {f"{n}.jpg": picture(n)[:500] for n in range(3)} | {"page.jpg": PAGE}
@@ -229,6 +239,11 @@ REFUSED = (
     "not an archive",
     "a page",
     "cut archive",
+    "cut tar",
+    "damaged tar",
+    "cut gzip",
+    "no zip",
+    "cut rows",
     "empty archive",
     "empty folder",
     "only broken",

@@ -347,7 +347,8 @@ def test_a_holder_that_cannot_renew_for_a_period_stops(tmp_path: Path) -> None:
     lease = take(store, "artrec nightly", 0.02)
     store.before.extend([StoreUnavailable("503")] * 10_000)
     with pytest.raises(
-        Superseded, match=r"could not be renewed for 0\.02 s, so another run may have taken it"
+        StoreUnavailable,
+        match=r"could not be renewed for 0\.02 s, so another run may have taken it",
     ):
         lease.confirm()
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from artrec.picture import Limits
-from artrec.report import Facts, render, thumbnail
+from artrec.picture import Limits, shrunk
+from artrec.report import Facts, jpeg, render
 from tests.pictures import picture
 from tests.report.literal import bare, full, points
 from tests.report.test_pages import HOSTILE, hostile
@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write(place: Path, facts: Facts) -> Path:
     (place / "thumbs").mkdir(parents=True)
     for number, name in enumerate(["0123456789abcdef", *THUMBS]):
-        data = thumbnail(picture(number, size=(200, 120 + 20 * number)), Limits(), 160)
+        data = jpeg(shrunk(picture(number, size=(200, 120 + 20 * number)), Limits(), 160))
         (place / "thumbs" / f"{name}.jpg").write_bytes(data)
     for name, data in render(facts).items():
         (place / name).write_bytes(data)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from artrec.report import Curve, Facts, Gate, Measured
-from artrec.report.charts import best_row, charts, recalls, title_of
-from artrec.report.drawing import map_data, plots, script_json
+from artrec.report.charts import best_row, charts, has_interval, recalls, title_of
+from artrec.report.drawing import map_data, plots, recall_scale, script_json
 from tests.report.literal import ENCODER, STYLES, bare, full, image, points
 
 
@@ -56,6 +56,79 @@ def test_a_line_holds_ours_beside_the_floors_and_chance() -> None:
     assert line.chance is not None
     assert line.chance.value == 0.1
     assert [other.encoder for other in line.others] == ["handmade-1"]
+
+
+def in_two_pools() -> tuple[Measured, ...]:
+    """As evaluate measures: the encoder in both pools, the floors in the sample alone."""
+    return (
+        row(value=0.6),
+        row(value=0.1, encoder="chance", k=0),
+        row(value=0.61, pool="sample"),
+        row(value=0.1, encoder="chance", k=0, pool="sample"),
+        row(value=0.3, encoder="pixels", pool="sample"),
+        row(value=0.4, encoder="histogram", pool="sample"),
+    )
+
+
+@pytest.mark.parametrize("stored", [5000, 12])
+def test_a_sample_that_is_the_whole_catalog_is_one_table_with_the_floors(stored: int) -> None:
+    settings = {"evaluate.sample": "5000"}
+    (chart,) = charts(having(*in_two_pools(), settings=settings, stored=stored))
+    assert (chart.pool, chart.within, chart.has_floors) == ("catalog", "", True)
+    (line,) = chart.panels[0].lines
+    assert line.own is not None
+    assert line.chance is not None
+    assert (line.own.value, line.chance.value) == (0.6, 0.1)
+    assert [(floor.encoder, floor.value) for floor in line.floors] == [
+        ("histogram", 0.4),
+        ("pixels", 0.3),
+    ]
+
+
+@pytest.mark.parametrize("settings", [{"evaluate.sample": "5000"}, {}])
+def test_a_sample_of_a_larger_catalog_has_a_table_of_its_own(settings: dict[str, str]) -> None:
+    found = charts(having(*in_two_pools(), settings=settings, stored=5001))
+    assert [(chart.within, chart.has_floors) for chart in found] == [
+        ("within the whole catalog", False),
+        ("within a sample, the floors beside", True),
+    ]
+    assert [chart.panels[0].lines[0].own.value for chart in found] == [0.6, 0.61]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "shown"),
+    [
+        (0.6, 0.64, True),
+        (0.775, 0.775, False),
+        (0.7750001, 0.7750002, False),
+        (None, 0.7, False),
+        (0.7, None, False),
+    ],
+)
+def test_an_interval_with_both_ends_alike_is_none(
+    low: float | None, high: float | None, shown: bool
+) -> None:
+    assert has_interval(row(low=low, high=high)) is shown
+    assert not has_interval(None)
+
+
+@pytest.mark.parametrize(
+    ("least", "ticks"),
+    [
+        (1.0, [98, 99, 100]),
+        (0.987, [98, 99, 100]),
+        (0.95, [94, 96, 98, 100]),
+        (0.9, [85, 90, 95, 100]),
+        (0.89, [85, 90, 95, 100]),
+        (0.5, [40, 60, 80, 100]),
+        (0.31, [20, 40, 60, 80, 100]),
+        (0.0, [0, 25, 50, 75, 100]),
+    ],
+)
+def test_the_axis_of_recall_has_round_ticks_below_the_least(least: float, ticks: list[int]) -> None:
+    scale = recall_scale(recalls(having(row("index_recall", least))))
+    assert [100 * tick for tick in scale.ticks] == pytest.approx(ticks)
+    assert scale(1.0) == "100.00%"
 
 
 def test_where_floors_alone_were_measured_there_is_no_line_at_the_top() -> None:
@@ -107,7 +180,7 @@ def test_curves_of_one_measure_share_a_plot() -> None:
         [
             Curve(measure="train_loss", points=((1, 4.0), (2, 2.0), (3, None))),
             Curve(measure="valid_loss", points=((1, 3.0), (3, 0.0))),
-            Curve(measure="valid_map", points=((1, 0.25),)),
+            Curve(measure="valid_map", points=((1, 0.25), (2, 0.5))),
             Curve(measure="train_nothing", points=((1, None),)),
         ]
     )
@@ -118,6 +191,20 @@ def test_curves_of_one_measure_share_a_plot() -> None:
         ("train_loss", "0.0,0.0 120.0,48.0", 2.0),
         ("valid_loss", "0.0,24.0 240.0,96.0", 0.0),
     )
+
+
+def test_what_tells_nothing_of_a_training_has_no_plot() -> None:
+    found = plots(
+        [
+            Curve(measure="learning_rate", points=((1, 0.001), (2, 0.001))),
+            Curve(measure="reading_seconds", points=((1, 0.5), (2, 0.4))),
+            Curve(measure="seconds", points=((1, 4.0), (2, 3.0))),
+            Curve(measure="held_out_loss", points=((1, 0.25), (2, 0.25))),
+        ]
+    )
+    assert [plot.title for plot in found] == ["loss"]
+    fell = Curve(measure="learning_rate", points=((1, 0.001), (2, 0.0005)))
+    assert [plot.title for plot in plots([fell])] == ["learning rate"]
 
 
 def test_the_largest_styles_have_a_look_of_their_own() -> None:

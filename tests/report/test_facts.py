@@ -9,13 +9,21 @@ import pytest
 from pydantic import ValidationError
 
 from artrec.errors import StoreFormatError
-from artrec.report import Image, Reconstruction, read_facts
+from artrec.report import Image, Reconstruction, Training, read_facts
 from tests.report.literal import bare, full
 
 
 def test_facts_read_back_are_the_facts() -> None:
     for facts in (bare(), full(["0123456789abcdef"] * 4)):
         assert read_facts(facts.to_bytes(), "data.json") == facts
+
+
+def test_which_encoder_was_trained_and_taken_is_read_from_the_notes_of_the_training() -> None:
+    notes = {"encoder_id": "handmade-1", "trained": "conv-1", "best_epoch": "8"}
+    found = Training.model_validate({"notes": notes | {"why": "hand-made: on 9 held-out examples"}})
+    assert (found.trained, found.chosen) == ("conv-1", "handmade-1")
+    assert (found.why, found.notes) == ("on 9 held-out examples", {"best_epoch": "8"})
+    assert Training.model_validate(json.loads(found.model_dump_json())) == found
 
 
 def test_fields_that_a_later_version_adds_do_no_harm() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from artrec.report import Facts, Gate, render
+from artrec.report import Facts, Gate, Stage, Training, render
 from artrec.report.drawing import script_json
 from tests.report.literal import bare, full, points
 from tests.report.reading import Page
@@ -69,7 +69,9 @@ def test_the_figures_stand_in_the_page() -> None:
         "236\u202fMB",
         "Index, top 10 96.3\u202f% 95.9 to 96.5\u202f% passed at 95.0\u202f%",
         "mAP 0.31 on held-out pictures",
-        "as in 2026-01-01: nothing to do",
+        "as in release 2026-01-01: nothing to do",
+        "11.0\u202f% other artists, no duplicates",
+        "this encoder, with its 95 % interval",
         "a/one.jpg b/two.jpg and 5 more",
         "neighbors.k 50",
         "2 January 2026, 03:04 UTC",
@@ -93,6 +95,53 @@ def test_the_figures_stand_in_the_page() -> None:
 )
 def test_the_verdict_stands_beside_the_name(update: dict[str, Any], words: str) -> None:
     assert words in page(bare().model_copy(update=update)).text
+
+
+def said_of(encoder: str, **training: str) -> str:
+    """The section Encoder of a release with this encoder."""
+    facts = full([THUMB])
+    assert facts.training is not None
+    known = Training.model_validate(facts.training.model_dump() | training)
+    text = page(facts.model_copy(update={"encoder": encoder, "training": known})).text
+    return text[text.index("This release uses") : text.index("Held-out pictures")]
+
+
+def test_a_trained_encoder_that_was_not_taken_is_not_said_to_be_the_release_s() -> None:
+    why = "hand-made: on 40 held-out examples it was worse"
+    said = said_of("handmade-1", trained="conv-1", chosen="handmade-1", why=why)
+    assert said.startswith(
+        "This release uses handmade-1 , the hand-made one. conv-1 was trained. "
+        "Taken: handmade-1 , the hand-made one. Why: on 40 held-out examples it was worse ."
+    )
+    for words in ("Training of conv-1", "Reconstructions of conv-1"):
+        assert f"{words} , not the encoder of this release" in said
+    assert "name another since" not in said
+
+
+def test_an_encoder_that_was_named_after_the_training_is_said_to_be_so() -> None:
+    said = said_of("conv-1", trained="conv-1", chosen="handmade-1")
+    assert said.startswith("This release uses conv-1 , the trained one. conv-1 was trained.")
+    assert "Taken then: handmade-1 , the hand-made one." in said
+    assert "The settings, or the release before this one, name another since." in said
+    assert "not the encoder of this release" not in said
+
+
+def test_where_every_image_was_asked_there_are_no_intervals() -> None:
+    facts = full([THUMB])
+    points = [
+        row.model_copy(update={"low": row.value, "high": row.value}) for row in facts.measures
+    ]
+    text = page(facts.model_copy(update={"measures": tuple(points)})).text
+    assert "this encoder; every image was asked" in text
+    assert "95 % interval" not in text
+    assert not re.search(r"\d to \d+\.\d", text)
+
+
+def test_a_stage_that_was_kept_shows_nothing_of_the_night_before() -> None:
+    kept = Stage(name="evaluate", seconds=0.0, kept_from="2026-01-01",
+                 counters={"queries": 1234, "worker_peak_bytes": 2**30})  # fmt: skip
+    text = page(bare().model_copy(update={"stages": (kept,)})).text
+    assert "evaluate – – – as in release 2026-01-01: nothing to do" in text
 
 
 # -- text of others -------------------------------------------------------------------------

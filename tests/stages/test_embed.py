@@ -29,8 +29,9 @@ from artrec.errors import ConfigError
 from artrec.releases import read_base
 from artrec.schemas import TABLES
 from artrec.stages import embed
+from artrec.stages.decoding import decode_here
 from artrec.stages.embed import encode_udf
-from artrec.stages.encoding import decode_here, encode_pictures, keep_encoder, worker_encoder
+from artrec.stages.encoding import encode_pictures, keep_encoder, worker_encoder
 from artrec.stages.frames import Attempt
 from artrec.stages.rejects import REASONS, Rejected
 from artrec.stages.rules import vector_no, vectors_identity
@@ -222,7 +223,7 @@ def encoded(encoder: Scripted, data: list[bytes | None], batch: int = 32) -> lis
     return [
         each.reason if isinstance(each, Rejected) else each.tolist()
         for each in encode_pictures(
-            encoder, data, partial(decode_here, encoder, picture.Limits()), batch
+            encoder, data, partial(decode_here, encoder.preprocess, picture.Limits()), batch
         )
     ]
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artrec.config import IngestSettings
 from artrec.errors import UsageError
 from artrec.releases import Artifact, Draft, StageRuns, artifacts_of, receipts_of
 from artrec.releases.verify import verify
@@ -172,8 +171,14 @@ def build(spark: SparkSession, release: Night, tmp_path: Path) -> Build:
     """The report of a draft in which these stages have these tables and notes."""
     root = copied(release, tmp_path)
 
-    def of(*assignments: str, **stages: tuple[dict[str, Any], dict[str, Any]]) -> Facts:
+    def of(
+        *assignments: str,
+        judged: StageRuns | None = None,
+        **stages: tuple[dict[str, Any], dict[str, Any]],
+    ) -> Facts:
         draft = begun(root)
+        if judged is not None:
+            draft.record(judged)
         for stage, (tables, notes) in stages.items():
             put(draft, stage, tables, **notes)
         settings = settings_of(*release.assignments[:-1], f"store.root={root}", *assignments)
@@ -262,15 +267,28 @@ def test_what_train_left_is_shown(build: Build) -> None:
                      "original": picture(1, "PNG"), "reconstruction": picture(2, "PNG")}
                 ],
             },
-            {"chosen": "conv-1", "why": "it is better", "epochs": 2, "deep": {"not": "shown"}},
+            {"encoder_id": "conv-1", "why": "trained: it is better", "trained": "conv-1",
+             "compared": {"not": "shown"}, "best_epoch": 2, "best_loss": 0.5},
         )
     )  # fmt: skip
     assert facts.training is not None
-    assert (facts.training.chosen, facts.training.why) == ("conv-1", "it is better")
-    assert facts.training.notes == {"epochs": "2"}
+    assert (facts.training.trained, facts.training.chosen) == ("conv-1", "conv-1")
+    assert facts.training.why == "it is better"
+    assert facts.training.notes == {"best_epoch": "2", "best_loss": "0.5"}
+    assert [stage.name for stage in facts.stages] == [
+        "inventory", "ingest", "train", "embed", "catalog", "index", "neighbors", "evaluate",
+    ]  # fmt: skip
     assert [curve.points for curve in facts.training.curves] == [((1, 1.0), (2, 2.0))] * 2
     (found,) = facts.training.reconstructions
     assert (found.error, found.original) == (0.25, "09" * 8 + "-original")
+
+
+def test_a_stage_whose_gates_alone_were_asked_anew_is_kept(build: Build, release: Night) -> None:
+    before = StageRuns.model_validate(release.document["stages"]["evaluate"])
+    facts = build(judged=before.model_copy(update={"notes": {**before.notes, "gates": []}}))
+    (evaluate,) = [stage for stage in facts.stages if stage.name == "evaluate"]
+    assert (evaluate.kept_from, evaluate.seconds) == ("first", 0.0)
+    assert facts.gates == ()
 
 
 def test_a_report_is_made_once_for_the_same_inputs_and_gates(
@@ -309,17 +327,6 @@ def test_a_draft_without_neighbors_has_no_report_yet(release: Night, tmp_path: P
 
 
 # -- small pictures -------------------------------------------------------------------------
-
-
-def test_a_second_try_shrinks_in_a_child_process_to_the_same_bytes() -> None:
-    settings = IngestSettings()
-    data = picture(1, size=(400, 300))
-    with (
-        thumbnails._shrinker(settings, 160, in_child=False) as here,
-        thumbnails._shrinker(settings, 160, in_child=True) as far,
-    ):
-        assert here(data) == far(data)
-        assert (here(b"no picture"), far(b"no picture")) == (None, None)
 
 
 def test_a_task_that_is_tried_again_finds_what_it_wrote(release: Night, tmp_path: Path) -> None:

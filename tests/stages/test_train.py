@@ -11,20 +11,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 from pyspark.sql import SparkSession
 
-from artrec.encoders import load_encoder
+from artrec.encoders import Preprocess, load_encoder
 from artrec.encoders.handmade import HANDMADE
 from artrec.picture import Limits, decode
-from artrec.releases import StageRuns
-from artrec.stages import NAMES
+from artrec.releases import RunRef, StageRuns, artifacts_of, receipts_of
+from artrec.report import read_facts
+from artrec.schemas import TABLES
+from artrec.stages import NAMES, train
 from artrec.stages.encoding import keep_encoder
+from artrec.stages.frames import Attempt
+from artrec.stages.places import place_slices
 from artrec.stages.session import Options, execute
+from artrec.stages.train import examples
 from artrec.storage import open_store
+from artrec.tables import TableWriter, read_table
 from tests.faults.rig import command, environment, job
-from tests.nights import Night, night
+from tests.nights import Night, night, settings_of
 from tests.pictures import Named, picture, write_zip
 
 SMALL = (
@@ -100,6 +107,82 @@ def test_the_last_bits_of_the_hash_say_who_is_held_out(first: Night) -> None:
     assert record(first)["counters"]["held_out"] == splits["held_out"] >= 20
 
 
+def test_a_night_leaves_nothing_in_sparks_cache(first: Night, spark: SparkSession) -> None:
+    state: Any = spark._jsparkSession  # type: ignore[attr-defined]
+    assert state.sharedState().cacheManager().isEmpty()
+
+
+def test_a_task_gathers_a_bounded_part_and_many_parts_become_the_same_table(
+    first: Night, tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied(first, tmp_path / "root")
+    store, settings = open_store(str(tmp_path / "root")), settings_of(*first.assignments)
+    refs = {
+        table: [
+            RunRef.model_validate(ref) for ref in first.document["stages"][stage]["tables"][table]
+        ]
+        for stage, table in (("ingest", "pictures"), ("train", "examples"))
+    }
+    pictures = receipts_of(store, refs["pictures"], "pictures")
+    pending = receipts_of(store, refs["examples"], "pending_examples")
+    slices = place_slices(store, pending, pictures, 1 << 30, 1)
+    monkeypatch.setattr(examples, "PART_BYTES", 3000)
+    monkeypatch.setattr(examples, "WAYS", 3)
+    wanted = Preprocess(size=(16, 16))
+    reports = [
+        examples._slice(
+            store, pending, pictures, settings, wanted, slices, "new", Attempt(index, 0, index)
+        )
+        for index in range(len(slices))
+    ]
+    parts = [each for report in reports for each in report.receipts if each.table == "examples"]
+    largest = max(len(row["picture"]) for row in first.rows("examples"))
+    held = [sum(sum(map(len, b.column("picture").to_pylist())) for b in read_table(store, [part]))
+            for part in parts]  # fmt: skip
+    assert len(parts) > 9, "more than two rounds of merging"
+    assert max(held) < 3000 + largest
+    merged, spare = examples._merged(spark, store, parts, "new")
+    rows = [row for batch in read_table(store, merged) for row in batch.to_pylist()]
+    assert rows == first.rows("examples")
+    left = {entry.path for entry in store.list("new/parts")}
+    assert left == {each.path for each in spare} > {each.path for each in parts}
+
+
+class Asked:
+    """A batch that knows how many of its rows were taken; only its keys are given whole."""
+
+    taken = 0
+
+    def __init__(self, batch: pa.RecordBatch) -> None:
+        self._batch = batch
+
+    def column(self, name: str) -> pa.Array:
+        assert name == "content_sha256"
+        return self._batch.column(name)
+
+    def take(self, rows: pa.Array) -> pa.RecordBatch:
+        Asked.taken += len(rows)
+        return self._batch.take(rows)
+
+
+def test_only_the_vectors_that_are_compared_become_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, table = open_store(str(tmp_path)), TABLES["held_out_vectors"]
+    rows = [
+        {"content_sha256": bytes([n]) * 32, "embedding": [n, 0.5], "copy_embedding": [-n, 0.25]}
+        for n in range(9)
+    ]
+    with TableWriter(store, "made", table, "all") as writer:
+        writer.write(pa.RecordBatch.from_pylist(rows, schema=table.columns))
+    monkeypatch.setattr(train, "read_table", lambda *of: map(Asked, read_table(*of)))
+    keys = [bytes([7]) * 32, bytes([2]) * 32]
+    first, copies = train._handmade(store, writer.receipts, keys)
+    assert first.tolist() == [[7, 0.5], [2, 0.5]]
+    assert copies.tolist() == [[-7, 0.25], [-2, 0.25]]
+    assert Asked.taken == 2
+
+
 def test_curves_and_reconstructions_are_tables_of_the_release(first: Night) -> None:
     curves = {(row["epoch"], row["measure"]): row["value"] for row in first.rows("curves")}
     measures = {"train_loss", "held_out_loss", "learning_rate", "seconds", "reading_seconds"}
@@ -128,6 +211,20 @@ def test_the_night_says_who_was_chosen_and_why(first: Night) -> None:
         assert f"precision@1 {each['at_1']:.3f} and precision@5 {each['at_5']:.3f}" in notes["why"]
     assert first.account["stages"]["train"]["notes"]["why"] == notes["why"]
     assert first.account["stages"]["train"]["epochs"] == 3
+
+
+def test_the_report_shows_what_the_training_recorded(first: Night) -> None:
+    store, notes = open_store(str(first.root)), record(first)["notes"]
+    runs = StageRuns.model_validate(first.document["stages"]["report"])
+    paths = [each.path for each in artifacts_of(store, runs.tables["report"], "report")]
+    (path,) = (each for each in paths if each.endswith("data.json"))
+    facts = read_facts(store.read(path), path)
+    assert facts.training is not None
+    assert (facts.training.chosen, facts.training.why) == (notes["encoder_id"], notes["why"])
+    assert set(facts.training.notes) == {"trained", "best_epoch", "best_loss"}
+    (page,) = (each for each in paths if each.endswith("index.html"))
+    assert f"<b><bdi>{notes['encoder_id']}</bdi></b>" in store.read(page).decode()
+    assert len(facts.training.reconstructions) == 12
 
 
 def test_the_card_says_how_the_encoder_was_trained(first: Night) -> None:

@@ -30,27 +30,30 @@ from artrec.errors import (
 )
 from artrec.storage import Store, open_store, split_url
 from artrec.storage.local import LocalStore
+from tests.services.s3 import Server
 from tests.storage.small_disk import small_disk
 
-Factory = Callable[[Path], Store]
-
-FACTORIES: dict[str, Factory] = {
-    "local": lambda folder: LocalStore(str(folder)),
-}
-"""An empty Store of each kind, for a folder that no other test uses."""
-
+KINDS = ("local", "s3")
 THREADS, ROUNDS = 16, 50
 
 
-@pytest.fixture(params=sorted(FACTORIES))
+def empty_store(kind: str, request: pytest.FixtureRequest, folder: Path) -> Store:
+    """An empty Store of a kind, in a folder or bucket that no other test uses."""
+    if kind == "local":
+        return LocalStore(str(folder))
+    server: Server = request.getfixturevalue("s3_server")
+    return server.store("some/root")
+
+
+@pytest.fixture(params=KINDS)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return FACTORIES[request.param](tmp_path / "root")
+    return empty_store(request.param, request, tmp_path / "root")
 
 
-@pytest.fixture(scope="module", params=sorted(FACTORIES))
+@pytest.fixture(scope="module", params=KINDS)
 def roomy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """One Store for all examples of a property; each example has a folder of its own."""
-    return FACTORIES[request.param](tmp_path_factory.mktemp("roomy"))
+    return empty_store(request.param, request, tmp_path_factory.mktemp("roomy"))
 
 
 def put(store: Store, path: str, data: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
@@ -21,14 +22,13 @@ from artrec.releases import (
     begin_run,
     digest_of,
     find_run,
-    receipts_of,
     record_run,
     table_receipts,
 )
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
 from artrec.stages.catalog.live import live_run
-from artrec.stages.frames import read_frame, write_sorted
+from artrec.stages.frames import read_frame, stage_frame, write_sorted
 from artrec.stages.ingest import verdicts
 from artrec.stages.rules import MEMBER_KEY, ingest_rules, picture_recipe
 from artrec.tables import Receipt
@@ -144,9 +144,7 @@ class _Inputs:
     def of(cls, spark: SparkSession, settings: Settings, draft: Draft) -> _Inputs:
         recipe = picture_recipe(settings.ingest)
 
-        def frame(stage: str, table: str, columns: list[str] | None = None) -> DataFrame:
-            receipts = receipts_of(draft.store, draft.need(stage).tables[table], table)
-            return read_frame(spark, draft.store, receipts, TABLES[table], columns)
+        frame = partial(stage_frame, spark, draft)
 
         def of_base(release: Release | None, table: str) -> DataFrame | None:
             if release is None:

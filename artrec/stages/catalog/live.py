@@ -15,12 +15,11 @@ from artrec.releases import (
     begin_run,
     digest_of,
     find_run,
-    receipts_of,
     record_run,
 )
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
-from artrec.stages.frames import read_frame, write_sorted
+from artrec.stages.frames import frame_of, stage_frame, write_sorted
 from artrec.stages.session import describe
 
 __all__ = ["live_run"]
@@ -45,13 +44,8 @@ def live_run(spark: SparkSession, draft: Draft, catalog: RunRef) -> Run:
         return found
     folder = run.folder(draft.attempt)
     metadata = {key: str(embed.notes[key]) for key in ("encoder", "metric", "dim")}
-    images = read_frame(
-        spark,
-        store,
-        receipts_of(store, [catalog], "catalog"),
-        TABLES["catalog"],
-        ["image_id", "content_sha256", "vector_no"],
-    )
+    columns = ["image_id", "content_sha256", "vector_no"]
+    images = frame_of(spark, store, [catalog], "catalog", columns)
     rows = catalog.rows["catalog"]
     describe(spark, "catalog: vectors")
     vectors = write_sorted(
@@ -69,12 +63,8 @@ def live_run(spark: SparkSession, draft: Draft, catalog: RunRef) -> Run:
 
 def _live(spark: SparkSession, draft: Draft, images: DataFrame) -> DataFrame:
     """The distinct vectors of the catalog."""
-    embed = draft.need("embed")
-    vectors = read_frame(
-        spark,
-        draft.store,
-        receipts_of(draft.store, embed.tables["vectors"], "vectors"),
-        TABLES["vectors"],
-        ["content_sha256", "encoder", "embedding"],
-    ).filter(F.col("encoder") == embed.notes["encoder"])
+    columns = ["content_sha256", "encoder", "embedding"]
+    vectors = stage_frame(spark, draft, "embed", "vectors", columns).filter(
+        F.col("encoder") == draft.need("embed").notes["encoder"]
+    )
     return images.select("content_sha256", "vector_no").distinct().join(vectors, "content_sha256")

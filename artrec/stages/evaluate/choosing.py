@@ -14,9 +14,10 @@ from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from artrec.config import Settings
-from artrec.releases import Draft, receipts_of
+from artrec.releases import Draft
 from artrec.schemas import TABLES
-from artrec.stages.frames import read_frame, write_sorted
+from artrec.stages.frames import read_frame, stage_frame, write_sorted
+from artrec.stages.places import first_places
 from artrec.stages.rules import picture_recipe
 from artrec.stages.session import describe
 from artrec.tables import Receipt
@@ -47,18 +48,10 @@ def write_images(
 
 
 def _coded(spark: SparkSession, settings: Settings, draft: Draft) -> DataFrame:
-    catalog = _frame(
+    catalog = stage_frame(
         spark, draft, "catalog", "catalog", ["image_id", "content_sha256", "vector_no", *_LABELS]
     )
-    columns = ["content_sha256", "recipe", "phash"]
-    receipts = receipts_of(draft.store, draft.need("ingest").tables["pictures"], "pictures")
-    pictures = (
-        read_frame(spark, draft.store, receipts, TABLES["pictures"], columns, located=True)
-        .filter(F.col("recipe") == picture_recipe(settings.ingest))
-        .groupBy("content_sha256")
-        .agg(F.min(F.struct("file", "row_group", "phash")).alias("of"))
-        .select("content_sha256", "of.*")
-    )
+    pictures = first_places(spark, draft, picture_recipe(settings.ingest), "phash")
     return catalog.join(pictures, "content_sha256", "left").select(
         "*",
         _code("image_id").alias("image_code"),
@@ -97,7 +90,7 @@ def _stable() -> Column:
 
 def hub_images(spark: SparkSession, draft: Draft) -> DataFrame:
     """The images that stand in the most neighbor lists."""
-    neighbors = _frame(spark, draft, "neighbors", "neighbors", ["neighbor_id"])
+    neighbors = stage_frame(spark, draft, "neighbors", "neighbors", ["neighbor_id"])
     most = (
         neighbors.groupBy(F.col("neighbor_id").alias("image_id"))
         .agg(F.count("*").alias("lists"))
@@ -105,12 +98,12 @@ def hub_images(spark: SparkSession, draft: Draft) -> DataFrame:
         .limit(HUBS)
     )
     columns = ["image_id", "content_sha256", *_LABELS]
-    return _frame(spark, draft, "catalog", "catalog", columns).join(most, "image_id")
+    return stage_frame(spark, draft, "catalog", "catalog", columns).join(most, "image_id")
 
 
 def duplicate_images(spark: SparkSession, draft: Draft) -> DataFrame:
     """Images of a content that has other names too."""
-    images = _frame(spark, draft, "catalog", "catalog", ["content_sha256", "image_id"])
+    images = stage_frame(spark, draft, "catalog", "catalog", ["content_sha256", "image_id"])
     several = images.groupBy("content_sha256").count().filter("count > 1").select("content_sha256")
     return images.join(several, "content_sha256", "left_semi")
 
@@ -123,7 +116,7 @@ def table_recall(spark: SparkSession, draft: Draft, exact: list[Receipt]) -> tup
     truth = read_frame(spark, draft.store, exact, TABLES["exact_lists"]).withColumnsRenamed(
         {"ids": "true_ids", "distances": "true_distances"}
     )
-    published = _frame(spark, draft, "neighbors", "neighbors_nested")
+    published = stage_frame(spark, draft, "neighbors", "neighbors_nested")
     found = truth.join(published, "query_id", "left")
     same = F.filter(
         F.arrays_zip("true_ids", "true_distances", "ids", "distances"),
@@ -137,10 +130,3 @@ def table_recall(spark: SparkSession, draft: Draft, exact: list[Receipt]) -> tup
     if row is None or not row.queries:
         return 0, 1.0
     return row.queries, row.right / row.all if row.all else 1.0
-
-
-def _frame(
-    spark: SparkSession, draft: Draft, stage: str, table: str, columns: list[str] | None = None
-) -> DataFrame:
-    receipts = receipts_of(draft.store, draft.need(stage).tables[table], table)
-    return read_frame(spark, draft.store, receipts, TABLES[table], columns)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame, SparkSession
+from functools import partial
+
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from artrec.errors import NotFound
-from artrec.releases import Draft, artifacts_of, receipts_of
-from artrec.schemas import TABLES
-from artrec.stages.frames import read_frame
+from artrec.releases import Draft, artifacts_of
+from artrec.stages.frames import stage_frame
 
 __all__ = ["counts_of", "missing_shard_files"]
 
@@ -18,10 +19,7 @@ _KEY = ["source", "entry"]
 def counts_of(spark: SparkSession, draft: Draft) -> dict[str, int]:
     """Counts of the draft's tables; lost, invented and double members by anti-joins."""
 
-    def frame(stage: str, table: str, columns: list[str]) -> DataFrame:
-        receipts = receipts_of(draft.store, draft.need(stage).tables[table], table)
-        return read_frame(spark, draft.store, receipts, TABLES[table], columns)
-
+    frame = partial(stage_frame, spark, draft)
     members = frame("inventory", "members", _KEY)
     catalog = frame("catalog", "catalog", [*_KEY, "image_id"])
     rejects = frame("catalog", "rejects", [*_KEY, "reason"])

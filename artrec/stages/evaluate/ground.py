@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +12,10 @@ from pyspark.sql import SparkSession
 
 from artrec.evaluation import Images
 from artrec.schemas import TABLES
+from artrec.stages.blocks import vector_blocks
 from artrec.stages.workers import light
 from artrec.storage import Store
-from artrec.tables import Receipt, open_file, read_table
+from artrec.tables import Receipt, read_table
 from artrec.vectors import Block
 
 __all__ = [
@@ -25,7 +26,6 @@ __all__ = [
     "distinct_vectors",
     "first_rows",
     "images_of",
-    "vector_blocks",
     "vectors_of",
 ]
 
@@ -51,18 +51,6 @@ class Ground:
     sample: int
     map_points: int
     block: int
-
-
-def vector_blocks(store: Store, live: Sequence[Receipt]) -> Iterator[Block]:
-    """All distinct vectors, row group by row group."""
-    for receipt in live:
-        file = open_file(store, receipt)
-        for group in range(file.metadata.num_row_groups):
-            rows = file.read_row_group(group)
-            values = np.asarray(rows.column("embedding").combine_chunks().flatten(), np.float32)
-            numbers = np.asarray(rows.column("vector_no"), np.int64)
-            if len(numbers):
-                yield Block(numbers, values.reshape(len(numbers), -1))
 
 
 def all_images(ground: Ground) -> Iterator[Images]:

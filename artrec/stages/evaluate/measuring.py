@@ -14,6 +14,7 @@ from artrec.evaluation.retrieval import CUTS
 from artrec.index import Wanted, open_shards
 from artrec.releases import Run
 from artrec.schemas import TABLES
+from artrec.stages.blocks import vector_blocks
 from artrec.stages.evaluate.ground import (
     LABELS,
     Ground,
@@ -21,7 +22,6 @@ from artrec.stages.evaluate.ground import (
     chosen_rows,
     first_rows,
     images_of,
-    vector_blocks,
     vectors_of,
 )
 from artrec.stages.frames import Attempt, TaskReport

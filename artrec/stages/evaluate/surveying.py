@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artrec import picture
 from artrec.config import IngestSettings
+from artrec.encoders import Preprocess
 from artrec.evaluation.floors import SIDE, histogram, thumbnail
 from artrec.evaluation.space import faults, mean_cosine, plane, profile, random_distances
 from artrec.schemas import TABLES
+from artrec.stages.blocks import vector_blocks
+from artrec.stages.decoding import Pixels, decoder
 from artrec.stages.evaluate.ground import (
     LABELS,
     Ground,
     chosen_rows,
     first_rows,
-    vector_blocks,
     vectors_of,
 )
 from artrec.stages.frames import Attempt, TaskReport
-from artrec.stages.rules import picture_limits
+from artrec.stages.rejects import Rejected
 from artrec.tables import Receipt, TableWriter, open_file, read_table
 from artrec.vectors import Block
 
 __all__ = ["decode_sample", "keep_floors", "look_over", "missing_places", "survey"]
+
+SEEN = Preprocess(size=(SIDE, SIDE), filter="box")
+"""How the floors see a picture."""
 
 
 def keep_floors(ground: Ground, known: tuple[Receipt, ...], attempt: Attempt) -> TaskReport:
@@ -85,10 +88,9 @@ def decode_sample(
     wanted = _by_place(_missing(ground, done))
     table, decoded = TABLES["floor_vectors"], 0
     with (
-        ExitStack() as stack,
+        decoder(SEEN, settings, in_child=attempt.number > 0) as decode,
         TableWriter(ground.store, ground.folder, table, attempt.stem) as writer,
     ):
-        decode = _decoder(settings, stack, in_child=attempt.number > 0)
         for place in places[attempt.index :: tasks]:
             opened = open_file(ground.store, pictures[place[0]])
             stored = opened.read_row_group(place[1], columns=["content_sha256", "data"])
@@ -102,33 +104,10 @@ def decode_sample(
     return TaskReport(receipts=writer.receipts, counters={"decoded": decoded})
 
 
-def _decoder(settings: IngestSettings, stack: ExitStack, in_child: bool) -> Any:
-    """From bytes to small pixels: here under a watchdog, in a child once a worker has died.
-
-    What cannot be decoded, though it could when it was encoded, counts as black.
-    """
-    limits, seconds = picture_limits(settings), float(settings.decode_seconds)
+def _floor_row(number: int, decoded: Pixels | Rejected) -> pa.RecordBatch:
+    """What cannot be decoded, though it could when it was encoded, counts as black."""
     black = np.zeros((SIDE, SIDE, 3), np.uint8)
-    if in_child:
-        child = stack.enter_context(picture.Child(limits, None, seconds, settings.decode_memory))
-
-        def far(data: bytes) -> Any:
-            found = child.decode(data, (SIDE, SIDE), "stretch", "box")
-            return black if isinstance(found, picture.Reject) else found
-
-        return far
-
-    def here(data: bytes) -> Any:
-        try:
-            with picture.watchdog(seconds, "a picture to compare with"):
-                return picture.decode(data, limits, (SIDE, SIDE), "stretch", "box")
-        except picture.PictureError:
-            return black
-
-    return here
-
-
-def _floor_row(number: int, pixels: Any) -> pa.RecordBatch:
+    pixels = black if isinstance(decoded, Rejected) else decoded
     row = {"vector_no": number, "histogram": histogram(pixels), "pixels": thumbnail(pixels)}
     schema = TABLES["floor_vectors"].columns
     return pa.RecordBatch.from_pylist([row], schema=schema)

@@ -187,7 +187,8 @@ def _measures(rows: Iterable[Row]) -> tuple[report.Measured, ...]:
 
 def _stage(draft: Draft, runs: StageRuns) -> report.Stage:
     base = draft.base.release
-    kept = base is not None and base.stages.get(runs.stage) == runs
+    before = base.stages.get(runs.stage) if base else None
+    kept = before is not None and (before.inputs, before.tables) == (runs.inputs, runs.tables)
     planned = None if kept else draft.planned()
     expected = planned.expected.get(runs.stage) if planned else None
     return report.Stage(
@@ -230,9 +231,7 @@ def _training(
         key=lambda row: row["measure"],
     )
     training = report.Training(
-        chosen=notes.get("chosen") or notes.get("encoder"),
-        why=notes.get("why"),
-        notes={k: v for k, v in _plain(notes).items() if k not in ("chosen", "why")},
+        notes=_plain(notes),
         curves=tuple(
             report.Curve(measure=name, points=tuple((r["epoch"], r["value"]) for r in rows))
             for name, rows in curves

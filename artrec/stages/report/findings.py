@@ -17,14 +17,11 @@ from pyspark.sql import functions as F
 from artrec.config import ReportSettings
 from artrec.releases import Draft, StageRuns, receipts_of
 from artrec.schemas import TABLES
-from artrec.stages import NAMES
-from artrec.stages.frames import read_frame
+from artrec.stages import NAMES, ORDER
+from artrec.stages.frames import read_frame, stage_frame
 from artrec.tables import Receipt, read_range, read_table
 
 __all__ = ["Findings", "find", "stages_of"]
-
-PERHAPS = ("train", "evaluate")
-"""Stages that may stand in a draft without being part of its night."""
 
 SAMPLES = 6  # of rejects, for each reason
 HUBS, TWINS, NAMES_OF_TWIN, RECONSTRUCTIONS = 12, 12, 5, 12
@@ -64,23 +61,20 @@ class Findings:
 
 
 def stages_of(draft: Draft) -> dict[str, StageRuns]:
-    """The records that a report is made from; those of ``NAMES`` before it have to be there."""
-    before = NAMES[: NAMES.index("report")]
-    found = {name: draft.need(name) for name in before}
-    others = {name: draft.stage(name) for name in PERHAPS if name not in before}
-    return found | {name: runs for name, runs in others.items() if runs is not None}
+    """The records that a report is made from, in the order in which the stages run.
+
+    Those of ``NAMES`` before it have to be there; train is not part of every night.
+    """
+    before = ORDER[: ORDER.index("report")]
+    found = {name: draft.need(name) if name in NAMES else draft.stage(name) for name in before}
+    return {name: runs for name, runs in found.items() if runs is not None}
 
 
 def find(spark: SparkSession, settings: ReportSettings, draft: Draft, seed: str) -> Findings:
     """Gather everything; ``seed`` decides which images are drawn at random."""
     tables = _Tables(draft)
-    catalog = read_frame(
-        spark,
-        draft.store,
-        tables.receipts("catalog"),
-        TABLES["catalog"],
-        ["image_id", "content_sha256", "style", "artist", "title"],
-    )
+    columns = ["image_id", "content_sha256", "style", "artist", "title"]
+    catalog = stage_frame(spark, draft, "catalog", "catalog", columns)
     queries = _drawn(catalog, settings.queries, seed)
     lists = {row["image_id"]: _list(tables, row["image_id"], settings) for row in queries}
     neighbors = {row["neighbor_id"] for found in lists.values() for row in found}

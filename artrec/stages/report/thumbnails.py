@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
-from typing import Any, Protocol
 
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from artrec import picture, report
-from artrec.config import IngestSettings, Settings
+from artrec import report
+from artrec.config import Settings
 from artrec.errors import ConditionFailed
 from artrec.releases import Artifact, Draft, receipts_of, write_artifact
-from artrec.schemas import TABLES
-from artrec.stages.frames import Attempt, TaskReport, parallelism, read_frame, run_tasks
-from artrec.stages.rules import picture_limits, picture_recipe
+from artrec.stages.decoding import shrinker
+from artrec.stages.frames import Attempt, TaskReport, parallelism, run_tasks
+from artrec.stages.places import first_places
+from artrec.stages.rejects import Rejected
+from artrec.stages.rules import picture_recipe
 from artrec.stages.session import describe
 from artrec.storage import Store
 from artrec.tables import Receipt, open_file
@@ -27,10 +27,6 @@ __all__ = ["keep", "make_thumbnails", "thumb_name"]
 
 Group = tuple[str, int, frozenset[bytes]]
 """A row group of the pictures: file, number, and the contents wanted of it."""
-
-
-class _Shrink(Protocol):
-    def __call__(self, data: bytes) -> bytes | None: ...
 
 
 def thumb_name(content_sha256: bytes) -> str:
@@ -52,7 +48,7 @@ def make_thumbnails(
     up to ``report.thumbnails`` in all.
     """
     pictures = receipts_of(draft.store, draft.need("ingest").tables["pictures"], "pictures")
-    groups = _groups(spark, settings, draft, pictures, needed)
+    groups = _groups(spark, settings, draft, needed)
     if not groups:
         return []
     more = max(0, settings.report.thumbnails - len(needed)) // len(groups)
@@ -70,25 +66,15 @@ def _groups(
     spark: SparkSession,
     settings: Settings,
     draft: Draft,
-    pictures: Sequence[Receipt],
     needed: set[bytes],
 ) -> list[Group]:
     """Where the contents lie, in the order of the files; each at the first of its places."""
-    frame = read_frame(
-        spark, draft.store, pictures, TABLES["pictures"], ["content_sha256", "recipe"], located=True
-    )
-    found = (
-        frame.filter(F.col("recipe") == picture_recipe(settings.ingest))
-        .select(F.hex("content_sha256").alias("content"), "file", "row_group")
-        .filter(F.col("content").isin([content.hex().upper() for content in sorted(needed)]))
-    )
-    first: dict[str, tuple[str, int]] = {}
-    for row in found.collect():  # of a content that several nights met, a few rows
-        place = (row.file, row.row_group)
-        first[row.content] = min(place, first.get(row.content, place))
+    names = [content.hex().upper() for content in sorted(needed)]
+    places = first_places(spark, draft, picture_recipe(settings.ingest))
+    found = places.filter(F.hex("content_sha256").isin(names)).collect()
     wanted: dict[tuple[str, int], set[bytes]] = {}
-    for content, place in first.items():
-        wanted.setdefault(place, set()).add(bytes.fromhex(content))
+    for row in found:
+        wanted.setdefault((row.file, row.row_group), set()).add(bytes(row.content_sha256))
     return [(*place, frozenset(wanted[place])) for place in sorted(wanted)]
 
 
@@ -105,14 +91,16 @@ def _make(
     """One task: the small pictures of some row groups."""
     artifacts: list[Artifact] = []
     counters = {"thumbnails": 0, "undecodable": 0}
-    with _shrinker(settings.ingest, settings.report.side, attempt.number > 0) as shrink:
+    with shrinker(settings.report.side, settings.ingest, attempt.number > 0) as shrink:
         for file, group, needed in chunks[attempt.index]:
             for content, data in _contents(store, receipts[file], group, needed, welcome, more):
                 small = shrink(data)
-                counters["undecodable" if small is None else "thumbnails"] += 1
-                if small is not None:
-                    path = f"{folder}/thumbs/{thumb_name(content)}.jpg"
-                    artifacts.append(keep(store, small, path))
+                if isinstance(small, Rejected):
+                    counters["undecodable"] += 1
+                    continue
+                counters["thumbnails"] += 1
+                path = f"{folder}/thumbs/{thumb_name(content)}.jpg"
+                artifacts.append(keep(store, report.jpeg(small), path))
     return TaskReport(artifacts=artifacts, counters=counters)
 
 
@@ -133,30 +121,6 @@ def _contents(
         if content in left:
             left.discard(content)
             yield content, value.as_py()
-
-
-@contextmanager
-def _shrinker(settings: IngestSettings, side: int, in_child: bool) -> Iterator[_Shrink]:
-    """Shrinks here, under a watchdog; in a child process after a worker has died."""
-    limits, seconds = picture_limits(settings), float(settings.decode_seconds)
-
-    def here(data: bytes) -> bytes | None:
-        try:
-            with picture.watchdog(seconds, "a picture to shrink"):
-                return report.thumbnail(data, limits, side)
-        except picture.PictureError:
-            return None
-
-    if not in_child:
-        yield here
-        return
-    with picture.Child(limits, None, seconds, settings.decode_memory) as child:
-
-        def far(data: bytes) -> bytes | None:
-            found: Any = child.shrunk(data, side)
-            return None if isinstance(found, picture.Reject) else report.jpeg(found)
-
-        yield far
 
 
 def keep(store: Store, data: bytes, path: str) -> Artifact:

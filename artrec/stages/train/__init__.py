@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyspark.sql import SparkSession
 
 from artrec import log, picture
@@ -258,15 +259,11 @@ def _compared(store: Store, encoder_id: str, examples: Run) -> tuple[bool, str, 
     hand-made one has seen the stored pictures themselves, by its own preprocess.
     """
     encoder = load_encoder(store, encoder_id)
-    plain = {
-        key: (first, copy)
-        for batch in read_table(store, examples.receipts("held_out_vectors"))
-        for key, first, copy in zip(*(column.to_pylist() for column in batch), strict=True)
-    }
     rows = list(islice(_held_out(store, examples), MOST))
     seen = np.stack([picture.decode(row["picture"], picture.Limits()) for row in rows])
     ours = encoder.encode(seen)
-    theirs = np.array([plain[row["content_sha256"]][0] for row in rows], np.float32)
+    keys = [row["content_sha256"] for row in rows]
+    theirs, others = _handmade(store, examples.receipts("held_out_vectors"), keys)
     for label in ("artist", "style"):
         names = [row[label] for row in rows]
         if contest.has_enough(names):
@@ -274,11 +271,27 @@ def _compared(store: Store, encoder_id: str, examples: Run) -> tuple[bool, str, 
             break
     else:
         copies = encoder.encode(contest.altered(seen))
-        others = np.array([plain[row["content_sha256"]][1] for row in rows], np.float32)
         scores = [contest.by_copies(ours, copies), contest.by_copies(theirs, others)]
     won, why = contest.verdict(*scores)
     figures = zip(("trained", "handmade"), scores, strict=True)
     return won, why, {name: asdict(score) for name, score in figures}
+
+
+def _handmade(
+    store: Store, receipts: Sequence[Receipt], keys: Sequence[bytes]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The hand-made encoder's vectors of these examples, and of their copies: [n, dim] each.
+
+    All held-out examples are read past; only those asked for become numbers of Python.
+    """
+    wanted, found = set(keys), {}
+    for batch in read_table(store, receipts):
+        names = batch.column("content_sha256").to_pylist()
+        mine = [place for place, name in enumerate(names) if name in wanted]
+        for row in batch.take(pa.array(mine, pa.int64())).to_pylist():
+            found[row["content_sha256"]] = (row["embedding"], row["copy_embedding"])
+    first, copies = (np.array([found[key][n] for key in keys], np.float32) for n in range(2))
+    return first, copies
 
 
 def _held_out(store: Store, examples: Run) -> Iterator[Row]:

@@ -39,18 +39,18 @@ from artrec.releases import (
 )
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
-from artrec.stages.encoding import Pixels, decoder
+from artrec.stages.decoding import Pixels, decoder
 from artrec.stages.frames import (
     Attempt,
     TaskReport,
     add_counters,
     parallelism,
-    read_frame,
     run_tasks,
+    stage_frame,
     write_sorted,
 )
 from artrec.stages.ingest import verdicts
-from artrec.stages.places import place_slices, placed_pictures
+from artrec.stages.places import first_places, place_slices, placed_pictures
 from artrec.stages.rejects import Rejected
 from artrec.stages.rules import MEMBER_KEY, ingest_rules
 from artrec.stages.slices import SliceSpec
@@ -60,7 +60,9 @@ from artrec.tables import Receipt, TableWriter, read_table
 __all__ = ["examples_begun", "examples_run"]
 
 ROW_BYTES = 150  # of a pending row, about: only to choose the number of files
-PART_GROUP_BYTES = 256 << 10  # the merge holds one row group of each part
+PART_BYTES = 32 << 20  # of PNGs that a task gathers, sorts and writes
+PART_GROUP_BYTES = 256 << 10  # a merge holds one row group of each part
+WAYS = 256  # parts that one merge reads
 GROUP_BYTES = 1 << 20  # small row groups are what a reader can shuffle
 MERGED_ROWS = 64
 _TAIL_BITS = 52
@@ -95,14 +97,16 @@ def examples_run(spark: SparkSession, settings: Settings, draft: Draft, wanted: 
     pictures = receipts_of(store, draft.need("ingest").tables["pictures"], "pictures")
     folder, table = run.folder(draft.attempt), TABLES["pending_examples"]
     size = settings.train.max_pictures * ROW_BYTES
-    pending = write_sorted(_pending(spark, settings, draft), store, folder, table, size)
+    chosen = _chosen(spark, settings, draft).persist()
+    pending = write_sorted(_split(chosen, settings.train.held_out), store, folder, table, size)
+    chosen.unpersist()
     wide = settings.embed.slice_bytes
     slices = place_slices(store, pending, pictures, wide, parallelism(spark))
     work = partial(_slice, store, pending, pictures, settings, wanted, slices, folder)
     reports = run_tasks(spark, len(slices), work)
     written = [receipt for report in reports for receipt in report.receipts]
     parts = [receipt for receipt in written if receipt.table == "examples"]
-    merged = run_tasks(spark, 1, partial(_merge, store, parts, folder))[0].receipts
+    merged, spare = _merged(spark, store, parts, folder)
     counters = add_counters(report.counters for report in reports)
     tables = {
         "pending_examples": pending,
@@ -110,43 +114,33 @@ def examples_run(spark: SparkSession, settings: Settings, draft: Draft, wanted: 
         "held_out_vectors": [each for each in written if each.table == "held_out_vectors"],
     }
     recorded = record_run(store, run.done(tables, begun, counters))
-    for part in parts:
+    for each in spare:
         with suppress(NotFound):
-            store.delete(part.path)
+            store.delete(each.path)
     log.get(stage="train").info("examples", run=recorded.run_id, **recorded.counters)
     return recorded
 
 
-def _pending(spark: SparkSession, settings: Settings, draft: Draft) -> DataFrame:
-    """The pictures with the smallest hashes among the live ones, with place, labels and split.
+def _split(chosen: DataFrame, share: float) -> DataFrame:
+    """With the side of each picture, which is the same in every training.
 
-    The last bits of the hash decide the split, as the first ones decide the choice: a picture is
-    on the same side in every training. Of two pictures or more one at least is held out.
+    The last bits of the hash decide it, as the first ones decide the choice. Of two pictures or
+    more one at least is held out.
     """
-    chosen = _chosen(spark, settings, draft).persist()
     last = F.substring(F.hex("content_sha256"), 65 - _TAIL_BITS // 4, _TAIL_BITS // 4)
     tail = F.conv(last, 16, 10).cast("long")
     first = chosen.agg(F.count("*").alias("count"), F.min(tail).alias("least")).first()
-    held = tail < int(settings.train.held_out * 2**_TAIL_BITS)
+    held = tail < int(share * 2**_TAIL_BITS)
     if first is not None and first["count"] > 1:
         held = held | (tail == first.least)
     return chosen.withColumn("split", F.when(held, F.lit("held_out")).otherwise(F.lit("train")))
 
 
 def _chosen(spark: SparkSession, settings: Settings, draft: Draft) -> DataFrame:
+    """The pictures with the smallest hashes among the live ones, with place and labels."""
     rules = ingest_rules(settings.ingest)
-
-    def frame(stage: str, table: str, columns: list[str], located: bool = False) -> DataFrame:
-        receipts = receipts_of(draft.store, draft.need(stage).tables[table], table)
-        return read_frame(spark, draft.store, receipts, TABLES[table], columns, located)
-
-    places = (
-        frame("ingest", "pictures", ["content_sha256", "recipe"], located=True)
-        .filter(F.col("recipe") == rules["recipe"])
-        .groupBy("content_sha256")
-        .agg(F.min(F.struct("file", "row_group")).alias("place"))
-        .select("content_sha256", "place.file", "place.row_group")
-    )
+    frame = partial(stage_frame, spark, draft)
+    places = first_places(spark, draft, rules["recipe"])
     known = [*MEMBER_KEY, "recipe", "decoder", "content_sha256", "reason"]
     live = verdicts(frame("ingest", "ingested", known), rules)
     members = frame("inventory", "members", [*MEMBER_KEY, "entry"])
@@ -178,11 +172,11 @@ def _slice(
     folder: str,
     attempt: Attempt,
 ) -> TaskReport:
-    """One task: the pictures of a slice as examples, in the order of the hash.
+    """One task: the pictures of a slice as examples, in parts that are each in order of the hash.
 
     The hand-made encoder sees the stored picture by its own preprocess, not the small example.
     """
-    examples: list[Row] = []
+    parts = _Parts(store, f"{folder}/parts", attempt.stem)
     counters = {"examples": 0, "held_out": 0, "unreadable": 0}
     plain, in_child = load_builtin("handmade"), attempt.number > 0
     table = TABLES["held_out_vectors"]
@@ -199,37 +193,71 @@ def _slice(
                     counters["unreadable"] += 1
                     continue
                 counters["examples"] += 1
-                examples.append(row | {"picture": _png(small)})
+                parts.add(row | {"picture": _png(small)})
                 if large is not None:
                     counters["held_out"] += 1
                     both = np.concatenate([large[None], altered(large[None])])
                     vectors.write(_vectors(row["content_sha256"], plain.encode(both)))
-    with TableWriter(
-        store,
-        f"{folder}/parts",
-        TABLES["examples"],
-        attempt.stem,
-        group_bytes=PART_GROUP_BYTES,
-    ) as writer:
-        _write(writer, iter(sorted(examples, key=itemgetter("content_sha256"))))
-    return TaskReport(receipts=[*writer.receipts, *vectors.receipts], counters=counters)
+        parts.flush()
+    return TaskReport(receipts=[*parts.receipts, *vectors.receipts], counters=counters)
 
 
-def _merge(store: Store, parts: Sequence[Receipt], folder: str, attempt: Attempt) -> TaskReport:
-    """One task: all parts as one table; memory is a row group for each part."""
+class _Parts:
+    """Examples on their way into files, each sorted, of about PART_BYTES."""
 
-    def rows(part: Receipt) -> Iterator[Row]:
-        for batch in read_table(store, [part]):
+    def __init__(self, store: Store, folder: str, stem: str) -> None:
+        self.receipts: list[Receipt] = []
+        self._store, self._folder, self._stem = store, folder, stem
+        self._rows: list[Row] = []
+        self._bytes = 0
+
+    def add(self, row: Row) -> None:
+        self._rows.append(row)
+        self._bytes += len(row["picture"])
+        if self._bytes >= PART_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        stem, table = f"{self._stem}-{len(self.receipts):05d}", TABLES["examples"]
+        with TableWriter(
+            self._store, self._folder, table, stem, group_bytes=PART_GROUP_BYTES
+        ) as writer:
+            _write(writer, iter(sorted(self._rows, key=itemgetter("content_sha256"))))
+        self.receipts += writer.receipts
+        self._rows, self._bytes = [], 0
+
+
+def _merged(
+    spark: SparkSession, store: Store, parts: Sequence[Receipt], folder: str
+) -> tuple[list[Receipt], list[Receipt]]:
+    """The files of the one table, and those that it was made from, which nobody needs any more."""
+    spare, runs = list(parts), [[part] for part in parts]
+    while len(runs) > WAYS:
+        groups = [runs[start : start + WAYS] for start in range(0, len(runs), WAYS)]
+        work = partial(_merge, store, groups, f"{folder}/parts", PART_GROUP_BYTES)
+        runs = [report.receipts for report in run_tasks(spark, len(groups), work)]
+        spare += [receipt for run in runs for receipt in run]
+    (last,) = run_tasks(spark, 1, partial(_merge, store, [runs], folder, GROUP_BYTES))
+    return last.receipts, spare
+
+
+def _merge(
+    store: Store,
+    groups: Sequence[Sequence[Sequence[Receipt]]],
+    folder: str,
+    group_bytes: int,
+    attempt: Attempt,
+) -> TaskReport:
+    """One task: the sorted runs of a group as one; memory is a row group for each run."""
+
+    def rows(run: Sequence[Receipt]) -> Iterator[Row]:
+        for batch in read_table(store, run):
             yield from batch.to_pylist()
 
-    merged = heapq.merge(*map(rows, parts), key=itemgetter("content_sha256"))
+    merged = heapq.merge(*map(rows, groups[attempt.index]), key=itemgetter("content_sha256"))
+    table = TABLES["examples"]
     with TableWriter(
-        store,
-        folder,
-        TABLES["examples"],
-        attempt.stem,
-        group_bytes=GROUP_BYTES,
-        even_empty=True,
+        store, folder, table, attempt.stem, group_bytes=group_bytes, even_empty=True
     ) as writer:
         _write(writer, merged)
     return TaskReport(receipts=writer.receipts)
