@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from artrec.errors import ConditionFailed, NotFound, ReleaseConflict, Superseded, UsageError
@@ -29,6 +30,7 @@ class Draft:
         self.head: DraftHead | None = None
         self._written = False
         self._stages: dict[str, StageRuns] = {}
+        self._planned: Planned | None = None
 
     @classmethod
     def begin(cls, store: Store, name: str | None) -> Draft:
@@ -171,16 +173,15 @@ class Draft:
 
     def planned(self) -> Planned | None:
         """What its stages were expected to cost and what they did; None where nobody planned."""
-        if not self._written:
-            return None
-        try:
-            return read_document(self.store, self._path("plan.json"), Planned)
-        except NotFound:
-            return None
+        if self._planned is None and self._written:
+            with suppress(NotFound):
+                self._planned = read_document(self.store, self._path("plan.json"), Planned)
+        return self._planned
 
     def keep_planned(self, planned: Planned) -> None:
         """Keep what was planned and measured so far."""
         self._replace("plan.json", planned)
+        self._planned = planned
 
     def keep_gates(self, report: Document) -> None:
         """Keep what the gates found, also of a release that is refused."""
