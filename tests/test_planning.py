@@ -30,6 +30,9 @@ def test_reading_pictures_is_shared_by_the_cores_in_whole_waves() -> None:
     ingest = expected(WORK, rates)["ingest"]
     assert ingest.tasks == 8
     assert ingest.seconds == pytest.approx(4 * 12.5 * MB * 1e-6, rel=1e-4)
+    uneven = expected(replace(WORK, unread_bytes=5 * MB, slice_bytes=MB), rates)["ingest"]
+    assert uneven.tasks == 5
+    assert uneven.seconds == pytest.approx(3 * MB * 1e-6, rel=1e-3)  # one core idles at the end
     three = expected(replace(WORK, cores=3), rates)["ingest"]
     assert three.tasks == 12
     assert three.seconds == pytest.approx(4 * 100 * MB / 12 * 1e-6, rel=1e-4)
