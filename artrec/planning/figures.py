@@ -71,7 +71,8 @@ class Prices(BaseModel):
 class Work:
     """What there is to do, and how it is cut. ``kept`` names stages that find their work done.
 
-    ``alone_bytes`` are of the largest source that one task has to read alone.
+    ``alone_bytes`` are of the largest source that one task has to read alone. A night that
+    ``trains`` is taken to keep the hand-made encoder; ``torch`` says that the named one needs it.
     """
 
     listed: int

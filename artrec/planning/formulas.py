@@ -50,6 +50,7 @@ STEP = 3.0  # a training step in forward passes
 
 PYTHON = 215 * MB  # a worker or driver with what it imports
 NETWORK = 350 * MB  # torch, once loaded
+TRAINING = 750 * MB  # torch, once it has trained
 MEMBER = 100  # bytes on the driver
 VIEWED = 3 * 4  # bytes a pixel while a picture is decoded and brought to size
 
@@ -69,8 +70,9 @@ def expected(work: Work, rates: Rates, prices: Prices | None = None) -> dict[str
         "publish": Figures(requests=8, bytes_written=20_000),
     }
     found: dict[str, Figures] = {}
-    peak, cold = 0, True
+    peak, cold, loaded = 0, True, NETWORK if work.torch else 0
     for name, figures in made.items():
+        loaded = TRAINING if name == "train" else loaded
         if name in work.kept:
             found[name] = Figures()
             continue
@@ -81,7 +83,7 @@ def expected(work: Work, rates: Rates, prices: Prices | None = None) -> dict[str
             update={
                 "seconds": round(rates.busy * (figures.seconds + rates.pace * fixed), 3),
                 "worker_bytes": peak if figures.worker_bytes else 0,
-                "driver_bytes": _driver(work, torch=work.torch or work.trains),
+                "driver_bytes": PYTHON + MEMBER * work.listed + loaded,
             }
         )
     return {name: _priced(each, work.cores, prices) for name, each in found.items()}
@@ -90,10 +92,6 @@ def expected(work: Work, rates: Rates, prices: Prices | None = None) -> dict[str
 def _priced(figures: Figures, cores: int, prices: Prices | None) -> Figures:
     money = cost(figures, cores, prices) if prices else None
     return figures.model_copy(update={"money": money})
-
-
-def _driver(work: Work, torch: bool) -> int:
-    return PYTHON + MEMBER * work.listed + (NETWORK if torch else 0)
 
 
 def _at_once(tasks: int, seconds: float, work: Work, rates: Rates) -> float:
@@ -161,9 +159,8 @@ def _embed(work: Work, rates: Rates) -> Figures:
     cut = min(float(work.embed_slice_bytes), max(ROW_GROUP, size / (2 * work.cores)))
     tasks = math.ceil(size / cut) if size else 0
     groups = size // ROW_GROUP + tasks
-    forward = work.encode * work.example_flops / FLOPS if work.torch or work.trains else 0.0
-    busy = size * (rates.encode + rates.byte) + groups * rates.request + rates.pace * forward
-    network = NETWORK if work.torch or work.trains else 0
+    busy = size * (rates.encode + rates.byte) + groups * rates.request
+    network = NETWORK if work.torch else 0
     pixels = work.batch * work.side**2 * 3
     return Figures(
         images=work.encode,

@@ -173,6 +173,8 @@ def _pair(dim: int, vectors: int) -> float:
     block = Block(np.arange(count, dtype=np.int64), values)
     queries = Block(block.numbers[:_QUERIES], values[:_QUERIES])
     asked = len(queries.numbers)
-    return _timed(lambda: join(queries, [block], k=64, metric="cosine", total=count)) / (
-        asked * count
-    )
+
+    def once() -> None:
+        join(queries, [block], k=64, metric="cosine", total=count)
+
+    return min(_timed(once) for _ in range(3)) / (asked * count)  # threads of a BLAS may spin
