@@ -22,16 +22,16 @@ START_SECONDS = 5.0
 """Until Spark's JVM answers."""
 
 TASK = 0.03  # between two tasks of a worker
-WARM = 2.5  # first use: Python workers are forked and import, the JVM compiles
+WARM = 3.0  # first use: Python workers are forked and import, the JVM compiles
 STAGE = {
     "inventory": 0.05,
     "ingest": 1.2,
     "train": 2.5,
     "embed": 1.2,
-    "catalog": 3.3,
+    "catalog": 3.7,
     "index": 0.4,
     "neighbors": 2.3,
-    "evaluate": 8.0,
+    "evaluate": 6.7,
     "report": 1.2,
     "publish": 0.05,
 }
@@ -44,6 +44,7 @@ ENTRY = 2.2e-6  # a list's entry from the pool to both neighbor tables
 JOINED = 0.25e-3  # a row of the catalog through the side jobs of evaluate
 TREE = 3.5e-7  # a vector, for each tree and each halving
 SCANNED = 4.0  # an evaluated pair, in pairs of the join: exact, by several variants
+QUERY = 7.6e-3  # an evaluated query, by labels and variants
 MAPPED = 0.2e-3  # a point of the map
 FLOPS = 2e10  # of a convolution, in a second of one core
 STEP = 3.0  # a training step in forward passes
@@ -227,6 +228,7 @@ def _evaluate(work: Work, rates: Rates) -> Figures:
     queries, sample = min(work.queries, rows), min(work.sample, rows)
     pairs = queries * rows + 3 * min(queries, sample) * sample
     busy = SCANNED * pairs * rates.pair + min(sample, work.decoded) * rates.decode
+    busy += rates.pace * QUERY * queries
     points = min(work.map_points, rows)
     alone = rates.pace * MAPPED * points
     blocks = -(-queries // max(64, min(1024, -(-queries // work.cores))))
@@ -237,7 +239,10 @@ def _evaluate(work: Work, rates: Rates) -> Figures:
         requests=blocks * 6 + sample // 20 + 80,
         tasks=3 * blocks + 2 * work.cores + 6,
         seconds=_at_once(blocks, busy, work, rates) + alone + _rows(rows, JOINED, work, rates),
-        worker_bytes=PYTHON + 850 * MB + 24 * work.dim * min(rows, 100_000),
+        worker_bytes=PYTHON
+        + 40 * MB
+        + 3 * MB * min(rows, 1150) // 4
+        + 24 * work.dim * min(rows, 100_000),
         bytes_written=sample * 3500 + points * 120 + 200_000,
     )
 

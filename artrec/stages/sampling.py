@@ -1,9 +1,10 @@
 """A timed sample on the driver: some pictures read, examined and encoded, without a JVM.
 
 What it takes is bounded by ``plan.sample_seconds``, but for the one picture under way. Work is
-timed by the processor, so that a moment in which others had it says nothing; what they take is
-told by the load of the last minute, for Spark on this very machine alone. Nothing is written. What
-cannot be read or decoded is no error here: the night itself will say so.
+timed by the processor, so that a moment in which others had it says nothing. What they take is
+told by how many processes run meanwhile, and did in the last minute, for Spark on this very machine
+alone: the smaller counts, as the minute remembers a night that has just ended. Nothing is written.
+What cannot be read or decoded is no error here: the night itself will say so.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,6 +51,7 @@ class _Seen:
     encode: float = 0.0
     decode: float = 0.0
     reads: list[tuple[int, float]] = field(default_factory=list)
+    running: list[float] = field(default_factory=list)
 
 
 def sample(
@@ -67,7 +70,7 @@ def sample(
     request, byte = _reading(seen.reads, usual)
     return Rates(
         pace=slow,
-        busy=busy(cores, os.getloadavg()[0], os.cpu_count() or 1),
+        busy=busy(cores, _load(seen.running), os.cpu_count() or 1),
         request=request,
         byte=byte,
         pair=_pair(encoder.dim, vectors) if vectors else usual.pair * slow,
@@ -87,6 +90,17 @@ def busy(cores: int, load: float, here: int) -> float:
     cores than are ``here`` are of other machines, of which nothing is known.
     """
     return 1.0 if cores > here else 1.0 + max(0.0, load - _OWN_LOAD) / here
+
+
+def _load(running: Sequence[float]) -> float:
+    minute = os.getloadavg()[0]
+    return min(minute, statistics.fmean(running)) if running else minute
+
+
+def _running() -> Iterator[float]:
+    """Other processes and threads that run now; nothing where there is no Linux to ask."""
+    with suppress(OSError), open("/proc/stat", encoding="ascii") as lines:
+        yield from (float(line.split()[1]) - 1 for line in lines if line.startswith("procs_run"))
 
 
 def pace() -> float:
@@ -116,6 +130,7 @@ def _seen(groups: Sampled, settings: Settings, encoder: Encoder, until: float) -
             _look(data, settings, encoder, _Seen())
             warm = True
         _look(data, settings, encoder, seen)
+        seen.running += _running()
         if time.perf_counter() > until:
             break
     return seen

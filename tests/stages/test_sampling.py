@@ -9,7 +9,7 @@ import pytest
 from artrec.archive import open_archive
 from artrec.encoders import load_builtin
 from artrec.planning import Rates
-from artrec.stages.sampling import busy, sample
+from artrec.stages.sampling import _load, busy, sample
 from artrec.storage import open_store
 from tests.nights import settings_of
 from tests.pictures import picture, write_zip
@@ -30,6 +30,15 @@ def test_others_on_this_machine_take_their_share(
     cores: int, load: float, here: int, longer: float
 ) -> None:
     assert busy(cores, load, here) == longer
+
+
+def test_a_night_that_has_just_ended_is_not_taken_for_other_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (4.0, 1.0, 1.0))
+    assert _load([0.0, 1.0, 0.5]) == 0.5
+    assert _load([9.0, 7.0]) == 4.0
+    assert _load([]) == 4.0
 
 
 def test_a_sample_measures_pictures_and_knows_their_size(tmp_path: Path) -> None:
