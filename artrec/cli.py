@@ -21,10 +21,10 @@ from artrec.commands import (
     upkeep,
 )
 from artrec.commands.show import plain
-from artrec.errors import ArtrecError
+from artrec.errors import ArtrecError, UsageError
 from artrec.stages import JOBS
 from artrec.stages.doctor import doctor
-from artrec.stages.session import command
+from artrec.stages.session import Options, command, execute
 
 __all__ = ["VERBS", "app", "main"]
 
@@ -57,6 +57,21 @@ Root = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
 Config = Annotated[str | None, typer.Option(help="A YAML file of settings, or its URL.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting.")]
+
+
+@app.command("plan")
+def plan_command(
+    stage: Annotated[str, typer.Argument(help="One stage; else a whole night.")] = "nightly",
+    config: Config = None,
+    set_: Set = None,
+    json: Json = False,
+) -> None:
+    """What a night would do and cost; reads a few pictures to time them, and writes nothing."""
+    if stage not in JOBS:
+        raise UsageError(f"there is no stage {stage}; there are: {', '.join(JOBS)}")
+    code = execute(stage, Options(config, tuple(set_ or ()), as_json=json, dry_run=True))
+    sys.stdout.flush()
+    sys.exit(code)
 
 
 @app.command("lookup")

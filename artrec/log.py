@@ -7,9 +7,11 @@ import sys
 
 import structlog
 
-__all__ = ["get", "setup"]
+__all__ = ["bind", "get", "is_for_people", "setup"]
 
 _LEVELS = {"quiet": logging.WARNING, "normal": logging.INFO, "verbose": logging.DEBUG}
+
+_people: bool = False
 
 
 def setup(verbosity: str = "normal", as_json: bool | None = None) -> None:
@@ -17,7 +19,10 @@ def setup(verbosity: str = "normal", as_json: bool | None = None) -> None:
 
     ``verbosity`` is quiet, normal or verbose.
     """
+    global _people
     machine = not sys.stderr.isatty() if as_json is None else as_json
+    _people = not machine and verbosity != "quiet"
+    structlog.contextvars.clear_contextvars()
     renderer = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
         if machine
@@ -34,6 +39,16 @@ def setup(verbosity: str = "normal", as_json: bool | None = None) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def is_for_people() -> bool:
+    """Whether lines go to a terminal whose reader wants to see more than warnings."""
+    return _people
+
+
+def bind(**context: object) -> None:
+    """From here on every line of this run carries ``context`` too (stage, attempt …)."""
+    structlog.contextvars.bind_contextvars(**context)
 
 
 def get(**context: object) -> structlog.typing.FilteringBoundLogger:

@@ -317,6 +317,13 @@ CHANGED: dict[str, str] = {
     "report.neighbors": "4",
     "report.thumbnails": "5",
     "report.side": "64",
+    "plan.cores": "64",
+    "plan.sample_seconds": "0",
+    "plan.price_hour": "0.05",
+    "plan.price_request": "0.4",
+    "plan.price_gb": "0.02",
+    "log.every": "5",
+    "log.prometheus": "a.prom",
 }
 """Another value for each key."""
 
@@ -329,6 +336,8 @@ HOW_NOT_WHAT = {
     "embed.batch", "embed.slice_bytes", "embed.segment_bytes", "neighbors.block_rows",
     "evaluate.block_rows", "gates.reject_rate", "gates.reject_rates", "gates.index_recall",
     "gates.shrinkage", "gates.drift", "gates.override",
+    "plan.cores", "plan.sample_seconds", "plan.price_hour", "plan.price_request", "plan.price_gb",
+    "log.every", "log.prometheus",
 }  # fmt: skip
 """The keys that say how or where, and never change a row."""
 

@@ -28,7 +28,7 @@ PACKAGE = REPOSITORY / "artrec"
 
 CORE = {
     *("artrec", "errors", "schemas", "digests", "config", "log", "failpoints"),
-    *("storage", "tables", "releases"),
+    *("storage", "tables", "releases", "planning"),
 }
 SECOND = {"vectors", "picture"}
 CRAFTS = {

@@ -91,12 +91,28 @@ def show_one(root: str | None, release_id: str | None, json: bool) -> None:
     print()
     grid(["table", "rows", "runs"], _tables(release))
     print()
-    grid(["stage", "seconds"], [(s.stage, round(s.seconds, 1)) for s in release.stages.values()])
+    grid(["stage", "seconds", *_PLANNED], [_took(release, name) for name in release.stages])
     print()
     grid(
         ["gate", "passed", "found", "expected", "overridden"],
         [(g.gate, g.passed, g.found, g.expected, g.overridden or "") for g in release.gates],
     )
+
+
+_PLANNED = ("expected", "worker MB", "expected", "MB written", "expected")
+
+
+def _took(release: Release, stage: str) -> list[object]:
+    """Measured beside expected; empty where nothing was planned, or the stage had nothing to do."""
+    row: list[object] = [stage, f"{release.stages[stage].seconds:.1f}"]
+    plan = release.plan
+    if plan is None or stage not in plan.expected or stage not in plan.measured:
+        return [*row, *("" for _ in _PLANNED)]
+    expected, measured = plan.expected[stage], plan.measured[stage]
+    row.append(f"{expected.seconds:.1f}")
+    for name in ("worker_bytes", "bytes_written"):
+        row += [f"{getattr(each, name) / 1e6:,.1f}" for each in (measured, expected)]
+    return row
 
 
 def show_views(root: str | None, release_id: str | None) -> None:

@@ -24,6 +24,7 @@ from artrec.config.sections import (
     StoreSettings,
     TrainSettings,
 )
+from artrec.config.watching import LogSettings, PlanSettings
 
 __all__ = ["Key", "PREFIX", "Settings", "documented", "flat", "walk"]
 
@@ -55,6 +56,8 @@ class Settings(BaseSettings):
     evaluate: EvaluateSettings = EvaluateSettings()
     gates: GatesSettings = GatesSettings()
     report: ReportSettings = ReportSettings()
+    plan: PlanSettings = PlanSettings()
+    log: LogSettings = LogSettings()
 
     @field_validator("sources")
     @classmethod

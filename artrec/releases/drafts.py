@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from artrec.errors import ConditionFailed, NotFound, ReleaseConflict, Superseded, UsageError
 from artrec.failpoints import reached
 from artrec.releases.heads import DraftHead, Outcome, is_abandoned, open_heads, read_head
 from artrec.releases.lease import Lease
-from artrec.releases.published import Base, Release, StageRuns, read_base
+from artrec.releases.published import Base, Planned, Release, StageRuns, read_base
 from artrec.releases.runs import Document, RunRef, attempt_name, create, read_document
 from artrec.storage import Store
 
@@ -29,6 +30,7 @@ class Draft:
         self.head: DraftHead | None = None
         self._written = False
         self._stages: dict[str, StageRuns] = {}
+        self._planned: Planned | None = None
 
     @classmethod
     def begin(cls, store: Store, name: str | None) -> Draft:
@@ -163,6 +165,23 @@ class Draft:
     def plan(self, stage: str, pending: RunRef) -> None:
         """Name the run that holds a stage's cut, while its segments are under way."""
         self._replace(f"{stage}.cut.json", pending)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether something was written for it, so that it is there to be gone on with."""
+        return self._written
+
+    def planned(self) -> Planned | None:
+        """What its stages were expected to cost and what they did; None where nobody planned."""
+        if self._planned is None and self._written:
+            with suppress(NotFound):
+                self._planned = read_document(self.store, self._path("plan.json"), Planned)
+        return self._planned
+
+    def keep_planned(self, planned: Planned) -> None:
+        """Keep what was planned and measured so far."""
+        self._replace("plan.json", planned)
+        self._planned = planned
 
     def keep_gates(self, report: Document) -> None:
         """Keep what the gates found, also of a release that is refused."""

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from artrec.errors import ConditionFailed, NotFound, StoreFormatError, Superseded, UsageError
 from artrec.failpoints import reached
+from artrec.planning import Figures, Rates
 from artrec.releases.runs import (
     Document,
     Run,
@@ -33,6 +34,7 @@ __all__ = [
     "Current",
     "GateReport",
     "GateResult",
+    "Planned",
     "Release",
     "StageRuns",
     "current_release",
@@ -89,6 +91,18 @@ class GateReport(Document):
     counts: dict[str, int]
 
 
+class Planned(Document):
+    """What each stage of a night was expected to cost, and what it was measured to.
+
+    ``measured`` lacks stages that found their work done, and whatever comes after it was kept.
+    """
+
+    cores: int
+    rates: Rates
+    expected: dict[str, Figures]
+    measured: dict[str, Figures] = Field(default_factory=dict)
+
+
 class Release(Document):
     """One coherent set of tables under a name; never changed once written."""
 
@@ -105,6 +119,7 @@ class Release(Document):
     stages: dict[str, StageRuns]
     gates: list[GateResult]
     counts: dict[str, int]
+    plan: Planned | None = None
 
     @property
     def path(self) -> str:

@@ -31,7 +31,7 @@ KINDS = ("releases", "drafts", "runs", "files", "orphans", "encoders", "unfinish
 """What is removed, in this order. ``files`` are those that a removed run lists, ``orphans`` those
 that no run lists: of tasks that were repeated, and of attempts that ended early."""
 
-NOT_RECORDS = ("draft.json", "outcome.json", "gates.json", "abandoned.json")
+NOT_RECORDS = ("draft.json", "outcome.json", "gates.json", "abandoned.json", "plan.json")
 
 
 @dataclass(frozen=True)

@@ -114,13 +114,19 @@ class Reason(_Fact):
 
 
 class Stage(_Fact):
-    """What a stage did; ``kept_from`` names the release whose work it found done."""
+    """What a stage did; ``kept_from`` names the release whose work it found done.
+
+    What it was expected to take, seconds and the peak of a worker in bytes, is None where nobody
+    planned, or nothing was to be done.
+    """
 
     name: Text
     seconds: float
     counters: dict[Text, int] = Field(default_factory=dict)
     notes: dict[Text, Text] = Field(default_factory=dict)
     kept_from: Text | None = None
+    expected_seconds: float | None = None
+    expected_worker_bytes: int | None = None
 
 
 class Gate(_Fact):

@@ -83,8 +83,15 @@ def _stage_facts(draft: Draft, runs: StageRuns) -> dict[str, Any]:
     base = draft.base.release
     if base is not None and base.stages.get(runs.stage) == runs:
         return {"seconds": 0.0, "kept_from": base.release_id}
-    facts = {"seconds": round(runs.seconds, 2), **_rate(runs), **runs.counters}
+    facts = {"seconds": round(runs.seconds, 2), **_expected(draft, runs.stage)}
+    facts |= {**_rate(runs), **runs.counters}
     return facts | ({"notes": runs.notes} if runs.stage == "train" else {})
+
+
+def _expected(draft: Draft, stage: str) -> dict[str, float]:
+    planned = draft.planned()
+    found = planned.expected.get(stage) if planned else None
+    return {"expected_seconds": round(found.seconds, 2)} if found else {}
 
 
 def _rate(runs: StageRuns) -> dict[str, float]:
@@ -115,9 +122,15 @@ def _print(name: str, settings: Settings, draft: Draft, facts: dict[str, Any]) -
 
 def _stage_grid(facts: dict[str, Any]) -> Grid:
     grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in ("stage", "seconds", "images/s", "counts"):
+    for title in ("stage", "seconds", "expected", "images/s", "counts"):
         grid.add_column(title, justify="left" if title in ("stage", "counts") else "right")
-    hidden = {"seconds", "images_per_second", "task_milliseconds", "worker_peak_bytes"}
+    hidden = {
+        "seconds",
+        "expected_seconds",
+        "images_per_second",
+        "task_milliseconds",
+        "worker_peak_bytes",
+    }
     hidden |= {"kept_from", "notes"}
     for stage, runs in facts["stages"].items():
         counts = ", ".join(f"{value:,} {key}" for key, value in runs.items() if key not in hidden)
@@ -128,7 +141,9 @@ def _stage_grid(facts: dict[str, Any]) -> Grid:
         elif stage == "train":
             counts = _training(runs)
         rate = runs.get("images_per_second")
-        grid.add_row(stage, f"{runs['seconds']:.1f}", f"{rate:,.0f}" if rate else "", counts)
+        expected = f"{runs['expected_seconds']:.1f}" if "expected_seconds" in runs else ""
+        rated = f"{rate:,.0f}" if rate else ""
+        grid.add_row(stage, f"{runs['seconds']:.1f}", expected, rated, counts)
     return grid
 
 

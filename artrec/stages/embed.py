@@ -100,7 +100,8 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
         encoder.id,
         identity,
     )
-    runs = run_segments(spark, draft, "embed", RESULT_VERSION, pending, work)
+    done_by, every = ("encoded", "rejected"), settings.log.every
+    runs = run_segments(spark, draft, "embed", RESULT_VERSION, pending, work, done_by, every)
     reached("embed.recorded")
     stage = appended("embed", inputs, before, pending, runs, ("vectors",))
     notes = {

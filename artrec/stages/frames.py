@@ -24,6 +24,7 @@ from pyspark.sql.types import StructType
 
 from artrec.releases import Artifact, Draft, RunRef, receipts_of
 from artrec.schemas import TABLES, Table
+from artrec.stages.progress import Marks
 from artrec.stages.workers import light
 from artrec.storage import Store
 from artrec.tables import FILE_BYTES, Receipt, TableWriter, open_file
@@ -78,12 +79,16 @@ class TaskReport(BaseModel):
 
 
 def run_tasks(
-    spark: SparkSession, count: int, work: Callable[[Attempt], TaskReport]
+    spark: SparkSession,
+    count: int,
+    work: Callable[[Attempt], TaskReport],
+    marks: Marks | None = None,
 ) -> list[TaskReport]:
     """Call ``work`` once for each index below ``count`` on the executors; reports in that order.
 
     ``work`` travels by pickle: it must not hold clients, encoders or secrets. Of several attempts
-    at one task (retries, speculation) exactly one report comes back.
+    at one task (retries, speculation) exactly one report comes back. With ``marks`` each leaves
+    word when it is done.
     """
     if not count:
         return []
@@ -92,13 +97,16 @@ def run_tasks(
     def body(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for index in batch.column(0).to_pylist():
-                yield _one_column("report", [_reported(work, Attempt.current(index))])
+                report = _reported(work, Attempt.current(index))
+                if marks is not None:
+                    marks.leave(index, report.counters)
+                yield _one_column("report", [report.model_dump_json()])
 
     rows = spark.range(0, count, 1, count).mapInArrow(body, "report string").collect()
     return [TaskReport.model_validate_json(row.report) for row in rows]
 
 
-def _reported(work: Callable[[Attempt], TaskReport], attempt: Attempt) -> str:
+def _reported(work: Callable[[Attempt], TaskReport], attempt: Attempt) -> TaskReport:
     begun = time.monotonic()
     report = work(attempt)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -106,7 +114,7 @@ def _reported(work: Callable[[Attempt], TaskReport], attempt: Attempt) -> str:
         "worker_peak_bytes": peak * (1 if sys.platform == "darwin" else 1024),
         "task_milliseconds": int(1000 * (time.monotonic() - begun)),
     }
-    return report.model_copy(update={"counters": counters}).model_dump_json()
+    return report.model_copy(update={"counters": counters})
 
 
 def read_frame(

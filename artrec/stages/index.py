@@ -52,6 +52,7 @@ from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
 from artrec.stages.blocks import vector_blocks
 from artrec.stages.frames import Attempt, TaskReport, add_counters, run_tasks
+from artrec.stages.progress import Watch
 from artrec.stages.session import describe
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, read_range, read_table
@@ -84,7 +85,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     run = begin_run("index", RESULT_VERSION, inputs, {})
     found = find_run(store, run.stage, run.run_id)
     if found is None:
-        found = _write(spark, draft, run, begun)
+        found = _write(spark, settings, draft, run, begun)
     reached("index.run")
     log.get(stage="index").info("done", run=found.run_id, **found.counters)
     return draft.record(
@@ -100,12 +101,15 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     )
 
 
-def _write(spark: SparkSession, draft: Draft, run: Run, begun: float) -> Run:
+def _write(spark: SparkSession, settings: Settings, draft: Draft, run: Run, begun: float) -> Run:
     store, folder, facts = draft.store, run.folder(draft.attempt), run.inputs
     live = receipts_of(store, draft.need("catalog").tables["live_vectors"], "live_vectors")
     describe(spark, f"index: {facts['shards']} shards of {facts['vectors']['rows']} vectors")
     work = partial(_shard, store, live, facts, folder)
-    reports = run_tasks(spark, facts["shards"], work)
+    rows = facts["vectors"]["rows"]
+    watch = Watch(draft, "index", rows, ("items",), unit="vectors", every=settings.log.every)
+    with watch.watching() as marks:
+        reports = run_tasks(spark, facts["shards"], work, marks)
     reached("index.shards")
     items = [receipt for report in reports for receipt in report.receipts]
     if not items:  # readers that name files want at least one

@@ -33,7 +33,7 @@ from artrec.releases import (
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
 from artrec.stages.frames import Attempt, TaskReport, parallelism, read_frame, write_sorted
-from artrec.stages.listing import pinned_archives
+from artrec.stages.listing import as_member, pinned_archives
 from artrec.stages.rejects import ATTEMPTS, TRANSIENT, Rejected
 from artrec.stages.rules import (
     MEMBER_KEY,
@@ -81,7 +81,8 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
         settings.ingest,
     )
     draft.plan("ingest", RunRef.of(pending))
-    runs = run_segments(spark, draft, "ingest", RESULT_VERSION, pending, work)
+    done_by, every = ("read",), settings.log.every
+    runs = run_segments(spark, draft, "ingest", RESULT_VERSION, pending, work, done_by, every)
     reached("ingest.recorded")
     tables = ("pictures", "ingested")
     return draft.record(appended("ingest", inputs, before, pending, runs, tables))
@@ -204,7 +205,7 @@ def _read_slice(
     """One task: the members of a slice, read by few ranges, examined, and written."""
     source = str(spec.low[0])
     members = [
-        _member(row)
+        as_member(row)
         for batch in read_range(store, pending, spec.low, spec.high)
         for row in batch.to_pylist()
     ]
@@ -233,12 +234,6 @@ def _read_slice(
         kept.flush()
         judged.flush()
     return TaskReport(receipts=[*pictures.receipts, *ingested.receipts], counters=counters)
-
-
-def _member(row: dict[str, Any]) -> Member:
-    names = ("entry", "raw_name", "occurrence", "bytes", "stored_bytes", "fingerprint", "offset")
-    decoded = row["raw_name"].decode("utf-8", "replace")
-    return Member(name=decoded, method=row["method"], **{name: row[name] for name in names})
 
 
 class _Judge:

@@ -22,7 +22,7 @@ from artrec.stages.labelling import Overlay, label_rows, lists_of
 from artrec.storage import Store, open_store, split_url
 from artrec.tables import Receipt, TableWriter
 
-__all__ = ["LISTED", "Listing", "check_sources", "list_sources", "pinned_archives"]
+__all__ = ["LISTED", "Listing", "as_member", "check_sources", "list_sources", "pinned_archives"]
 
 LISTED = ("members", "labels", "label_misses")
 """The tables that a listing is made of."""
@@ -73,6 +73,13 @@ def check_sources(settings: Settings) -> None:
 def pinned_archives(settings: Settings, pins: dict[str, Any]) -> dict[str, Archive]:
     """The sources as inventory found them, to be read by tasks: opening them asks nothing."""
     return {name: _opened(name, settings, Pin(**pin)) for name, pin in pins.items()}
+
+
+def as_member(row: Mapping[str, Any]) -> Member:
+    """A row of the table members, or of the pending ones, as its archive takes it."""
+    names = ("entry", "raw_name", "occurrence", "bytes", "stored_bytes", "fingerprint", "offset")
+    decoded = row["raw_name"].decode("utf-8", "replace")
+    return Member(name=decoded, method=row["method"], **{name: row[name] for name in names})
 
 
 def _opened(name: str, settings: Settings, pin: Pin | None = None) -> Archive:

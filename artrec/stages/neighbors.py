@@ -43,6 +43,7 @@ from artrec.stages.frames import (
     stage_frame,
     write_sorted,
 )
+from artrec.stages.progress import Watch
 from artrec.stages.session import describe
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, open_file
@@ -132,7 +133,10 @@ def _join_blocks(
     describe(spark, f"neighbors: {len(ranges)} blocks of {rows} vectors")
     size = settings.neighbors.k + settings.neighbors.slack
     work = partial(_join_block, draft.store, live, ranges, size, folder, metadata)
-    return run_tasks(spark, len(ranges), work)
+    every = settings.log.every
+    watch = Watch(draft, "neighbors", rows, ("vectors",), unit="vectors", every=every)
+    with watch.watching() as marks:
+        return run_tasks(spark, len(ranges), work, marks)
 
 
 def _join_block(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 from pyspark.sql import SparkSession
 
 from artrec.config import Settings
 from artrec.releases import Draft, StageRuns
 from artrec.stages import NAMES, train
-from artrec.stages.session import describe
+from artrec.stages.steps import step
 
 __all__ = ["run"]
 
@@ -22,9 +20,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     result = None
     for name in NAMES:
         if name == "embed" and train.chooses(settings, draft):
-            describe(spark, "train")
-            train.tonight(spark, settings, draft)
-        describe(spark, name)
-        result = import_module(f"artrec.stages.{name}").run(spark, settings, draft)
+            step("train", spark, settings, draft, train.tonight)
+        result = step(name, spark, settings, draft)
     assert result is not None
-    return result  # type: ignore[no-any-return]
+    return result

@@ -1,9 +1,13 @@
-"""--dry-run: what a run would do, with counts; nothing is written and Spark is not started."""
+"""--dry-run: what a run would do, with counts and costs; nothing is written, Spark is not started.
+
+``look`` counts, for a dry run as for a night that has listed its sources.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,32 +30,50 @@ from artrec.tables import Receipt, read_table
 if TYPE_CHECKING:
     from artrec.stages.session import Options
 
-__all__ = ["preview"]
+__all__ = ["Outlook", "look", "preview"]
 
 _IDENTITY = Table("members", TABLES["members"].columns, key=MEMBER_KEY, sort=())
 
 
+@dataclass(frozen=True, eq=False)
+class Outlook:
+    """What there is to do: ``counts`` by stage, and the members that they are of.
+
+    ``sizes`` are the stored bytes of each member, int64 [members], and ``unread`` bool [members]
+    says which have to be read; ``kept`` says of later stages whether they have nothing to do.
+    """
+
+    counts: dict[str, dict[str, int]]
+    sizes: np.ndarray[Any, np.dtype[np.int64]]
+    unread: np.ndarray[Any, np.dtype[np.bool_]]
+    kept: dict[str, bool]
+    trains: bool
+
+
 def preview(name: str, settings: Settings, options: Options) -> None:
     """Print the plan of a stage, or of a night, for the sources as they are now."""
+    from artrec.stages.forecast import foreseen, shown
+
     store = open_store(settings.store.root, settings.store.options)
     release = read_base(store).release
     with list_sources(settings) as listing:
-        facts = _plan(settings, store, release, listing)
-    trains = release is None and not settings.encoder.id
-    night = [stage for stage in ORDER if stage in NAMES or trains]
+        outlook = look(settings, store, release, listing)
+        planned = foreseen(settings, store, release, listing, outlook)
+    night = [stage for stage in ORDER if stage in NAMES or outlook.trains]
     stages = night if name == "nightly" else [name]
-    facts["stages"] = {stage: facts["stages"][stage] for stage in stages}
+    counts = {stage: outlook.counts[stage] for stage in stages}
+    current = release.release_id if release else None
+    costs = shown(planned, stages)
     if options.as_json:
-        print(json.dumps(facts))
+        print(json.dumps({"current": current, "stages": counts, "plan": costs.facts}))
         return
-    print(f"dry run on {settings.store.root}, current release: {facts['current'] or 'none'}")
-    for stage, counts in facts["stages"].items():
-        print(f"  {stage}: " + ", ".join(f"{v:,} {k}" for k, v in counts.items()))
+    print(f"dry run on {settings.store.root}, current release: {current or 'none'}")
+    for stage, found in counts.items():
+        print(f"  {stage}: " + ", ".join(f"{v:,} {k}" for k, v in found.items()))
+    print(costs.text)
 
 
-def _plan(
-    settings: Settings, store: Store, release: Release | None, listing: Listing
-) -> dict[str, Any]:
+def look(settings: Settings, store: Store, release: Release | None, listing: Listing) -> Outlook:
     """Counts by stage; the contents behind new members are not known before they are read."""
     listed = listing.counters["listed"]
     before = _members(store, _files(store, release, "members"))
@@ -62,26 +84,24 @@ def _plan(
     rebuilt = {stage: 0 if kept[stage] else listed for stage in kept}
     lists, k = rebuilt["neighbors"], settings.neighbors.k
     asked = min(rebuilt["evaluate"], settings.evaluate.queries)
-    return {
-        "current": release.release_id if release else None,
-        "stages": {
-            "inventory": {
-                "members listed": listed,
-                "new": int((~np.isin(keys, before)).sum()),
-                "gone": int((~np.isin(before, keys)).sum()),
-                **_listed_labels(listing.counters),
-            },
-            "ingest": {"members to read": count, "bytes to read": size, **_whole(listing)},
-            "train": {"pictures to train on at most": min(listed, settings.train.max_pictures)},
-            "embed": {"pictures to encode at most": count if kept["embed"] else listed},
-            "catalog": {"members to account for": rebuilt["catalog"]},
-            "index": {"vectors to index at most": rebuilt["index"]},
-            "neighbors": {"lists to make at most": lists, "pairs to compare at most": lists**2},
-            "evaluate": {"queries at most": asked},
-            "report": {"reports": int(any(rebuilt.values()))},
-            "publish": {"releases": int(any(rebuilt.values())), "neighbor rows at most": lists * k},
+    counts = {
+        "inventory": {
+            "members listed": listed,
+            "new": int((~np.isin(keys, before)).sum()),
+            "gone": int((~np.isin(before, keys)).sum()),
+            **_listed_labels(listing.counters),
         },
+        "ingest": {"members to read": count, "bytes to read": size, **_whole(listing)},
+        "train": {"pictures to train on at most": min(listed, settings.train.max_pictures)},
+        "embed": {"pictures to encode at most": count if kept["embed"] else listed},
+        "catalog": {"members to account for": rebuilt["catalog"]},
+        "index": {"vectors to index at most": rebuilt["index"]},
+        "neighbors": {"lists to make at most": lists, "pairs to compare at most": lists**2},
+        "evaluate": {"queries at most": asked},
+        "report": {"reports": int(any(rebuilt.values()))},
+        "publish": {"releases": int(any(rebuilt.values())), "neighbor rows at most": lists * k},
     }
+    return Outlook(counts, sizes, unread, kept, release is None and not settings.encoder.id)
 
 
 def _whole(listing: Listing) -> dict[str, int]:

@@ -56,6 +56,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
         stages=stages,
         gates=gates,
         counts=counts,
+        plan=draft.planned(),
     )
     published = publish(draft.store, release, draft.base, draft.confirm)
     reached("publish.current")

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +28,8 @@ from artrec.releases import Draft, Outcome, StageRuns, holding, read_base
 from artrec.stages.dangers import check_spark
 from artrec.stages.ending import explain, heed_signals, stop_spark, stoppable
 from artrec.stages.listing import check_sources
+from artrec.stages.metrics import check as check_metrics
+from artrec.stages.metrics import write as write_metrics
 from artrec.storage import Store, open_store
 
 if TYPE_CHECKING:
@@ -98,7 +101,9 @@ def command(name: str) -> Callable[..., None]:
         debug: Annotated[bool, typer.Option("--debug", help="Stack traces with errors.")] = False,
         dry_run: Annotated[
             bool,
-            typer.Option("--dry-run", help="Say what would be done, with counts; write nothing."),
+            typer.Option(
+                "--dry-run", help="Say what would be done, with counts and costs; write nothing."
+            ),
         ] = False,
     ) -> None:
         verbosity = "quiet" if quiet else "verbose" if verbose else "normal"
@@ -124,19 +129,30 @@ def _first_line(name: str) -> str:
 def execute(name: str, options: Options) -> int:
     """Run a stage and return the exit code; every error ends as one sentence and its code."""
     log.setup(options.verbosity)
-    draft: list[Draft] = []
+    job = _Job()
     with stoppable(), ExitStack() as lease:  # given back last, when the outcome is written
         try:
-            status, code = _execute(name, options, draft, lease)
+            status, code = _execute(name, options, job, lease)
         except BaseException as error:
             status, code = explain(error, options.debug)
-        if draft and not options.dry_run:
-            _finish(draft[0], status, code)
+        if not options.dry_run:
+            _finish(job, status, code)
     return code
 
 
-def _execute(name: str, options: Options, holder: list[Draft], held: ExitStack) -> tuple[str, int]:
+@dataclass
+class _Job:
+    """What a run holds once it has come so far."""
+
+    settings: Settings | None = None
+    draft: Draft | None = None
+    result: StageRuns | None = None
+
+
+def _execute(name: str, options: Options, job: _Job, held: ExitStack) -> tuple[str, int]:
     settings, _ = load(options.config, options.assignments)
+    check_metrics(settings)
+    job.settings = settings
     store = open_store(settings.store.root, settings.store.options)
     if options.dry_run:
         from artrec.stages.preview import preview
@@ -152,24 +168,32 @@ def _execute(name: str, options: Options, holder: list[Draft], held: ExitStack) 
     draft.guard(lease)
     if name not in BEGIN:
         _check_settings(draft, settings)
-    holder.append(draft)
+    job.draft = draft
+    log.bind(attempt=draft.attempt)
     if name in BEGIN:
         check_sources(settings)
     if settings.encoder.id:
         check_named(store, settings.encoder.id)
-    run: Run = importlib.import_module(f"artrec.stages.{name}").run
+    run = _runner(name)
     begun = time.monotonic()
     spark = start_spark(f"artrec {name}", options.verbosity)
     heed_signals()
     started = time.monotonic() - begun
     try:
         check_spark(spark, settings)
-        result = run(spark, settings, draft)
+        job.result = result = run(spark, settings, draft)
     finally:
         stop_spark(spark)
     from artrec.stages.account import show
 
     return show(name, settings, draft, result, started, options.as_json), 0
+
+
+def _runner(name: str) -> Run:
+    from artrec.stages.steps import step
+
+    run: Run = importlib.import_module(f"artrec.stages.{name}").run
+    return run if name == "nightly" else partial(step, name, run=run)
 
 
 def _open_draft(name: str, options: Options, store: Store) -> Draft | None:
@@ -243,7 +267,12 @@ def describe(spark: SparkSession, text: str) -> None:
         spark.sparkContext.setJobDescription(text)
 
 
-def _finish(draft: Draft, status: str, code: int) -> None:
+def _finish(job: _Job, status: str, code: int) -> None:
+    if job.settings is not None:
+        write_metrics(job.settings, job.draft, job.result, code)
+    draft = job.draft
+    if draft is None:
+        return
     try:
         outcome = Outcome(
             status=status if code == 0 else "failed",

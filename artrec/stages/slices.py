@@ -17,6 +17,7 @@ from artrec import log
 from artrec.failpoints import reached
 from artrec.releases import Draft, Run, RunRef, StageRuns, begin_run, find_run, record_run
 from artrec.stages.frames import Attempt, TaskReport, add_counters, run_tasks
+from artrec.stages.progress import Marks, Watch
 from artrec.stages.session import describe
 from artrec.tables import Receipt
 
@@ -62,20 +63,31 @@ def run_segments(
     version: int,
     pending: Run,
     work: Callable[[SliceSpec, str, Attempt], TaskReport],
+    done_by: tuple[str, ...],
+    every: float = 30.0,
 ) -> list[Run]:
-    """Do every segment that is not yet recorded; ``work(slice, folder, attempt)`` is one task."""
-    segments = Cut.model_validate(pending.notes["cut"]).segments
-    runs = []
+    """Do every segment that is not yet recorded; ``work(slice, folder, attempt)`` is one task.
+
+    Its counters ``done_by`` say how many items are done; that is told ``every`` so many seconds.
+    """
+    cut = Cut.model_validate(pending.notes["cut"])
+    segments, runs = cut.segments, []
+    watch = Watch(draft, stage, cut.items, done_by, every=every)
     for number, segment in enumerate(segments):
         inputs = {"pending": pending.run_id, "segment": number}
         run = begin_run(stage, version, inputs, pending.settings)
         found = find_run(draft.store, stage, run.run_id)
         if found is None:
             draft.confirm()
-            describe(spark, f"{stage} {number + 1}/{len(segments)}")
-            found = _run_segment(spark, draft, run, segment, work)
-            logger = log.get(stage=stage, segment=f"{number + 1}/{len(segments)}", run=run.run_id)
+            place = f"{number + 1}/{len(segments)}"
+            describe(spark, f"{stage}: segment {place}, {sum(s.items for s in segment)} items")
+            with watch.watching(segment=place, run=run.run_id) as marks:
+                found = _run_segment(spark, draft, run, segment, work, marks)
+            watch.finish(found.counters)
+            logger = log.get(stage=stage, segment=place, run=run.run_id)
             logger.info("segment done", seconds=round(found.seconds, 2), **found.counters)
+        else:
+            watch.skip(found.counters)
         reached(f"{stage}.segment")
         runs.append(found)
     return runs
@@ -87,11 +99,12 @@ def _run_segment(
     run: Run,
     segment: list[SliceSpec],
     work: Callable[[SliceSpec, str, Attempt], TaskReport],
+    marks: Marks,
 ) -> Run:
     begun = time.monotonic()
     folder = run.folder(draft.attempt)
     reports = run_tasks(
-        spark, len(segment), lambda attempt: work(segment[attempt.index], folder, attempt)
+        spark, len(segment), lambda attempt: work(segment[attempt.index], folder, attempt), marks
     )
     reached(f"{run.stage}.tasks")
     tables: dict[str, list[Receipt]] = {}

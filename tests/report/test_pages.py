@@ -137,11 +137,23 @@ def test_where_every_image_was_asked_there_are_no_intervals() -> None:
     assert not re.search(r"\d to \d+\.\d", text)
 
 
+def test_a_stage_stands_beside_what_it_was_expected_to_take() -> None:
+    stage = Stage(name="catalog", seconds=9.5, counters={"worker_peak_bytes": 3 << 29},
+                  expected_seconds=12.0, expected_worker_bytes=2**30)  # fmt: skip
+    text = page(bare().model_copy(update={"stages": (stage,)})).text
+    assert "catalog 9.5 s 12.0 s 1,024 MB – 1,536 MB" in text
+    assert "beside what it was expected to take" in text
+    without = stage.model_copy(update={"expected_seconds": None, "expected_worker_bytes": None})
+    text = page(bare().model_copy(update={"stages": (without,)})).text
+    assert "catalog 9.5 s – – 1,536 MB" in text
+    assert "beside what it was expected to take" not in text
+
+
 def test_a_stage_that_was_kept_shows_nothing_of_the_night_before() -> None:
     kept = Stage(name="evaluate", seconds=0.0, kept_from="2026-01-01",
                  counters={"queries": 1234, "worker_peak_bytes": 2**30})  # fmt: skip
     text = page(bare().model_copy(update={"stages": (kept,)})).text
-    assert "evaluate – – – as in release 2026-01-01: nothing to do" in text
+    assert "evaluate – – – – as in release 2026-01-01: nothing to do" in text
 
 
 # -- text of others -------------------------------------------------------------------------

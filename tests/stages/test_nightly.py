@@ -289,6 +289,7 @@ def test_a_night_with_another_template_goes_on_from_a_stopped_ones_pictures(
 
 def test_a_stopped_draft_names_the_runs_that_hold_its_cuts(gone_on: GoneOn) -> None:
     names = {"draft.json", "inventory.json", "ingest.json", "ingest.cut.json", "embed.cut.json"}
+    names |= {"plan.json"}
     assert set(gone_on.cuts) == names
     for stage in ("ingest", "embed"):
         name = json.loads(gone_on.cuts[f"{stage}.cut.json"])["run_id"]

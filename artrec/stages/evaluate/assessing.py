@@ -44,6 +44,7 @@ from artrec.stages.frames import (
     run_tasks,
     write_sorted,
 )
+from artrec.stages.progress import Watch
 from artrec.stages.session import describe
 from artrec.tables import Receipt, TableWriter
 
@@ -114,7 +115,10 @@ class Assessment:
         self, text: str, count: int, work: Callable[[Attempt], TaskReport]
     ) -> list[TaskReport]:
         describe(self.spark, f"evaluate: {text}")
-        reports = run_tasks(self.spark, count, work)
+        every = self.settings.log.every
+        watch = Watch(self.draft, "evaluate", count, (), unit="tasks", every=every)
+        with watch.watching(part=text) as marks:
+            reports = run_tasks(self.spark, count, work, marks if count > 1 else None)
         self.counters += [report.counters for report in reports]
         for report in reports:
             for receipt in report.receipts:

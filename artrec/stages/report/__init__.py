@@ -189,12 +189,16 @@ def _stage(draft: Draft, runs: StageRuns) -> report.Stage:
     base = draft.base.release
     before = base.stages.get(runs.stage) if base else None
     kept = before is not None and (before.inputs, before.tables) == (runs.inputs, runs.tables)
+    planned = None if kept else draft.planned()
+    expected = planned.expected.get(runs.stage) if planned else None
     return report.Stage(
         name=runs.stage,
         seconds=0.0 if kept else runs.seconds,
         counters=runs.counters,
         notes=_plain(runs.notes),
         kept_from=base.release_id if kept and base else None,
+        expected_seconds=expected.seconds if expected else None,
+        expected_worker_bytes=(expected.worker_bytes or None) if expected else None,
     )
 
 

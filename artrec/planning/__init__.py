@@ -1,0 +1,11 @@
+"""What a night will cost: formulas over counts, bytes, cores and rates; nothing is measured here.
+
+Bytes are counted, seconds and memory estimated. What was measured afterwards has the same form.
+"""
+
+from __future__ import annotations
+
+from artrec.planning.figures import Figures, Prices, Rates, Work, cost, total
+from artrec.planning.formulas import START_SECONDS, expected
+
+__all__ = ["Figures", "Prices", "Rates", "START_SECONDS", "Work", "cost", "expected", "total"]

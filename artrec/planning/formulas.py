@@ -1,0 +1,262 @@
+"""What each stage will cost; nothing is measured here.
+
+Work that grows with the pictures is priced by the rates of a timed sample. What Spark itself takes
+(a stage's fixed seconds, rows through a shuffle) stands here as measured on one idle core of an
+Intel Xeon, Python 3.11 and Spark 4.1, and is multiplied by the sample's ``pace``: how much slower
+than there a fixed piece of plain Python ran. All of it is multiplied by ``busy``: the share of the
+cores that other work on this machine takes away.
+"""
+
+from __future__ import annotations
+
+import math
+
+from artrec.planning.figures import MB, Figures, Prices, Rates, Work, cost
+
+__all__ = ["START_SECONDS", "expected"]
+
+WINDOW = 64 * MB  # of one range read, as archive/ranges.py
+ROW_GROUP = 8 * MB  # of pictures, as stages/ingest.py
+
+START_SECONDS = 5.0
+"""Until Spark's JVM answers."""
+
+TASK = 0.03  # between two tasks of a worker
+WARM = 3.0  # first use: Python workers are forked and import, the JVM compiles
+STAGE = {
+    "inventory": 0.05,
+    "ingest": 1.2,
+    "train": 2.5,
+    "embed": 1.2,
+    "catalog": 3.7,
+    "index": 0.4,
+    "neighbors": 2.3,
+    "evaluate": 6.7,
+    "report": 1.2,
+    "publish": 0.05,
+}
+"""Seconds that a stage takes with next to nothing to do."""
+
+LISTING = 12e-6  # a member of the central directory, as a row
+WRITING = 4e-9  # a byte written: compressed, hashed, its row's digest
+ROW = 0.6e-3  # a member through the joins of the catalog
+ENTRY = 2.2e-6  # a list's entry from the pool to both neighbor tables
+JOINED = 0.25e-3  # a row of the catalog through the side jobs of evaluate
+TREE = 3.5e-7  # a vector, for each tree and each halving
+SCANNED = 4.0  # an evaluated pair, in pairs of the join: exact, by several variants
+QUERY = 7.6e-3  # an evaluated query, by labels and variants
+MAPPED = 0.2e-3  # a point of the map
+FLOPS = 2e10  # of a convolution, in a second of one core
+STEP = 3.0  # a training step in forward passes
+
+PYTHON = 215 * MB  # a worker or driver with what it imports
+NETWORK = 350 * MB  # torch, once loaded
+TRAINING = 750 * MB  # torch, once it has trained
+MEMBER = 100  # bytes on the driver
+VIEWED = 3 * 4  # bytes a pixel while a picture is decoded and brought to size
+
+
+def expected(work: Work, rates: Rates, prices: Prices | None = None) -> dict[str, Figures]:
+    """Stage -> what it will cost, in the order of a night; kept stages cost next to nothing."""
+    made = {
+        "inventory": _inventory(work, rates),
+        "ingest": _ingest(work, rates),
+        **({"train": _train(work, rates)} if work.trains else {}),
+        "embed": _embed(work, rates),
+        "catalog": _catalog(work, rates),
+        "index": _index(work, rates),
+        "neighbors": _neighbors(work, rates),
+        "evaluate": _evaluate(work, rates),
+        "report": _report(work, rates),
+        "publish": Figures(requests=8, bytes_written=20_000),
+    }
+    found: dict[str, Figures] = {}
+    peak, cold, loaded = 0, True, NETWORK if work.torch else 0
+    for name, figures in made.items():
+        loaded = TRAINING if name == "train" else loaded
+        if name in work.kept:
+            found[name] = Figures()
+            continue
+        fixed = STAGE[name] + (WARM if cold and figures.tasks else 0.0)
+        cold = cold and not figures.tasks
+        peak = max(peak, figures.worker_bytes)  # a worker stays, and what it holds stays with it
+        found[name] = figures.model_copy(
+            update={
+                "seconds": round(rates.busy * (figures.seconds + rates.pace * fixed), 3),
+                "worker_bytes": peak if figures.worker_bytes else 0,
+                "driver_bytes": PYTHON + MEMBER * work.listed + loaded,
+            }
+        )
+    return {name: _priced(each, work.cores, prices) for name, each in found.items()}
+
+
+def _priced(figures: Figures, cores: int, prices: Prices | None) -> Figures:
+    money = cost(figures, cores, prices) if prices else None
+    return figures.model_copy(update={"money": money})
+
+
+def _at_once(tasks: int, seconds: float, work: Work, rates: Rates) -> float:
+    """Wall seconds of equal tasks: the last wave has cores without one."""
+    if not tasks:
+        return 0.0
+    waves = math.ceil(tasks / work.cores)
+    return waves * (seconds / tasks + rates.pace * TASK)
+
+
+def _rows(count: int, each: float, work: Work, rates: Rates) -> float:
+    """Wall seconds of rows through Spark's own joins."""
+    return rates.pace * count * each / work.cores
+
+
+def _inventory(work: Work, rates: Rates) -> Figures:
+    directory = 100 * work.listed
+    return Figures(
+        images=work.listed,
+        bytes_read=directory,
+        requests=3 * work.sources + directory // (8 * MB) + 8,
+        seconds=rates.pace * LISTING * work.listed + 2 * work.sources * rates.request,
+        bytes_written=60 * work.listed,
+    )
+
+
+def _ingest(work: Work, rates: Rates) -> Figures:
+    size, count = work.unread_bytes, work.unread
+    cut = min(work.slice_bytes, max(MB, -(-size // (4 * work.cores)))) or 1
+    tasks = -(-size // cut)
+    reads = sum(-(-min(cut, size - at) // WINDOW) for at in range(0, size, cut))
+    written = size + 150 * count
+    busy = reads * rates.request + size * (rates.byte + rates.examine)
+    busy += rates.pace * WRITING * written
+    alone = min(work.alone_bytes, size) * (rates.byte + rates.examine)
+    return Figures(
+        images=count,
+        bytes_read=size,
+        requests=reads + 6 * tasks + 10 if tasks else 0,
+        tasks=tasks,
+        seconds=max(_at_once(tasks, busy, work, rates), alone) + _rows(count, 50e-6, work, rates),
+        worker_bytes=PYTHON + min(cut, WINDOW) + 3 * ROW_GROUP + VIEWED * rates.pixels,
+        bytes_written=written,
+    )
+
+
+def _train(work: Work, rates: Rates) -> Figures:
+    steps = work.examples * work.example_flops * STEP * work.epochs / (FLOPS * work.cores)
+    size = int(work.examples * work.picture_bytes)
+    prepare = work.examples * work.picture_bytes * rates.encode
+    tasks = 2 * work.cores
+    return Figures(
+        images=work.examples,
+        bytes_read=size,
+        requests=8 * tasks,
+        tasks=tasks,
+        seconds=rates.pace * steps + _at_once(tasks, prepare, work, rates),
+        worker_bytes=PYTHON + 4 * ROW_GROUP + VIEWED * rates.pixels,
+        bytes_written=work.examples * 6000,
+    )
+
+
+def _embed(work: Work, rates: Rates) -> Figures:
+    size = work.encode_bytes
+    cut = min(float(work.embed_slice_bytes), max(ROW_GROUP, size / (2 * work.cores)))
+    tasks = math.ceil(size / cut) if size else 0
+    groups = size // ROW_GROUP + tasks
+    busy = size * (rates.encode + rates.byte) + groups * rates.request
+    network = NETWORK if work.torch else 0
+    pixels = work.batch * work.side**2 * 3
+    return Figures(
+        images=work.encode,
+        bytes_read=size,
+        requests=groups + 5 * tasks + 10 if tasks else 0,
+        tasks=tasks,
+        seconds=_at_once(tasks, busy, work, rates) + _rows(work.encode, 50e-6, work, rates),
+        worker_bytes=PYTHON + network + 4 * ROW_GROUP + 4 * pixels + VIEWED * rates.pixels,
+        bytes_written=work.encode * (4 * work.dim + 120),
+    )
+
+
+def _catalog(work: Work, rates: Rates) -> Figures:
+    rows = work.images
+    vectors = 4 * work.dim * rows * (3 if work.embeddings else 2)
+    return Figures(
+        images=rows,
+        bytes_read=vectors + 300 * work.listed,
+        requests=60,
+        tasks=8 * work.cores,
+        seconds=_rows(work.listed, ROW, work, rates) + rates.pace * WRITING * vectors,
+        bytes_written=4 * work.dim * rows * (2 if work.embeddings else 1) + 150 * work.listed,
+    )
+
+
+def _index(work: Work, rates: Rates) -> Figures:
+    rows, shards = work.images, work.shards
+    each = rows / shards
+    busy = rows * work.trees * TREE * math.log2(each + 2) * work.dim / 154
+    size = rows * (4 * work.dim + 16 + 14 * work.trees)
+    in_shard = int(each * (8 * work.dim + 30 * work.trees))
+    return Figures(
+        images=rows,
+        bytes_read=4 * work.dim * rows,
+        requests=8 * shards + 8,
+        tasks=shards,
+        seconds=_at_once(shards, rates.pace * busy, work, rates),
+        worker_bytes=PYTHON + in_shard,
+        bytes_written=size,
+    )
+
+
+def _neighbors(work: Work, rates: Rates) -> Figures:
+    rows = work.images
+    block = max(256, min(work.block_rows, -(-rows // work.cores)))
+    blocks = -(-rows // block)
+    busy = float(rows) * rows * rates.pair
+    entries = rows * work.k
+    held = min(rows, block) * (24 * work.pool + 8 * work.dim) + 96 * MB
+    size = 4 * work.dim * rows
+    return Figures(
+        images=rows,
+        bytes_read=blocks * size + entries * 24,
+        requests=blocks * (3 + size // (64 * MB)) + 40,
+        tasks=blocks + 4 * work.cores,
+        seconds=_at_once(blocks, busy, work, rates) + _rows(entries, ENTRY, work, rates),
+        worker_bytes=PYTHON + held,
+        bytes_written=entries * 14 + rows * work.pool * 12,
+    )
+
+
+def _evaluate(work: Work, rates: Rates) -> Figures:
+    rows = work.images
+    queries, sample = min(work.queries, rows), min(work.sample, rows)
+    pairs = queries * rows + 3 * min(queries, sample) * sample
+    busy = SCANNED * pairs * rates.pair + min(sample, work.decoded) * rates.decode
+    busy += rates.pace * QUERY * queries
+    points = min(work.map_points, rows)
+    alone = rates.pace * MAPPED * points
+    blocks = -(-queries // max(64, min(1024, -(-queries // work.cores))))
+    size = 4 * work.dim * rows
+    return Figures(
+        images=queries,
+        bytes_read=blocks * size + int(sample * work.picture_bytes) + 24 * rows * work.k,
+        requests=blocks * 6 + sample // 20 + 80,
+        tasks=3 * blocks + 2 * work.cores + 6,
+        seconds=_at_once(blocks, busy, work, rates) + alone + _rows(rows, JOINED, work, rates),
+        worker_bytes=PYTHON
+        + 40 * MB
+        + 3 * MB * min(rows, 1150) // 4
+        + 24 * work.dim * min(rows, 100_000),
+        bytes_written=sample * 3500 + points * 120 + 200_000,
+    )
+
+
+def _report(work: Work, rates: Rates) -> Figures:
+    shown = min(work.thumbnails, work.images)
+    groups = min(shown, int(work.images * work.picture_bytes) // ROW_GROUP + 1)
+    tasks = min(groups, 2 * work.cores)
+    return Figures(
+        images=shown,
+        bytes_read=groups * ROW_GROUP,
+        requests=groups + shown + 30,
+        tasks=tasks,
+        seconds=_at_once(tasks, shown * (2 * rates.decode + rates.request), work, rates),
+        worker_bytes=PYTHON + 4 * ROW_GROUP + VIEWED * rates.pixels,
+        bytes_written=shown * 7000 + 600_000,
+    )

@@ -1,0 +1,280 @@
+"""What a night is expected to cost: counts and a timed sample put into the formulas of planning.
+
+A dry run prints it. A night that has something to do keeps it in its draft, once, and puts beside
+it what each stage was measured to; both go into the release.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from artrec import log
+from artrec.archive import Archive, Member, Pin
+from artrec.config import Settings
+from artrec.encoders import BUILTIN, Encoder, load_builtin, load_encoder
+from artrec.index import shard_count
+from artrec.planning import START_SECONDS, Figures, Prices, Rates, Work, expected, total
+from artrec.releases import (
+    Draft,
+    Planned,
+    Release,
+    StageRuns,
+    read_runs,
+    receipts_of,
+)
+from artrec.stages.listing import LISTED, Listing, as_member, pinned_archives
+from artrec.stages.preview import Outlook, look
+from artrec.stages.sampling import GROUP, GROUPS, sample
+from artrec.storage import Store
+from artrec.tables import read_table
+
+__all__ = ["Costs", "foresee", "foreseen", "measure", "shown"]
+
+_IMAGES = {
+    **{"inventory": "listed", "ingest": "read", "train": "examples", "embed": "encoded"},
+    **{"catalog": "images", "index": "items", "neighbors": "vectors", "evaluate": "queries"},
+    **{"report": "thumbnails", "publish": "stored"},
+}
+"""The counter that says how many images a stage worked on."""
+
+
+def foresee(settings: Settings, draft: Draft, cores: int) -> Planned | None:
+    """Keep in the draft what its night is expected to cost; found again by a later attempt.
+
+    To be called when inventory is done. None, and no time taken, where nothing is to be done.
+    """
+    if not draft.is_begun:
+        return None
+    found = draft.planned()
+    if found is not None:
+        return found
+    inventory, store = draft.need("inventory"), draft.store
+    tables = {name: receipts_of(store, inventory.tables[name], name) for name in LISTED}
+    receipts = [receipt for each in tables.values() for receipt in each]
+    listing = Listing(store, receipts, inventory.notes["pins"], dict(inventory.counters))
+    release = draft.base.release
+    outlook = look(settings, store, release, listing)
+    planned = foreseen(settings, store, release, listing, outlook, cores)
+    draft.keep_planned(planned)
+    whole = total(planned.expected)
+    log.get(stage="inventory").info(
+        "planned", seconds=round(whole.seconds, 1), cores=cores, sampled=planned.rates.pictures
+    )
+    return planned
+
+
+def foreseen(
+    settings: Settings,
+    store: Store,
+    release: Release | None,
+    listing: Listing,
+    outlook: Outlook,
+    cores: int = 0,
+) -> Planned:
+    """What the stages will cost; takes about ``plan.sample_seconds`` where there is work."""
+    encoder = _encoder(settings, store, release)
+    work = _work(settings, release, listing, outlook, encoder, cores)
+    rates = Rates()
+    if not {"ingest", "embed", "neighbors", "evaluate"} <= work.kept:
+        vectors = 0 if "neighbors" in work.kept else work.images
+        chosen = list(_chosen(settings, listing, outlook))
+        rates = sample(chosen, settings, encoder, vectors, work.cores)
+    rules = settings.plan
+    prices = Prices(hour=rules.price_hour, request=rules.price_request, gb=rules.price_gb)
+    return Planned(cores=work.cores, rates=rates, expected=expected(work, rates, prices))
+
+
+def _encoder(settings: Settings, store: Store, release: Release | None) -> Encoder:
+    named = release.stages["embed"].notes["encoder_id"] if release else BUILTIN[0]
+    name = settings.encoder.id or str(named)
+    return load_builtin(name) if name in BUILTIN else load_encoder(store, name)
+
+
+def _work(
+    settings: Settings,
+    release: Release | None,
+    listing: Listing,
+    outlook: Outlook,
+    encoder: Encoder,
+    cores: int,
+) -> Work:
+    listed, size = listing.counters["listed"], listing.counters["listed_bytes"]
+    count, new = int(outlook.unread.sum()), int(outlook.sizes[outlook.unread].sum())
+    encode = (count, new) if outlook.kept["embed"] else (listed, size)
+    training, channels = settings.train, settings.train.channels if outlook.trains else ()
+    kept = {name for name, same in outlook.kept.items() if same}
+    idle = {"ingest": not count, "embed": not encode[0]}
+    kept = kept - {"embed"} | {name for name, same in idle.items() if same}
+    if all(outlook.kept.values()):
+        kept.add("publish")
+    index = settings.index
+    return Work(
+        listed=listed,
+        listed_bytes=size,
+        unread=count,
+        unread_bytes=new,
+        encode=encode[0],
+        encode_bytes=encode[1],
+        images=listed,
+        dim=encoder.dim,
+        cores=cores or settings.plan.cores or os.cpu_count() or 1,
+        kept=frozenset(kept),
+        trains=outlook.trains,
+        torch=not encoder.id.startswith(BUILTIN),
+        slice_bytes=settings.ingest.slice_bytes,
+        embed_slice_bytes=settings.embed.slice_bytes,
+        batch=settings.embed.batch,
+        side=max(encoder.preprocess.size),
+        k=settings.neighbors.k,
+        pool=settings.neighbors.k + settings.neighbors.slack,
+        block_rows=settings.neighbors.block_rows,
+        trees=index.trees,
+        shards=shard_count(listed, index.shard_rows, index.shards),
+        queries=settings.evaluate.queries,
+        sample=settings.evaluate.sample,
+        decoded=count if release and outlook.kept["embed"] else listed,
+        map_points=settings.evaluate.map_points,
+        thumbnails=settings.report.thumbnails,
+        embeddings=settings.catalog.embeddings,
+        examples=min(listed, training.max_pictures),
+        epochs=training.epochs,
+        example_flops=_flops(channels, training.side),
+        sources=len(listing.pins),
+        alone_bytes=max(
+            (p["bytes"] for p in listing.pins.values() if not Pin(**p).sliced), default=0
+        ),
+    )
+
+
+def _flops(channels: Iterable[int], side: int) -> float:
+    """Of one picture through the convolutions of a network that is still to be trained."""
+    before, sum_ = 3, 0.0
+    for each in channels:
+        sum_ += 2 * 9 * before * each * side**2
+        before, side = each, side // 2
+    return sum_
+
+
+def _chosen(
+    settings: Settings, listing: Listing, outlook: Outlook
+) -> Iterator[tuple[Archive, list[Member]]]:
+    """Some members that lie beside each other, at several places of what is to be read.
+
+    None of a compressed tar, which would be read from its start.
+    """
+    wanted = np.flatnonzero(outlook.unread)
+    if not len(wanted):
+        wanted = np.arange(len(outlook.unread))
+    firsts = [int(len(wanted) * (n + 0.5) / GROUPS) for n in range(GROUPS)]
+    places = np.unique(np.concatenate([wanted[first : first + GROUP] for first in firsts]))
+    archives = pinned_archives(settings, listing.pins)
+    rows = list(_rows_at(listing, places))
+    for at in range(0, len(rows), GROUP):
+        for source, group in groupby(rows[at : at + GROUP], key=lambda row: str(row["source"])):
+            if archives[source].pin().sliced:
+                yield archives[source], [as_member(row) for row in group]
+
+
+def _rows_at(listing: Listing, places: np.ndarray[Any, Any]) -> Iterator[dict[str, Any]]:
+    """Rows of the table members, by their places in it."""
+    low = 0
+    receipts = [receipt for receipt in listing.receipts if receipt.table == "members"]
+    for batch in read_table(listing.scratch, receipts):
+        mine = places[(places >= low) & (places < low + batch.num_rows)] - low
+        if len(mine):
+            yield from batch.take(mine).to_pylist()
+        low += batch.num_rows
+        if low > places[-1]:
+            return
+
+
+def measure(draft: Draft, runs: StageRuns) -> Figures | None:
+    """What a stage took, kept beside what it was expected to; None where it had nothing to do."""
+    base = draft.base.release
+    before = base.stages.get(runs.stage) if base else None
+    planned = draft.planned()
+    if before == runs or planned is None:
+        return None
+    seen = {ref.path for refs in (before.tables.values() if before else ()) for ref in refs}
+    own = {ref.path: ref for refs in runs.tables.values() for ref in refs if ref.path not in seen}
+    made = read_runs(draft.store, own.values())
+    sizes = [each.bytes for run in made for files in run.tables.values() for each in files]
+    sizes += [each.bytes for run in made for files in run.artifacts.values() for each in files]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    figures = Figures(
+        images=runs.counters.get(_IMAGES[runs.stage], 0),
+        seconds=round(runs.seconds, 3),
+        worker_bytes=runs.counters.get("worker_peak_bytes", 0),
+        driver_bytes=peak * (1 if sys.platform == "darwin" else 1024),
+        bytes_written=sum(sizes),
+    )
+    measured = planned.measured | {runs.stage: figures}
+    draft.keep_planned(planned.model_copy(update={"measured": measured}))
+    return figures
+
+
+@dataclass(frozen=True)
+class Costs:
+    """A plan for people, and the same as JSON."""
+
+    text: str
+    facts: dict[str, Any]
+
+
+def shown(planned: Planned, stages: Iterable[str]) -> Costs:
+    """The expected figures of some stages, and Spark's own start."""
+    found = {name: planned.expected[name] for name in stages if name in planned.expected}
+    start = round(START_SECONDS * planned.rates.pace * planned.rates.busy, 1)
+    whole = total(found)
+    lines = [_line(name, each) for name, each in [*found.items(), ("all", whole)]]
+    heads = ("stage", "seconds", "read", "written", "requests", "tasks", "worker", "driver")
+    rows = [heads + (("money",) if whole.money is not None else ()), *lines]
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
+    text = [
+        "  ".join(
+            cell.ljust(width) if not n else cell.rjust(width)
+            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    text.append(
+        f"expected on {planned.cores} cores{_origin(planned)}; Spark's start, {start} s, comes on "
+        "top; driver: beside its JVM"
+    )
+    facts = {
+        "cores": planned.cores,
+        "spark_start_seconds": start,
+        "rates": planned.rates.model_dump(),
+        "stages": {name: each.model_dump() for name, each in found.items()},
+        "total": whole.model_dump(),
+    }
+    return Costs("\n".join(text), facts)
+
+
+def _origin(planned: Planned) -> str:
+    if planned.rates.pictures:
+        return f" by a sample of {planned.rates.pictures} pictures"
+    working = any(each.tasks for each in planned.expected.values())
+    return ", without a sample, by the rates of another machine" if working else ""
+
+
+def _line(name: str, each: Figures) -> tuple[str, ...]:
+    sizes = (each.bytes_read, each.bytes_written)
+    peaks = (each.worker_bytes, each.driver_bytes)
+    cells = (
+        name,
+        f"{each.seconds:,.1f}",
+        *(f"{size / 1e6:,.1f} MB" for size in sizes),
+        f"{each.requests:,}",
+        f"{each.tasks:,}",
+        *(f"{peak >> 20:,} MB" if peak else "" for peak in peaks),
+    )
+    return cells if each.money is None else (*cells, f"{each.money:,.4f}")

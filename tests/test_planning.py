@@ -1,0 +1,119 @@
+"""Plans against sums done by hand, and against what must hold whatever the rates are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from artrec.planning import Figures, Prices, Rates, Work, cost, expected, total
+
+MB = 1 << 20
+WORK = Work(
+    listed=1000,
+    listed_bytes=100 * MB,
+    unread=1000,
+    unread_bytes=100 * MB,
+    encode=1000,
+    encode_bytes=100 * MB,
+    images=1000,
+    dim=100,
+    cores=2,
+)
+FREE = Rates(pace=0.0, request=0.0, byte=0.0, examine=0.0, encode=0.0, decode=0.0, pair=0.0)
+"""Everything at no cost, so that one rate can be looked at alone."""
+
+
+def test_reading_pictures_is_shared_by_the_cores_in_whole_waves() -> None:
+    rates = FREE.model_copy(update={"examine": 1e-6})
+    # 100 MB on 2 cores: 8 slices of 12.5 MB, 4 waves, each of 12.5 * 2^20 bytes at a microsecond
+    ingest = expected(WORK, rates)["ingest"]
+    assert ingest.tasks == 8
+    assert ingest.seconds == pytest.approx(4 * 12.5 * MB * 1e-6, rel=1e-4)
+    uneven = expected(replace(WORK, unread_bytes=5 * MB, slice_bytes=MB), rates)["ingest"]
+    assert uneven.tasks == 5
+    assert uneven.seconds == pytest.approx(3 * MB * 1e-6, rel=1e-3)  # one core idles at the end
+    three = expected(replace(WORK, cores=3), rates)["ingest"]
+    assert three.tasks == 12
+    assert three.seconds == pytest.approx(4 * 100 * MB / 12 * 1e-6, rel=1e-4)
+
+
+def test_what_one_task_has_to_read_alone_is_not_shared() -> None:
+    rates = FREE.model_copy(update={"examine": 1e-6})
+    alone = expected(replace(WORK, alone_bytes=80 * MB), rates)["ingest"]
+    assert alone.seconds == pytest.approx(80 * MB * 1e-6, rel=1e-4)
+
+
+def test_a_request_costs_its_latency_for_each_range_that_is_read() -> None:
+    rates = FREE.model_copy(update={"request": 0.5})
+    large = replace(WORK, unread_bytes=1024 * MB, slice_bytes=128 * MB)
+    # 8 slices of 128 MB are two ranges each; two of the 16 run at once
+    assert expected(large, rates)["ingest"].seconds == pytest.approx(4.0)
+
+
+def test_the_join_meets_every_pair() -> None:
+    rates = FREE.model_copy(update={"pair": 1e-6})
+    found = expected(WORK, rates)["neighbors"]
+    assert found.seconds == pytest.approx(1000 * 1000 * 1e-6 / 2, rel=0.01)
+    twice = expected(replace(WORK, images=2000), rates)["neighbors"]
+    assert twice.seconds == pytest.approx(4 * found.seconds, rel=0.01)
+
+
+def test_what_a_slower_machine_takes_longer_for_is_all_of_it() -> None:
+    one = expected(WORK, Rates(pace=1.0))
+    speeds = ("pace", "request", "byte", "examine", "encode", "decode", "pair")
+    slow = Rates(**{name: 3 * getattr(Rates(), name) for name in speeds})
+    for rates in (slow, Rates(busy=3.0)):
+        three = expected(WORK, rates)
+        for stage in one:
+            assert three[stage].seconds == pytest.approx(3 * one[stage].seconds, rel=0.02), stage
+
+
+def test_a_stage_that_finds_its_work_done_costs_nothing() -> None:
+    kept = replace(WORK, kept=frozenset({"ingest", "embed"}))
+    found = expected(kept, Rates())
+    assert found["ingest"] == found["embed"] == Figures()
+    assert found["neighbors"].seconds > 0
+
+
+def test_only_the_first_stage_with_tasks_waits_for_the_workers() -> None:
+    whole = expected(WORK, Rates())
+    later = expected(replace(WORK, kept=frozenset({"ingest"})), Rates())
+    assert later["embed"].seconds - whole["embed"].seconds == pytest.approx(3.0)
+    assert later["catalog"].seconds == whole["catalog"].seconds
+
+
+def test_a_worker_keeps_the_memory_that_an_earlier_stage_took() -> None:
+    wide = replace(WORK, slice_bytes=64 * MB, unread_bytes=10_000 * MB)
+    found = expected(wide, Rates(pixels=100_000_000))
+    peaks = [each.worker_bytes for each in found.values() if each.worker_bytes]
+    assert peaks == sorted(peaks)
+    assert found["ingest"].worker_bytes > 1200 * 10**6  # 100 million pixels, decoded
+    assert found["catalog"].worker_bytes == 0
+
+
+def test_training_is_there_only_where_a_night_trains() -> None:
+    assert "train" not in expected(WORK, Rates())
+    some = replace(WORK, trains=True, examples=1000, epochs=10, example_flops=2e8)
+    found = expected(some, Rates())
+    assert list(found)[:4] == ["inventory", "ingest", "train", "embed"]
+    # 1,000 examples, 10 epochs, forward and twice as much backward, at 2e10 a second and core
+    alone = found["train"].seconds - expected(replace(some, epochs=0), Rates())["train"].seconds
+    assert alone == pytest.approx(1000 * 10 * 2e8 * 3 / (2e10 * 2))
+    assert found["train"].driver_bytes > expected(WORK, Rates())["embed"].driver_bytes
+
+
+def test_money_is_core_hours_and_requests_and_bytes() -> None:
+    figures = Figures(seconds=7200, requests=5000, bytes_read=3 * 10**9, bytes_written=10**9)
+    assert cost(figures, 10, Prices(hour=0.05, request=0.4, gb=0.02)) == pytest.approx(3.08)
+    assert cost(figures, 10, Prices(request=0.4)) == pytest.approx(2.0)
+    assert cost(figures, 10, Prices()) is None
+
+
+def test_the_whole_is_the_sum_and_of_memory_the_largest() -> None:
+    one = Figures(seconds=1.5, requests=3, worker_bytes=5, driver_bytes=2, images=4, money=1.0)
+    other = Figures(seconds=2.0, requests=4, worker_bytes=3, driver_bytes=9, images=2)
+    assert total({"a": one, "b": other}) == Figures(
+        images=4, seconds=3.5, requests=7, worker_bytes=5, driver_bytes=9, money=1.0
+    )
+    assert total({"b": other}).money is None
