@@ -18,7 +18,7 @@ from artrec.archive.tar_walk import FOLDER, TarEntry, walk
 from artrec.errors import ArchiveError
 from artrec.storage import Store
 
-__all__ = ["Counted", "TarArchive", "refusal"]
+__all__ = ["Counted", "TarArchive", "listed", "refusal"]
 
 _AHEAD = 8 << 20  # bytes of one range read where members are small
 _NEAR = 16 << 10  # and where they are large: a header and what extends it
@@ -49,6 +49,21 @@ class Counted:
                 continue
             self.members += 1
             yield self.members - 1, found
+
+
+def listed(entry: int, found: TarEntry, repeats: Repeats, fingerprint: str, offset: int) -> Member:
+    """The row of a listing for what a walk has found."""
+    return Member(
+        entry=entry,
+        raw_name=found.raw_name,
+        name=decode_name(found.raw_name),
+        occurrence=repeats.count(found.raw_name),
+        bytes=found.bytes,
+        stored_bytes=found.bytes,
+        fingerprint=fingerprint,
+        offset=offset,
+        method=found.method,
+    )
 
 
 class _RangeTape:
@@ -88,17 +103,8 @@ class TarArchive:
         counted, repeats = Counted(tape.url, self.limits), Repeats()
         self.folders_skipped = 0
         for entry, found in counted.of(walk(tape)):
-            yield Member(
-                entry=entry,
-                raw_name=found.raw_name,
-                name=decode_name(found.raw_name),
-                occurrence=repeats.count(found.raw_name),
-                bytes=found.bytes,
-                stored_bytes=found.bytes,
-                fingerprint=f"etag={self.pinned.etag}:{found.start}",
-                offset=found.start,
-                method=found.method,
-            )
+            fingerprint = f"etag={self.pinned.etag}:{found.start}"
+            yield listed(entry, found, repeats, fingerprint, found.start)
         self.folders_skipped = counted.folders
 
     def read(self, members: Sequence[Member]) -> Iterator[Content]:

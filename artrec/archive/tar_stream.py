@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from artrec.archive import Content, Limits, Member, Pin
-from artrec.archive.names import Repeats, decode_name
+from artrec.archive.names import Repeats
 from artrec.archive.ranges import Ranges
 from artrec.archive.streams import StreamTape
-from artrec.archive.tar import Counted, refusal
+from artrec.archive.tar import Counted, listed, refusal
 from artrec.archive.tar_header import BLOCK, is_header
 from artrec.archive.tar_walk import TarEntry, walk
 from artrec.errors import ArchiveError
@@ -53,17 +53,7 @@ class StreamedTar:
         counted = Counted(tape.url, self.limits)
         self.folders_skipped = 0
         for entry, found in counted.of(walk(tape)):
-            yield Member(
-                entry=entry,
-                raw_name=found.raw_name,
-                name=decode_name(found.raw_name),
-                occurrence=repeats.count(found.raw_name),
-                bytes=found.bytes,
-                stored_bytes=found.bytes,
-                fingerprint=f"crc32={_crc32(tape, found):08x}",
-                offset=0,
-                method=found.method,
-            )
+            yield listed(entry, found, repeats, f"crc32={_crc32(tape, found):08x}", 0)
         self.folders_skipped = counted.folders
 
     def read(self, members: Sequence[Member]) -> Iterator[Content]:

@@ -33,7 +33,7 @@ Numbers = NDArray[np.int64]
 def verify(store: Store, release_id: str) -> tuple[dict[str, int], list[str]]:
     """(counts, faults) of a release; without faults it is whole.
 
-    Memory: a chunk of a file, and about 30 bytes a member.
+    Memory: a chunk of a file, and at most 60 bytes a member.
     """
     release = json.loads(store.read(f"releases/{release_id}.json"))
     faults: list[str] = []
