@@ -135,6 +135,8 @@ def watch(process: subprocess.Popen[bytes]) -> dict[str, int]:
             try:
                 words = " ".join(each.cmdline())
                 kind = "driver_jvm" if "java" in each.name() else "driver_python"
+                if "CoarseGrainedExecutorBackend" in words:
+                    kind = "executor_jvm"
                 if "pyspark.daemon" in words or "pyspark/daemon" in words:
                     kind = "worker_python"
                 peaks[kind] = max(peaks.get(kind, 0), each.memory_info().rss)

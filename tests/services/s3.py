@@ -86,7 +86,7 @@ def _required() -> Path:
 def serving(folder: Path, port: int = 0, *more: str) -> Iterator[Server]:
     """A server for the length of a block; ``more`` are further options of its program."""
     buckets, port = folder / "buckets", port or free_port()
-    buckets.mkdir(parents=True)
+    buckets.mkdir(parents=True, exist_ok=True)
     command = [str(_required()), "--port", f"127.0.0.1:{port}", "--health", "/health", "--quiet"]
     environment = {"ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET, "PATH": os.environ["PATH"]}
     with (
