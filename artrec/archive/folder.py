@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from artrec.archive import Content, Limits, Member, Pin
 from artrec.archive.names import decode_name
 from artrec.errors import ArchiveError, ConditionFailed, NotFound, StoreUnavailable
 from artrec.storage import Entry, Store
+from artrec.storage.ahead import Read, read_ahead
 
 __all__ = ["FolderArchive"]
 
 _ETAG = "etag="
+_AT_ONCE, _AHEAD = 8, 16 << 20  # objects asked for at a time, and bytes of them that wait
 
 
 @dataclass(slots=True)
@@ -45,8 +48,9 @@ class FolderArchive:
             entry, offset = entry + 1, offset + found.bytes
 
     def read(self, members: Sequence[Member]) -> Iterator[Content]:
-        for member in sorted(members, key=lambda member: (member.offset, member.entry)):
-            yield self._content(member)
+        ordered = sorted(members, key=lambda member: (member.offset, member.entry))
+        reads = (Read(partial(self._content, member), member.bytes) for member in ordered)
+        yield from read_ahead(reads, _AT_ONCE, _AHEAD)
 
     def _content(self, member: Member) -> Content:
         limit = self.limits.member_bytes

@@ -5,17 +5,21 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from artrec.archive import Pin
 from artrec.errors import ConditionFailed, InputError, NotFound, StoreUnavailable
 from artrec.storage import Store
+from artrec.storage.ahead import Read, read_ahead
 
-__all__ = ["GAP", "RangeFile", "Ranges", "Window", "plan_windows"]
+__all__ = ["GAP", "WINDOW", "RangeFile", "Ranges", "Window", "plan_windows", "read_windows"]
 
 GAP = 1 << 20
 """Bytes between two spans that are cheaper to read than another request."""
-_WINDOW = 64 << 20
+WINDOW = 8 << 20
+"""Bytes of one range read; so much takes a store longer than to begin an answer."""
+_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class Window:
 
 
 def plan_windows(
-    spans: Sequence[tuple[int, int]], gap: int = GAP, window: int = _WINDOW
+    spans: Sequence[tuple[int, int]], gap: int = GAP, window: int = WINDOW
 ) -> Iterator[Window]:
     """Windows over ``spans`` ((start, end), sorted by start), each span inside one window.
 
@@ -82,6 +86,21 @@ def plan_windows(
             end, last = reach, last + 1
         yield Window(first, last, start, end)
         first = last
+
+
+def read_windows(
+    ranges: Ranges, spans: Sequence[tuple[int, int]]
+) -> Iterator[tuple[Window, memoryview]]:
+    """Windows over ``spans`` with their bytes; some are read while an earlier one is worked on."""
+    windows = list(plan_windows(spans))
+    sizes = [window.end - window.start for window in windows]
+    reads = (
+        Read(partial(ranges.read, window.start, size), size)
+        for window, size in zip(windows, sizes, strict=True)
+    )
+    found = read_ahead(reads, _AT_ONCE, _AT_ONCE * WINDOW)
+    for window, data in zip(windows, found, strict=True):
+        yield window, memoryview(data)
 
 
 class RangeFile(io.RawIOBase):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from artrec.archive import Content, Limits, Member, Pin
 from artrec.archive.names import Repeats, decode_name
-from artrec.archive.ranges import GAP, Ranges, plan_windows
+from artrec.archive.ranges import GAP, Ranges, read_windows
 from artrec.archive.tar_header import BLOCK, is_header
 from artrec.archive.tar_walk import FOLDER, TarEntry, walk
 from artrec.errors import ArchiveError
@@ -115,8 +115,7 @@ class TarArchive:
             (member.offset, member.offset + (0 if refused[n] else BLOCK + member.bytes))
             for n, member in enumerate(ordered)
         ]
-        for window in plan_windows(spans):
-            data = memoryview(ranges.read(window.start, window.end - window.start))
+        for window, data in read_windows(ranges, spans):
             for n in range(window.first, window.last):
                 yield refused[n] or _content(ordered[n], data, window.start)
 

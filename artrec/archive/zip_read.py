@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 
 from artrec.archive import Content, Limits, Member
-from artrec.archive.ranges import Ranges, Window, plan_windows
+from artrec.archive.ranges import Ranges, Window, read_windows
 
 __all__ = ["HEADER_BYTES", "read_members"]
 
@@ -40,20 +40,9 @@ def read_members(ranges: Ranges, members: Sequence[Member], limits: Limits) -> I
         _span(member, ranges.pin.bytes, reads=refusal is None)
         for member, refusal in zip(ordered, refused, strict=True)
     ]
-    for window in plan_windows(spans):
-        part = slice(window.first, window.last)
-        yield from _read_window(ranges, window, ordered[part], refused[part])
-
-
-def _read_window(
-    ranges: Ranges,
-    window: Window,
-    members: Sequence[Member],
-    refused: Sequence[Content | None],
-) -> Iterator[Content]:
-    data = memoryview(ranges.read(window.start, window.end - window.start))
-    for member, refusal in zip(members, refused, strict=True):
-        yield _content(ranges, member, window, data) if refusal is None else refusal
+    for window, data in read_windows(ranges, spans):
+        for n in range(window.first, window.last):
+            yield refused[n] or _content(ranges, ordered[n], window, data)
 
 
 def _content(ranges: Ranges, member: Member, window: Window, data: memoryview) -> Content:

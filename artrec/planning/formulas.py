@@ -15,8 +15,8 @@ from artrec.planning.figures import MB, Figures, Prices, Rates, Work, cost
 
 __all__ = ["START_SECONDS", "expected"]
 
-WINDOW = 64 * MB  # of one range read, as archive/ranges.py
-ROW_GROUP = 8 * MB  # of pictures, as stages/ingest.py
+WINDOW = 8 * MB  # of one range read, as archive/ranges.py
+ROW_GROUP = 8 * MB  # of pictures, as stages/places.py
 
 START_SECONDS = 5.0
 """Until Spark's JVM answers."""
@@ -134,7 +134,7 @@ def _ingest(work: Work, rates: Rates) -> Figures:
         requests=reads + 6 * tasks + 10 if tasks else 0,
         tasks=tasks,
         seconds=max(_at_once(tasks, busy, work, rates), alone) + _rows(count, 50e-6, work, rates),
-        worker_bytes=PYTHON + min(cut, WINDOW) + 3 * ROW_GROUP + VIEWED * rates.pixels,
+        worker_bytes=PYTHON + 3 * WINDOW + 3 * ROW_GROUP + VIEWED * rates.pixels,
         bytes_written=written,
     )
 
@@ -169,7 +169,7 @@ def _embed(work: Work, rates: Rates) -> Figures:
         requests=groups + 5 * tasks + 10 if tasks else 0,
         tasks=tasks,
         seconds=_at_once(tasks, busy, work, rates) + _rows(work.encode, 50e-6, work, rates),
-        worker_bytes=PYTHON + network + 4 * ROW_GROUP + 4 * pixels + VIEWED * rates.pixels,
+        worker_bytes=PYTHON + network + 5 * ROW_GROUP + 4 * pixels + VIEWED * rates.pixels,
         bytes_written=work.encode * (4 * work.dim + 120),
     )
 

@@ -34,6 +34,7 @@ from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
 from artrec.stages.frames import Attempt, TaskReport, parallelism, read_frame, write_sorted
 from artrec.stages.listing import as_member, pinned_archives
+from artrec.stages.places import PICTURE_GROUP
 from artrec.stages.rejects import ATTEMPTS, TRANSIENT, Rejected
 from artrec.stages.rules import (
     MEMBER_KEY,
@@ -56,7 +57,6 @@ RESULT_VERSION = RESULT_VERSIONS["ingest"]
 ROW_BYTES = 200  # of a member in a pending table, about: only to choose the number of files
 LEAST_SLICE = 1 << 20
 ROWS, BATCH_BYTES = 512, 8 << 20  # that wait in a task to be written together
-PICTURE_GROUP = 8 << 20  # bytes of a row group: a report reads one for each picture that it shows
 
 
 def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -12,9 +14,14 @@ from artrec.releases import Draft
 from artrec.stages.frames import stage_frame
 from artrec.stages.slices import SliceSpec
 from artrec.storage import Store
+from artrec.storage.ahead import Read, read_ahead
 from artrec.tables import Receipt, open_file, read_range, read_table
 
-__all__ = ["first_places", "place_slices", "placed_pictures"]
+__all__ = ["PICTURE_GROUP", "first_places", "place_slices", "placed_pictures"]
+
+PICTURE_GROUP = 8 << 20
+"""Bytes of a row group of pictures: what embed has in memory twice, and a report reads for each
+picture that it shows."""
 
 
 def first_places(spark: SparkSession, draft: Draft, recipe: str, *more: str) -> DataFrame:
@@ -72,14 +79,23 @@ def placed_pictures(
             place = (row["file"], row["row_group"])
             wanted.setdefault(place, {})[row["content_sha256"]] = row
     receipts = {receipt.path: receipt for receipt in pictures}
-    for file, row_group in sorted(wanted):
-        left = wanted[file, row_group]
-        opened = open_file(store, receipts[file])
-        found = opened.read_row_group(row_group, columns=["content_sha256", "data"])
+    places = sorted(wanted)
+    reads = (
+        Read(partial(_row_group, store, receipts[file], row_group), PICTURE_GROUP)
+        for file, row_group in places
+    )
+    found = read_ahead(reads, at_once=1, ahead_bytes=PICTURE_GROUP)
+    for place, table in zip(places, found, strict=True):
+        left = wanted[place]
         rows, data = [], []
-        for key, value in zip(found.column(0), found.column(1), strict=True):
+        for key, value in zip(table.column(0), table.column(1), strict=True):
             row = left.pop(key.as_py(), None)
             if row is not None:
                 rows.append(row)
                 data.append(value.as_py())
         yield rows, data
+
+
+def _row_group(store: Store, receipt: Receipt, row_group: int) -> pa.Table:
+    file = open_file(store, receipt)
+    return file.read_row_group(row_group, columns=["content_sha256", "data"])

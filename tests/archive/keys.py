@@ -42,7 +42,7 @@ def main(count: int) -> None:
     from artrec.stages import listing
 
     store, real = KeyStore(count), listing.open_store
-    listing.open_store = lambda url: store if url == "keys" else real(url)  # type: ignore[assignment]
+    listing.open_store = lambda url, *how: store if url == "keys" else real(url, *how)  # type: ignore[assignment]
     settings = load(None, ("sources.a.url=keys/in",), {})[0]
     with listing.list_sources(settings) as found:
         rows = {receipt.table: receipt.rows for receipt in found.receipts}

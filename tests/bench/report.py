@@ -29,7 +29,7 @@ from artrec.config import load
 from artrec.releases import Draft, Run, RunRef, StageRuns, artifacts_of, record_run
 from artrec.schemas import TABLES
 from artrec.stages import report
-from artrec.stages.ingest import PICTURE_GROUP
+from artrec.stages.places import PICTURE_GROUP
 from artrec.stages.session import start_spark, stop_spark
 from artrec.storage import Store, open_store
 from artrec.tables import TableWriter

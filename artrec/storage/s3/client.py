@@ -7,6 +7,7 @@ import random
 import time
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ __all__ = ["Asking", "Patience", "client"]
 _TRIES = 3  # of botocore's own, within seconds; then we wait longer
 _LONGEST_WAIT = 15.0
 _PARALLEL = 32
+_LOCK = Lock()
 
 
 @dataclass
@@ -45,7 +47,8 @@ def client(options: S3Options) -> Any:
 
 def _connection(options: S3Options) -> _Connection:
     variables = frozenset(item for item in os.environ.items() if item[0].startswith("AWS_"))
-    return _connected(options, os.getpid(), hash(variables))
+    with _LOCK:  # threads that read ahead begin at once, and want one client together
+        return _connected(options, os.getpid(), hash(variables))
 
 
 @lru_cache(maxsize=4)
