@@ -24,18 +24,24 @@ FREE = Rates(pace=0.0, request=0.0, byte=0.0, examine=0.0, encode=0.0, decode=0.
 """Everything at no cost, so that one rate can be looked at alone."""
 
 
-def test_reading_pictures_is_shared_by_the_cores_in_whole_waves() -> None:
+def test_reading_pictures_is_shared_by_the_cores() -> None:
     rates = FREE.model_copy(update={"examine": 1e-6})
-    # 100 MB on 2 cores: 8 slices of 12.5 MB, 4 waves, each of 12.5 * 2^20 bytes at a microsecond
     ingest = expected(WORK, rates)["ingest"]
-    assert ingest.tasks == 8
-    assert ingest.seconds == pytest.approx(4 * 12.5 * MB * 1e-6, rel=1e-4)
-    uneven = expected(replace(WORK, unread_bytes=5 * MB, slice_bytes=MB), rates)["ingest"]
-    assert uneven.tasks == 5
-    assert uneven.seconds == pytest.approx(3 * MB * 1e-6, rel=1e-3)  # one core idles at the end
+    assert ingest.seconds == pytest.approx(50 * MB * 1e-6, rel=1e-4)
     three = expected(replace(WORK, cores=3), rates)["ingest"]
-    assert three.tasks == 12
-    assert three.seconds == pytest.approx(4 * 100 * MB / 12 * 1e-6, rel=1e-4)
+    assert three.seconds == pytest.approx(100 * MB / 3 * 1e-6, rel=1e-4)
+    alone = expected(replace(WORK, unread_bytes=MB), rates)["ingest"]
+    assert alone.seconds == pytest.approx(MB * 1e-6, rel=1e-3)  # one slice: one core has nothing
+
+
+def test_slices_are_large_at_first_and_small_at_the_end() -> None:
+    # Two cores: a quarter of what is left each time, never below 8 MB: 25, 18.75, 14.06, 10.55,
+    # and of the 31.6 that are left three of 8 and one more.
+    cut = replace(WORK, slice_bytes=128 * MB, unread_bytes=0)
+    assert expected(cut, FREE)["embed"].tasks == 8
+    # Of 1124 MB seven are whole slices of 128 MB before a quarter is less: 57, 42.75 and so on.
+    large = replace(cut, encode_bytes=1124 * MB, embed_slice_bytes=128 * MB)
+    assert expected(large, FREE)["embed"].tasks == pytest.approx(17, abs=2)
 
 
 def test_what_one_task_has_to_read_alone_is_not_shared() -> None:
@@ -47,8 +53,9 @@ def test_what_one_task_has_to_read_alone_is_not_shared() -> None:
 def test_a_request_costs_its_latency_for_each_range_that_is_read() -> None:
     rates = FREE.model_copy(update={"request": 0.5})
     large = replace(WORK, unread_bytes=1024 * MB, slice_bytes=128 * MB)
-    # 8 slices of 128 MB are two ranges each; two of the 16 run at once
-    assert expected(large, rates)["ingest"].seconds == pytest.approx(4.0)
+    found = expected(large, rates)["ingest"]
+    # 128 windows of 8 MB, and each slice begins a window of its own; two at once
+    assert found.seconds == pytest.approx(0.5 * (128 + found.tasks) / 2)
 
 
 def test_the_join_meets_every_pair() -> None:

@@ -159,13 +159,13 @@ class IngestSettings(Section):
         4 << 30, "Memory of the child process that decodes at a second attempt, in bytes."
     )
     slice_bytes: PositiveInt = _key(
-        64 << 20,
-        "Bytes of an archive that one task reads; smaller when cores would be idle.",
+        256 << 20,
+        "Bytes of an archive that one task reads at most; fewer towards the end of a segment.",
         result=False,
     )
     segment_bytes: PositiveInt = _key(
-        8 << 30,
-        "Bytes of an archive between two points from which a killed job goes on.",
+        4 << 30,
+        "Bytes of an archive for each core between two points from which a killed job goes on.",
         result=False,
     )
 
@@ -225,12 +225,14 @@ class EmbedSettings(Section):
 
     batch: PositiveInt = _key(32, "Pictures in one call of the encoder.", result=False)
     slice_bytes: PositiveInt = _key(
-        128 << 20,
-        "Picture bytes that one task encodes; smaller when cores would be idle.",
+        256 << 20,
+        "Picture bytes that one task encodes at most; fewer towards the end of a segment.",
         result=False,
     )
     segment_bytes: PositiveInt = _key(
-        8 << 30, "Picture bytes between two points from which a killed job goes on.", result=False
+        4 << 30,
+        "Picture bytes for each core between two points from which a killed job goes on.",
+        result=False,
     )
 
 

@@ -87,8 +87,8 @@ class Work:
     kept: frozenset[str] = frozenset()
     trains: bool = False
     torch: bool = False
-    slice_bytes: int = 64 * MB
-    embed_slice_bytes: int = 128 * MB
+    slice_bytes: int = 256 * MB
+    embed_slice_bytes: int = 256 * MB
     batch: int = 32
     side: int = 256
     k: int = 50

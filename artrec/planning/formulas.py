@@ -18,6 +18,8 @@ __all__ = ["START_SECONDS", "expected"]
 WINDOW = 8 * MB  # of one range read, as archive/ranges.py
 ROW_GROUP = 8 * MB  # of pictures, as stages/places.py
 
+UNITS, SHARE = 16, 2  # as stages/slices.py
+
 START_SECONDS = 5.0
 """Until Spark's JVM answers."""
 
@@ -103,6 +105,25 @@ def _at_once(tasks: int, seconds: float, work: Work, rates: Rates) -> float:
     return waves * (seconds / tasks + rates.pace * TASK)
 
 
+def _slices(size: int, largest: int, unit: int, cores: int) -> int:
+    """How many slices ``size`` bytes are cut into, as stages/slices.py does."""
+    share = SHARE * cores
+    count = max(0, size // largest - share)
+    left = float(size - count * largest)
+    while left > 0:
+        left -= max(unit, min(largest, left / share))
+        count += 1
+    return count
+
+
+def _shared_out(tasks: int, seconds: float, work: Work, rates: Rates) -> float:
+    """Wall seconds of tasks that get smaller, so that all cores end at once."""
+    if not tasks:
+        return 0.0
+    whole = seconds + rates.pace * TASK * tasks
+    return whole / min(tasks, work.cores)
+
+
 def _rows(count: int, each: float, work: Work, rates: Rates) -> float:
     """Wall seconds of rows through Spark's own joins."""
     return rates.pace * count * each / work.cores
@@ -121,19 +142,20 @@ def _inventory(work: Work, rates: Rates) -> Figures:
 
 def _ingest(work: Work, rates: Rates) -> Figures:
     size, count = work.unread_bytes, work.unread
-    cut = min(work.slice_bytes, max(MB, -(-size // (4 * work.cores)))) or 1
-    tasks = -(-size // cut)
-    reads = sum(-(-min(cut, size - at) // WINDOW) for at in range(0, size, cut))
+    unit = max(1, min(work.slice_bytes // UNITS, max(MB, size // (UNITS * work.cores))))
+    tasks = _slices(size, work.slice_bytes, unit, work.cores)
+    reads = -(-size // WINDOW) + tasks
     written = size + 150 * count
     busy = reads * rates.request + size * (rates.byte + rates.examine)
     busy += rates.pace * WRITING * written
     alone = min(work.alone_bytes, size) * (rates.byte + rates.examine)
+    seconds = max(_shared_out(tasks, busy, work, rates), alone)
     return Figures(
         images=count,
         bytes_read=size,
         requests=reads + 6 * tasks + 10 if tasks else 0,
         tasks=tasks,
-        seconds=max(_at_once(tasks, busy, work, rates), alone) + _rows(count, 50e-6, work, rates),
+        seconds=seconds + _rows(count, 50e-6, work, rates),
         worker_bytes=PYTHON + 3 * WINDOW + 3 * ROW_GROUP + VIEWED * rates.pixels,
         bytes_written=written,
     )
@@ -157,8 +179,7 @@ def _train(work: Work, rates: Rates) -> Figures:
 
 def _embed(work: Work, rates: Rates) -> Figures:
     size = work.encode_bytes
-    cut = min(float(work.embed_slice_bytes), max(ROW_GROUP, size / (2 * work.cores)))
-    tasks = math.ceil(size / cut) if size else 0
+    tasks = _slices(size, work.embed_slice_bytes, ROW_GROUP, work.cores)
     groups = size // ROW_GROUP + tasks
     busy = size * (rates.encode + rates.byte) + groups * rates.request
     network = NETWORK if work.torch else 0
@@ -168,7 +189,7 @@ def _embed(work: Work, rates: Rates) -> Figures:
         bytes_read=size,
         requests=groups + 5 * tasks + 10 if tasks else 0,
         tasks=tasks,
-        seconds=_at_once(tasks, busy, work, rates) + _rows(work.encode, 50e-6, work, rates),
+        seconds=_shared_out(tasks, busy, work, rates) + _rows(work.encode, 50e-6, work, rates),
         worker_bytes=PYTHON + network + 5 * ROW_GROUP + 4 * pixels + VIEWED * rates.pixels,
         bytes_written=work.encode * (4 * work.dim + 120),
     )

@@ -51,7 +51,7 @@ from artrec.stages.frames import (
     write_sorted,
 )
 from artrec.stages.ingest import verdicts
-from artrec.stages.places import first_places, place_slices, placed_pictures
+from artrec.stages.places import first_places, place_units, placed_pictures
 from artrec.stages.rejects import Rejected
 from artrec.stages.rules import (
     MEMBER_KEY,
@@ -146,10 +146,10 @@ def _pending(
     folder, table = run.folder(draft.attempt), TABLES["pending_pictures"]
     written = write_sorted(frame, store, folder, table, rows * ROW_BYTES)
     reached("embed.pending")
-    slices = place_slices(store, written, pictures, settings.embed.slice_bytes, parallelism(spark))
-    cut = cut_segments(slices, settings.embed.segment_bytes)
+    units, sizes = place_units(store, written, pictures), settings.embed
+    cut = cut_segments(units, sizes.slice_bytes, sizes.segment_bytes, parallelism(spark))
     log.get(stage="embed").info(
-        "cut", pictures=cut.items, slices=len(slices), segments=len(cut.segments)
+        "cut", pictures=cut.items, slices=cut.slices, segments=len(cut.segments)
     )
     notes = {"cut": cut.model_dump(mode="json")}
     return record_run(store, run.done({"pending_pictures": written}, begun, notes=notes))

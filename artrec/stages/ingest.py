@@ -43,7 +43,7 @@ from artrec.stages.rules import (
     picture_limits,
     picture_recipe,
 )
-from artrec.stages.slices import SliceSpec, appended, cut_segments, run_segments
+from artrec.stages.slices import UNITS, SliceSpec, appended, cut_segments, run_segments
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, read_range, read_table
 
@@ -55,7 +55,7 @@ __all__ = [
 
 RESULT_VERSION = RESULT_VERSIONS["ingest"]
 ROW_BYTES = 200  # of a member in a pending table, about: only to choose the number of files
-LEAST_SLICE = 1 << 20
+LEAST_UNIT = 1 << 20
 ROWS, BATCH_BYTES = 512, 8 << 20  # that wait in a task to be written together
 
 
@@ -115,15 +115,17 @@ def _pending(
     if ingested:
         first = frame.agg(F.sum("stored_bytes").alias("total")).first()
         total = int(first.total or 0) if first is not None else 0
-    slice_bytes = _slice_bytes(total, settings.ingest.slice_bytes, parallelism(spark))
-    frame = frame.withColumn("slice", F.floor(F.col("offset") / F.lit(slice_bytes)).cast("long"))
+    sizes, cores = settings.ingest, parallelism(spark)
+    unit_bytes = _unit_bytes(total, sizes.slice_bytes, cores)
+    frame = frame.withColumn("slice", F.floor(F.col("offset") / F.lit(unit_bytes)).cast("long"))
     folder = run.folder(draft.attempt)
     count = inventory.counters["listed"]
     written = write_sorted(frame, store, folder, TABLES["pending_members"], count * ROW_BYTES)
     reached("ingest.pending")
-    cut = cut_segments(_slices(store, written, slice_bytes), settings.ingest.segment_bytes)
+    units = _units(store, written, unit_bytes)
+    cut = cut_segments(units, sizes.slice_bytes, sizes.segment_bytes, cores, apart=True)
     log.get(stage="ingest").info(
-        "cut", members=cut.items, slices=sum(map(len, cut.segments)), segments=len(cut.segments)
+        "cut", members=cut.items, slices=cut.slices, segments=len(cut.segments)
     )
     notes = {"cut": cut.model_dump(mode="json")}
     return record_run(store, run.done({"pending_members": written}, begun, notes=notes))
@@ -172,13 +174,13 @@ def verdicts(ingested: DataFrame, rules: dict[str, Any]) -> DataFrame:
     return found.withColumns(facts).drop("why")
 
 
-def _slice_bytes(total: int, wanted: int, tasks: int) -> int:
+def _unit_bytes(total: int, slice_bytes: int, cores: int) -> int:
     """Small archives are cut finer, so that no core is idle for long."""
-    return min(wanted, max(LEAST_SLICE, -(-total // (4 * tasks))))
+    return max(1, min(slice_bytes // UNITS, max(LEAST_UNIT, -(-total // (UNITS * cores)))))
 
 
-def _slices(store: Store, pending: Sequence[Receipt], slice_bytes: int) -> list[SliceSpec]:
-    """One spec for each slice, in the order of the table; rows are streamed."""
+def _units(store: Store, pending: Sequence[Receipt], unit_bytes: int) -> list[SliceSpec]:
+    """One spec for each unit, in the order of the table; rows are streamed."""
     batches = read_table(store, pending, ["source", "offset", "stored_bytes"])
     rows = (
         row
@@ -188,8 +190,8 @@ def _slices(store: Store, pending: Sequence[Receipt], slice_bytes: int) -> list[
     return [
         SliceSpec(low=place, high=place, items=each.members, bytes=each.bytes)
         for source, extents in groupby(rows, key=itemgetter(0))
-        for each in cut_slices(((offset, size) for _, offset, size in extents), slice_bytes)
-        for place in [(source, each.first // slice_bytes)]
+        for each in cut_slices(((offset, size) for _, offset, size in extents), unit_bytes)
+        for place in [(source, each.first // unit_bytes)]
     ]
 
 

@@ -17,7 +17,7 @@ from artrec.storage import Store
 from artrec.storage.ahead import Read, read_ahead
 from artrec.tables import Receipt, open_file, read_range, read_table
 
-__all__ = ["PICTURE_GROUP", "first_places", "place_slices", "placed_pictures"]
+__all__ = ["PICTURE_GROUP", "first_places", "place_units", "placed_pictures"]
 
 PICTURE_GROUP = 8 << 20
 """Bytes of a row group of pictures: what embed has in memory twice, and a report reads for each
@@ -39,14 +39,10 @@ def first_places(spark: SparkSession, draft: Draft, recipe: str, *more: str) -> 
     )
 
 
-def place_slices(
-    store: Store,
-    pending: Sequence[Receipt],
-    pictures: Sequence[Receipt],
-    wanted: int,
-    tasks: int,
+def place_units(
+    store: Store, pending: Sequence[Receipt], pictures: Sequence[Receipt]
 ) -> list[SliceSpec]:
-    """Row groups in order, together up to ``wanted`` bytes a slice; finer where little is to do.
+    """A unit for each row group with wanted pictures, in order, of so many bytes as they have.
 
     ``pending`` is a table in the order of the columns ``file`` and ``row_group``.
     """
@@ -55,18 +51,10 @@ def place_slices(
     for batch in read_table(store, pending, ["file", "row_group"]):
         for place in zip(*(batch.column(i).to_pylist() for i in range(2)), strict=True):
             counts[place] = counts.get(place, 0) + 1
-    total = sum(size_of[file] * count for (file, _), count in counts.items())
-    limit = min(wanted, total / (2 * tasks))
-    slices: list[SliceSpec] = []
-    for place in sorted(counts):
-        size = int(size_of[place[0]] * counts[place])
-        if slices and slices[-1].bytes + size <= limit:
-            last = slices[-1]
-            grown = {"high": place, "items": last.items + counts[place], "bytes": last.bytes + size}
-            slices[-1] = last.model_copy(update=grown)
-        else:
-            slices.append(SliceSpec(low=place, high=place, items=counts[place], bytes=size))
-    return slices
+    return [
+        SliceSpec(low=place, high=place, items=count, bytes=int(size_of[place[0]] * count))
+        for place, count in sorted(counts.items())
+    ]
 
 
 def placed_pictures(

@@ -7,8 +7,9 @@ JPEG comment of its own, so that no two members have the same content and decodi
 costs. Both sides get all cores, both are warm before they are timed: Spark is one session that has
 run the stages before, the bare side a pool of processes that has. The bare processes read the same
 members with Python's own zip reader (which checks the CRC too), hash and examine them, and write
-the same columns as Parquet; then they read that Parquet, decode, encode in batches of 32, and write
-the vectors. What they lack is the protocol: no listing, no anti-join, no receipts, no digests.
+the same columns as Parquet, hashed as it is written; then they read that Parquet, decode, encode in
+batches of 32, and write the vectors. What they lack is the protocol: no listing, no anti-join, no
+receipts, no digests of rows.
 
 ``ratio`` is bare seconds / Spark's seconds of one round; the result has the median of the rounds.
 """
@@ -16,6 +17,8 @@ the vectors. What they lack is the protocol: no listing, no anti-join, no receip
 from __future__ import annotations
 
 import argparse
+import hashlib
+import io
 import json
 import multiprocessing
 import os
@@ -23,7 +26,9 @@ import shutil
 import tempfile
 import time
 import zipfile
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -57,13 +62,42 @@ def enlarge(archive: Path, out: Path, count: int) -> None:
             target.writestr(f"{number // len(names):03d}/{name}", data[:2] + comment + data[2:])
 
 
+class Hashed(io.RawIOBase):
+    """A file whose SHA-256 is known when it is written."""
+
+    def __init__(self, path: str) -> None:
+        self._file, self.sha256 = open(path, "wb"), hashlib.sha256()  # noqa: SIM115
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def write(self, data: Any) -> int:
+        self.sha256.update(data)
+        return self._file.write(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+@contextmanager
+def hashed(path: str) -> Iterator[Hashed]:
+    with closing(Hashed(path)) as file:
+        yield file
+        assert len(file.sha256.hexdigest()) == 64
+
+
 def bare_ingest(archive: str, out: str, part: int, parts: int) -> int:
     """One process's share of the members, read, examined and written; the number stored."""
     schema = TABLES["pictures"].columns
     stored, rows, size = 0, [], 0
     with (
         zipfile.ZipFile(archive) as opened,
-        pq.ParquetWriter(out, schema, compression={"data": "none"}) as writer,
+        hashed(out) as sink,
+        pq.ParquetWriter(sink, schema, compression={"data": "none"}) as writer,
     ):
         members = opened.infolist()
         share = members[part * len(members) // parts : (part + 1) * len(members) // parts]
@@ -92,7 +126,7 @@ def bare_embed(pictures: str, out: str) -> int:
     wanted = encoder.preprocess
     schema = TABLES["vectors"].columns
     count = 0
-    with pq.ParquetWriter(out, schema) as writer:
+    with hashed(out) as sink, pq.ParquetWriter(sink, schema) as writer:
         file = pq.ParquetFile(pictures)
         for group in range(file.num_row_groups):
             rows = file.read_row_group(group, columns=["content_sha256", "data"])

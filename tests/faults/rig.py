@@ -59,9 +59,9 @@ NEW: list[Named] = [
 
 CUTS = (
     "ingest.slice_bytes=3500",
-    "ingest.segment_bytes=6000",
+    "ingest.segment_bytes=3000",
     "embed.slice_bytes=3000",
-    "embed.segment_bytes=7000",
+    "embed.segment_bytes=3500",
 )
 """Settings that cut the work on NEW into at least 8 slices and 5 segments, twice."""
 

@@ -223,7 +223,7 @@ def test_a_night_over_one_kind_alone(
 ) -> None:
     path = places[source(kind)]
     rest = ("encoder.id=handmade", "neighbors.k=5", f"gates.reject_rate={MANY}")
-    cut = ("ingest.slice_bytes=1", "ingest.segment_bytes=3000")
+    cut = ("ingest.slice_bytes=1", "ingest.segment_bytes=1500")
     made = night(tmp_path / "root", "one", f"sources.main.url={path}", *rest, *cut)
     count = recount(made.root, {"main": path})
     assert count.differences == []

@@ -25,7 +25,7 @@ from artrec.schemas import TABLES
 from artrec.stages import NAMES, train
 from artrec.stages.encoding import keep_encoder
 from artrec.stages.frames import Attempt
-from artrec.stages.places import place_slices
+from artrec.stages.places import place_units
 from artrec.stages.session import Options, execute
 from artrec.stages.train import examples
 from artrec.storage import open_store
@@ -125,7 +125,7 @@ def test_a_task_gathers_a_bounded_part_and_many_parts_become_the_same_table(
     }
     pictures = receipts_of(store, refs["pictures"], "pictures")
     pending = receipts_of(store, refs["examples"], "pending_examples")
-    slices = place_slices(store, pending, pictures, 1 << 30, 1)
+    slices = place_units(store, pending, pictures)
     monkeypatch.setattr(examples, "PART_BYTES", 3000)
     monkeypatch.setattr(examples, "WAYS", 3)
     wanted = Preprocess(size=(16, 16))

@@ -50,10 +50,10 @@ from artrec.stages.frames import (
     write_sorted,
 )
 from artrec.stages.ingest import verdicts
-from artrec.stages.places import first_places, place_slices, placed_pictures
+from artrec.stages.places import first_places, place_units, placed_pictures
 from artrec.stages.rejects import Rejected
 from artrec.stages.rules import MEMBER_KEY, ingest_rules
-from artrec.stages.slices import SliceSpec
+from artrec.stages.slices import SliceSpec, join_units
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, read_table
 
@@ -100,8 +100,8 @@ def examples_run(spark: SparkSession, settings: Settings, draft: Draft, wanted: 
     chosen = _chosen(spark, settings, draft).persist()
     pending = write_sorted(_split(chosen, settings.train.held_out), store, folder, table, size)
     chosen.unpersist()
-    wide = settings.embed.slice_bytes
-    slices = place_slices(store, pending, pictures, wide, parallelism(spark))
+    units = place_units(store, pending, pictures)
+    slices = join_units(units, settings.embed.slice_bytes, parallelism(spark))
     work = partial(_slice, store, pending, pictures, settings, wanted, slices, folder)
     reports = run_tasks(spark, len(slices), work)
     written = [receipt for report in reports for receipt in report.receipts]
