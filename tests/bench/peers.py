@@ -273,6 +273,8 @@ def main() -> None:
     given = parser.parse_args()
     paths = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)  # for the workers of all engines
+    if given.peer_python:  # a relative path would be looked up in the folder that it is run in
+        given.peer_python = Path(given.peer_python).absolute()
     names = [name for name in VARIANTS if given.peer_python or name not in ("ray", "daft")]
     names = [name for name in names if name == "artrec" or name in (given.only or names)]
     with tempfile.TemporaryDirectory(prefix="peers") as folder:

@@ -6,10 +6,12 @@ import os
 import sys
 from typing import Any
 
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-# else Ray takes 127.0.0.1 for this machine's own address, and listens on every interface
-os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-os.environ["RAY_worker_niceness"] = "0"  # as everybody else's workers; Ray's own is 15
+os.environ |= {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # else Ray takes 127.0.0.1 for this machine's own address, and listens on every interface
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_worker_niceness": "0",  # as everybody else's workers; Ray's own is 15
+}
 
 import pyarrow as pa
 import ray
