@@ -1,20 +1,18 @@
 #!/usr/bin/env bash
 # Makes ready what both commands stand on: Python packages in .venv, Java, a C++ compiler.
 #
-#   docker/setup.sh [--test]      --test adds what the tests need
+#   docker/setup.sh [--test] [--line LINE]
 #
+# --test adds what the tests need. A line is a set of versions that work together, one of
+# docker/constraints-*.txt: modern, unless given, or petastorm, which has petastorm too.
 # Run it as often as you like; with nothing to do it takes a fraction of a second. Progress goes to
 # stderr. On stdout it prints the environment for Spark, to be taken over by eval "$(...)".
-# Read: ARTREC_VENV (default .venv in the repository), PYTHON, JAVA_HOME, ANNOY_COMPILER_ARGS.
+# Read: ARTREC_VENV (default in the repository: .venv, for the line petastorm .venv-petastorm),
+# PYTHON, JAVA_HOME, ANNOY_COMPILER_ARGS.
 # Exit status: 0 ready, 1 an installation failed, 2 usage, 3 something is missing on this machine.
 set -euo pipefail
 
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
-constraints=docker/constraints-modern.txt # relative: uv would split a path at its spaces
-venv=${ARTREC_VENV:-$root/.venv}
-case $venv in /*) ;; *) venv=$PWD/$venv ;; esac
-stamp=$venv/artrec-setup.stamp
-made_here=$venv/artrec-made-here
 missing=''
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -72,7 +70,7 @@ find_python() {
   local candidate
   for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11; do
     if [ -n "$candidate" ] && python=$(command -v "$candidate") &&
-      works "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+      works "$python" -c "import sys; sys.exit(not $pythons)"; then
       return 0
     fi
   done
@@ -120,8 +118,8 @@ has_venv() { works "$python" -c 'import ensurepip, venv'; }
 check_python() {
   local debian
   if ! find_python; then
-    lacks 'Python 3.11 or newer (or name one: PYTHON=/path/to/python3.11)' \
-      'python3 python3-venv python3-dev' 'python3 python3-devel' 'brew install python@3.13'
+    lacks "Python $python_words (or name one: PYTHON=/path/to/python3.11)" \
+      'python3 python3-venv python3-dev' 'python3 python3-devel' 'brew install python@3.12'
     return 0
   fi
   debian=$("$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
@@ -181,10 +179,33 @@ make_s3_server() {
   rm -rf -- "$folder.part"
 }
 
+# The first is the default; this is where they differ, but for their versions.
+choose_line() { # LINE
+  line=$1
+  constraints=docker/constraints-$line.txt # relative: uv would split a path at its spaces
+  case $line in
+    modern)
+      venv=$root/.venv
+      pythons='(3, 11) <= sys.version_info'
+      python_words='3.11 or newer'
+      ;;
+    petastorm)
+      venv=$root/.venv-petastorm
+      pythons='(3, 11) <= sys.version_info < (3, 13)'
+      python_words='3.11 or 3.12'
+      ;;
+    *) return 1 ;;
+  esac
+  venv=${ARTREC_VENV:-$venv}
+  case $venv in /*) ;; *) venv=$PWD/$venv ;; esac
+  stamp=$venv/artrec-setup.stamp
+  made_here=$venv/artrec-made-here
+}
+
 state() { # EXTRAS: what an installed environment was made from, and where
   local sources
   sources=$(cd "$root" && cat pyproject.toml "$constraints" docker/setup.sh | cksum)
-  printf '%s\n' "$1 $sources" "$root" "$venv"
+  printf '%s\n' "$1 $line $sources" "$root" "$venv"
 }
 
 # An environment with the test packages serves the demo too.
@@ -195,16 +216,22 @@ is_installed() {
   [ "$found" = "$(state test)" ] || { [ "$extras" = run ] && [ "$found" = "$(state run)" ]; }
 }
 
-# A moved environment keeps its old paths, one whose Python is gone does not start: made anew, but
-# only where it was made here.
+# A moved environment keeps its old paths, one whose Python is gone does not start, and one of
+# another line would keep what this line does not name: made anew, but only where it was made here.
 check_venv() {
-  if has_pip && { [ ! -f "$stamp" ] || [ "$(tail -n 1 "$stamp")" = "$venv" ]; }; then return 0; fi
+  if has_pip && fits_stamp; then return 0; fi
   if [ -f "$made_here" ]; then
-    say "$venv was moved or lost its Python: making it anew"
+    say "$venv was moved, lost its Python or is of another line: making it anew"
     rm -rf -- "$venv"
   elif [ -n "$(ls -A -- "$venv" 2>/dev/null)" ]; then
-    fail "$venv is no Python environment that works: remove it, or name another in ARTREC_VENV"
+    fail "$venv is no Python environment that works for the line $line:" \
+      'remove it, or name another in ARTREC_VENV'
   fi
+}
+
+fits_stamp() {
+  [ ! -f "$stamp" ] ||
+    { [ "$(tail -n 1 "$stamp")" = "$venv" ] && [[ $(head -n 1 "$stamp") = *" $line "* ]]; }
 }
 
 has_pip() { works "$venv/bin/python" -m pip --version; }
@@ -220,18 +247,19 @@ make_venv() {
 # Fast with uv, which links files out of its cache; pip is asked when a mirror or a certificate is
 # set up for pip alone.
 install_packages() {
-  local target='.[duckdb]'
-  if [ "$extras" = test ]; then target='.[test]'; fi
+  local wanted=duckdb
+  if [ "$extras" = test ]; then wanted=test; fi
+  if [ "$line" = petastorm ]; then wanted=$wanted,petastorm; fi
   cd "$root"
   portable_annoy
   say "installing packages into $venv (the first time: some minutes, 6 GB)"
   if quiet env PIP_USER=0 "$venv/bin/python" -m pip install -c "$constraints" uv &&
     quiet env UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-300}" "$venv/bin/python" -m uv pip install \
-      --python "$venv/bin/python" -c "$constraints" -e "$target"; then
+      --python "$venv/bin/python" -c "$constraints" -e ".[$wanted]"; then
     return 0
   fi
   say 'uv could not; trying pip'
-  quiet env PIP_USER=0 "$venv/bin/python" -m pip install -c "$constraints" -e "$target" ||
+  quiet env PIP_USER=0 "$venv/bin/python" -m pip install -c "$constraints" -e ".[$wanted]" ||
     fail 'the packages could not be installed; the lines above say why'
 }
 
@@ -251,15 +279,24 @@ print_environment() {
   printf 'export SPARK_LOCAL_IP=%q\n' "${SPARK_LOCAL_IP:-127.0.0.1}"
 }
 
+usage() {
+  say 'usage: docker/setup.sh [--test] [--line modern|petastorm]'
+  exit 2
+}
+
 extras=run
-case "$#:${1:-}" in
-  0:) ;;
-  1:--test) extras=test ;;
-  *)
-    say 'usage: docker/setup.sh [--test]'
-    exit 2
-    ;;
-esac
+choose_line modern
+while [ $# -gt 0 ]; do
+  case $1 in
+    --test) extras=test ;;
+    --line)
+      choose_line "${2:-}" || usage
+      shift
+      ;;
+    *) usage ;;
+  esac
+  shift
+done
 log=$(mktemp "${TMPDIR:-/tmp}/artrec-setup.XXXXXX")
 trap 'rm -f -- "$log"' EXIT
 

@@ -1,23 +1,36 @@
 #!/usr/bin/env bash
 # The checks and the tests of artrec: set-up, ruff, mypy, pytest.
 #
-#   tests/run.sh [--long] [PYTEST ARGUMENTS]     --long: also the tests that take minutes
+#   tests/run.sh [--long] [--line LINE] [PYTEST ARGUMENTS]
+#
+# --long: also the tests that take minutes. --line: with which set of versions, modern or petastorm
+# (docker/setup.sh); ruff and mypy, which read the same code in both, run in modern alone.
 #
 # The closing line is pytest's own account. The exit status is that of the first step that fails.
 set -euo pipefail
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
-environment=$(bash docker/setup.sh --test)
+marks='not long'
+line=modern
+while true; do
+  case ${1:-} in
+    --long) marks='' ;;
+    --line)
+      line=${2:-none}
+      [ $# = 1 ] || shift
+      ;;
+    *) break ;;
+  esac
+  shift
+done
+
+environment=$(bash docker/setup.sh --test --line "$line")
 eval "$environment"
 bin=$(dirname -- "$PYSPARK_PYTHON")
 
-marks='not long'
-if [ "${1:-}" = --long ]; then
-  marks=''
-  shift
+if [ "$line" = modern ]; then
+  "$bin/ruff" check .
+  "$bin/ruff" format --check .
+  "$bin/mypy"
 fi
-
-"$bin/ruff" check .
-"$bin/ruff" format --check .
-"$bin/mypy"
 exec "$PYSPARK_PYTHON" -m pytest -m "$marks" "$@"

@@ -56,6 +56,7 @@ ALONE = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.sql.shuffle.partitions": "8",
+    "spark.sql.ansi.enabled": "true",
     "spark.ui.enabled": "false",
 }
 """For a process that starts its own Spark; ``local[*]`` would never try a task again."""
