@@ -36,7 +36,7 @@ def reference() -> str:
         "",
         "- `local.yaml`, `cluster.yaml`: settings for one machine, for several.",
         "- `spark-local.conf`, `spark-standalone.conf`, `spark-yarn.conf`, `spark-k8s.conf`:",
-        "  settings of Spark itself, each with its reason; the last two are written, not run.",
+        "  settings of Spark itself, each with its reason; the last is written, not run.",
     ]
     for section, keys in documented().items():
         lines += [

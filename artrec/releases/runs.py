@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from artrec import __version__
 from artrec.digests import Digest, add, name_of
 from artrec.errors import ConditionFailed, NotFound, StoreFormatError
 from artrec.storage import Store
@@ -262,8 +263,9 @@ class _Format(BaseModel):
 
 def versions() -> dict[str, str]:
     """Versions of what can change results, for the record."""
-    names = ("artrec", "pyspark", "pyarrow", "numpy", "pillow", "torch", "annoy")
-    found = {"python": platform.python_version()}
+    names = ("pyspark", "pyarrow", "numpy", "pillow", "torch", "annoy")
+    # artrec's own is not asked of its installation: a zip given as --py-files has none
+    found = {"python": platform.python_version(), "artrec": __version__}
     for name in names:
         try:
             found[name] = metadata.version(name)

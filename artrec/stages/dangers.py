@@ -51,6 +51,8 @@ def check_spark(spark: SparkSession, settings: Settings) -> None:
 
 
 def _value(spark: SparkSession, key: str) -> str:
+    if not key.startswith("spark.sql."):  # these have no default here that could be told
+        return str(spark.conf.get(key, ""))
     try:
         return str(spark.conf.get(key))  # with a second argument Spark's own default is not told
     except Exception:  # whose class differs from version to version

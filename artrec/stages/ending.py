@@ -71,7 +71,15 @@ def _receive(number: int, frame: FrameType | None) -> None:
 
 def _cancel_jobs() -> None:
     from pyspark import SparkContext
+    from pyspark.sql.utils import is_remote
 
+    if is_remote():  # a session's jobs alone: others may be using the server
+        from pyspark.sql.connect.session import SparkSession
+
+        session: Any = SparkSession._get_default_session()
+        if session is not None:
+            session.interruptAll()
+        return
     context: Any = SparkContext._active_spark_context
     if context is not None:
         context.cancelAllJobs()
@@ -148,6 +156,11 @@ def _blamed(error: BaseException, text: str) -> ArtrecError | None:
     if _lost_jvm(error) or "SparkContext was shut down" in text:
         return Stopped(
             "Spark's JVM is gone: stopped, killed, or out of memory; run the same command again"
+        )
+    if type(error).__name__ == "RetriesExceeded" or "StatusCode.UNAVAILABLE" in text:
+        return Stopped(
+            "the Spark Connect server that SPARK_REMOTE names does not answer; see whether it "
+            "runs, and run the same command again"
         )
     if "Python worker exited unexpectedly" in text:
         return ArtrecError(

@@ -25,6 +25,7 @@ from artrec.config import Settings, load
 from artrec.encoders import check_named
 from artrec.errors import ArtrecError, ReleaseConflict
 from artrec.releases import Draft, Outcome, StageRuns, holding, read_base
+from artrec.stages.connecting import connect
 from artrec.stages.dangers import check_spark
 from artrec.stages.ending import explain, heed_signals, stop_spark, stoppable
 from artrec.stages.listing import check_sources
@@ -233,19 +234,18 @@ def start_spark(name: str, verbosity: str = "normal") -> SparkSession:
     """The session: the one that was prepared, else one of our own on this machine."""
     from pyspark.sql import SparkSession
 
-    builder: Any = SparkSession.builder
-    builder = builder.appName(name)
-    for key, value in ALWAYS.items():
-        builder = builder.config(key, value)
+    remote = os.environ.get("SPARK_REMOTE", "")
+    conf = dict(ALWAYS)
     if verbosity != "verbose":
-        builder = builder.config("spark.log.level", "ERROR")
-        builder = builder.config("spark.ui.showConsoleProgress", "false")
+        conf |= {"spark.log.level": "ERROR", "spark.ui.showConsoleProgress": "false"}
     if not any(name in os.environ for name in HOSTED) and not SparkSession.getActiveSession():
-        for key, value in ALONE.items():
-            builder = builder.config(key, value)
+        conf |= ALONE
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    session: SparkSession = builder.getOrCreate()
-    with suppress(Exception):  # Spark Connect has no context
+    if remote:
+        return connect(name, ALONE | conf, remote)
+    builder: Any = SparkSession.builder
+    session: SparkSession = builder.appName(name).config(map=conf).getOrCreate()
+    with suppress(Exception):  # a session of Spark Connect that others have prepared has no context
         if str(session.sparkContext.master).startswith("local["):
             _settle_in(session, verbosity)
     return session

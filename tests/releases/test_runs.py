@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import platform
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+import artrec
 from artrec.digests import digest_rows
 from artrec.errors import NotFound, StoreFormatError
 from artrec.releases import (
@@ -197,6 +200,16 @@ def test_versions_name_what_can_change_results() -> None:
     found = versions()
     assert {"python", "artrec", "pyarrow", "numpy", "pillow"} <= set(found)
     assert found["pyarrow"] == pa.__version__
+
+
+def test_versions_name_an_artrec_that_is_files_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a zip given as --py-files: nothing is installed that could be asked."""
+
+    def uninstalled(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", uninstalled)
+    assert versions() == {"python": platform.python_version(), "artrec": artrec.__version__}
 
 
 def test_a_field_that_a_later_artrec_adds_within_the_format_is_ignored() -> None:

@@ -30,6 +30,17 @@ class Py4JNetworkError(Exception):
     """As Py4J calls it."""
 
 
+UNAVAILABLE = """\
+<_InactiveRpcError of RPC that terminated with:
+\tstatus = StatusCode.UNAVAILABLE
+\tdetails = "failed to connect to all addresses; last error: UNKNOWN: Connection refused"
+>"""
+
+
+class RetriesExceeded(Exception):
+    """As pyspark's client of Spark Connect calls it."""
+
+
 class Py4JJavaError(Exception):
     """The text of such an error is asked from a JVM."""
 
@@ -80,6 +91,18 @@ class Py4JJavaError(Exception):
             6,
             "artrec: Spark's JVM is gone: stopped, killed, or out of memory; run the same command "
             "again",
+        ),
+        (
+            RetriesExceeded(),
+            6,
+            "artrec: the Spark Connect server that SPARK_REMOTE names does not answer; see whether "
+            "it runs, and run the same command again",
+        ),
+        (
+            RuntimeError(UNAVAILABLE),
+            6,
+            "artrec: the Spark Connect server that SPARK_REMOTE names does not answer; see whether "
+            "it runs, and run the same command again",
         ),
         (
             KeyError(),
