@@ -31,6 +31,9 @@ _TWO_PYTHONS = re.compile(r"Python in worker[^:\n]*: *([\d.]+) than that in driv
 _NO_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([^'.]+)", re.MULTILINE)
 _NO_PYTHON = re.compile(r"Cannot run program \"([^\"]+)\"")
 _IN_TASK = re.compile(r"most recent failure: Lost task [^:]*: (.*)")
+_LOST_EXECUTOR = re.compile(
+    r"most recent failure: Lost task [^:]*: ExecutorLostFailure \([^)]*\) Reason: (.*)"
+)
 
 _received: list[int] = []
 
@@ -153,6 +156,12 @@ def _blamed(error: BaseException, text: str) -> ArtrecError | None:
         return ArtrecError(
             "a Python worker died at each of its tries, for lack of memory or by what it was "
             "decoding: give it more memory, or less at once (embed.batch, fewer cores)"
+        )
+    if found := _LOST_EXECUTOR.search(text):
+        return ArtrecError(
+            f"an executor died at each of a task's tries ({found[1].strip().rstrip('.')}), most "
+            "likely for lack of memory: give it more beside its heap (spark.executor."
+            "memoryOverhead), or less at once (spark.executor.cores, embed.batch)"
         )
     return None
 

@@ -111,6 +111,27 @@ def test_a_node_killed_in_three_stages_changes_nothing(nights: Nights, idle: Clu
     _assert_survived(nights, root, folder, NODES, how)
 
 
+def test_a_task_that_kills_every_executor_ends_the_job_with_what_to_do(nights: Nights) -> None:
+    """As one does that needs more memory than a container has."""
+    before = (nights.before / "CURRENT.json").read_bytes()
+    root, place = nights.store("every-executor"), "catalog/rejects"
+    folder, surroundings = _armed(nights, "every-executor", [place], "kill_executor")
+    arguments = command(root, nights.new, *COARSE, master=LOCAL)
+    ended = job(arguments, surroundings)
+    assert ended.code == 1, ended.out + ended.log
+    assert done(folder) == {(place, "kill_executor"): 4}
+    said = [line for line in ended.out.splitlines() if line.startswith("artrec: ")]
+    assert said == [
+        "artrec: an executor died at each of a task's tries (Command exited with code 137), most "
+        "likely for lack of memory: give it more beside its heap (spark.executor.memoryOverhead), "
+        "or less at once (spark.executor.cores, embed.batch)"
+    ]
+    assert (root / "CURRENT.json").read_bytes() == before
+    again = job(arguments, environment(nights.place / "every-executor"))
+    assert again.code == 0, again.out + again.log
+    assert_same_tables(root, nights.clean)
+
+
 def test_an_executor_killed_while_it_makes_examples_changes_no_encoder(nights: Nights) -> None:
     plain = copied(nights.clean, nights.place / "trained")
     settings = (f"store.root={plain}", *SMALL)

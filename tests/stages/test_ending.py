@@ -25,6 +25,11 @@ times, most recent failure: Lost task 0.3 in stage 1.0 (TID 7) (10.0.0.7 executo
 	at org.apache.spark.api.python.BasePythonRunner.read(PythonRunner.scala:685)
 """
 
+LOST_EXECUTOR = (
+    "ExecutorLostFailure (executor 5 exited caused by one of the running tasks) Reason: Command "
+    "exited with code 137"
+)
+
 
 class Py4JNetworkError(Exception):
     """As Py4J calls it."""
@@ -68,6 +73,13 @@ class Py4JJavaError(Exception):
             1,
             "artrec: a Python worker died at each of its tries, for lack of memory or by what it "
             "was decoding: give it more memory, or less at once (embed.batch, fewer cores)",
+        ),
+        (
+            RuntimeError(IN_TASK.format(LOST_EXECUTOR)),
+            1,
+            "artrec: an executor died at each of a task's tries (Command exited with code 137), "
+            "most likely for lack of memory: give it more beside its heap (spark.executor."
+            "memoryOverhead), or less at once (spark.executor.cores, embed.batch)",
         ),
         (
             ConnectionRefusedError(111, "Connection refused"),
