@@ -111,23 +111,30 @@ def test_a_node_killed_in_three_stages_changes_nothing(nights: Nights, idle: Clu
     _assert_survived(nights, root, folder, NODES, how)
 
 
-def test_a_task_that_kills_every_executor_ends_the_job_with_what_to_do(nights: Nights) -> None:
+@pytest.mark.parametrize(
+    ("place", "what"),
+    [
+        ("ingest/pictures", "an executor died at each of a task's tries (Command exited with code"),
+        ("catalog/rejects", "executors died again and again, and with them what they had shuffled"),
+    ],
+)
+def test_a_task_that_kills_every_executor_ends_the_job_with_what_to_do(
+    nights: Nights, place: str, what: str
+) -> None:
     """As one does that needs more memory than a container has."""
+    name = f"every-executor-{place.partition('/')[0]}"
     before = (nights.before / "CURRENT.json").read_bytes()
-    root, place = nights.store("every-executor"), "catalog/rejects"
-    folder, surroundings = _armed(nights, "every-executor", [place], "kill_executor")
+    root, how = nights.store(name), "kill_executor"
+    folder, surroundings = _armed(nights, name, [place], how)
     arguments = command(root, nights.new, *COARSE, master=LOCAL)
     ended = job(arguments, surroundings)
     assert ended.code == 1, ended.out + ended.log
-    assert done(folder) == {(place, "kill_executor"): 4}
-    said = [line for line in ended.out.splitlines() if line.startswith("artrec: ")]
-    assert said == [
-        "artrec: an executor died at each of a task's tries (Command exited with code 137), most "
-        "likely for lack of memory: give it more beside its heap (spark.executor.memoryOverhead), "
-        "or less at once (spark.executor.cores, embed.batch)"
-    ]
+    assert done(folder)[place, how] >= 4
+    (said,) = [line for line in ended.out.splitlines() if line.startswith("artrec: ")]
+    assert said.startswith(f"artrec: {what}"), said
+    assert "spark.executor.memoryOverhead" in said
     assert (root / "CURRENT.json").read_bytes() == before
-    again = job(arguments, environment(nights.place / "every-executor"))
+    again = job(arguments, environment(nights.place / name))
     assert again.code == 0, again.out + again.log
     assert_same_tables(root, nights.clean)
 

@@ -30,6 +30,14 @@ LOST_EXECUTOR = (
     "exited with code 137"
 )
 
+LOST_SHUFFLE = """An error occurred while calling o1076.collectToPython.
+: org.apache.spark.SparkException: Job aborted due to stage failure: ResultStage 18 (collect at \
+frames.py:230) has failed the maximum allowable number of times: 4. Most recent failure reason:
+org.apache.spark.shuffle.MetadataFetchFailedException: Missing an output location for shuffle 5 \
+partition 0
+	at org.apache.spark.MapOutputTracker$.validateStatus(MapOutputTracker.scala:1739)
+"""
+
 
 class Py4JNetworkError(Exception):
     """As Py4J calls it."""
@@ -78,8 +86,17 @@ class Py4JJavaError(Exception):
             RuntimeError(IN_TASK.format(LOST_EXECUTOR)),
             1,
             "artrec: an executor died at each of a task's tries (Command exited with code 137), "
-            "most likely for lack of memory: give it more beside its heap (spark.executor."
-            "memoryOverhead), or less at once (spark.executor.cores, embed.batch)",
+            "most likely for lack of memory: give executors more beside their heap (spark."
+            "executor.memoryOverhead), or less at once (spark.executor.cores, embed.batch)",
+        ),
+        (
+            RuntimeError(LOST_SHUFFLE),
+            1,
+            "artrec: executors died again and again, and with them what they had shuffled (org."
+            "apache.spark.shuffle.MetadataFetchFailedException: Missing an output location for "
+            "shuffle 5 partition 0), most likely for lack of memory: give executors more beside "
+            "their heap (spark.executor.memoryOverhead), or less at once (spark.executor.cores, "
+            "embed.batch)",
         ),
         (
             ConnectionRefusedError(111, "Connection refused"),
