@@ -63,7 +63,11 @@ def _assert_survived(
     assert done(folder) == {(place, how): 1 for place in places}
     assert_whole(root, nights.new)
     assert_same_tables(root, nights.clean)
-    stages = {place.partition("/")[0] for place in places} - {"report"}  # takes over what is there
+
+
+def _assert_orphans(nights: Nights, root: Path) -> None:
+    """Each stage's task left a file that does not count; report takes over what is there."""
+    stages = {place.partition("/")[0] for place in EVERYWHERE} - {"report"}
     assert {path.split("/")[1] for path in _orphans(root) - _orphans(nights.before)} >= stages
 
 
@@ -87,6 +91,7 @@ def test_an_executor_killed_in_each_stage_on_a_standalone_cluster_changes_nothin
     ended = job(idle.night(root, nights.new, *COARSE), surroundings)
     assert ended.code == 0, ended.out + ended.log
     _assert_survived(nights, root, folder, EVERYWHERE, how)
+    _assert_orphans(nights, root)
 
 
 def test_an_executor_killed_in_each_stage_on_a_local_cluster_changes_nothing(
@@ -98,10 +103,14 @@ def test_an_executor_killed_in_each_stage_on_a_local_cluster_changes_nothing(
     ended = job(command(root, nights.new, *COARSE, master=LOCAL), surroundings)
     assert ended.code == 0, ended.out + ended.log
     _assert_survived(nights, root, folder, EVERYWHERE, how)
+    _assert_orphans(nights, root)
 
 
 def test_a_node_killed_in_three_stages_changes_nothing(nights: Nights, idle: Cluster) -> None:
-    """The night goes on with the other node, until the first is back."""
+    """The night goes on with the other node, until the first is back.
+
+    An executor whose node is gone ends by itself, before or after its task has said what it did.
+    """
     how, before = "kill_node_once", idle.restarts
     root = nights.store("nodes")
     folder, surroundings = _armed(nights, "nodes", NODES, how)
