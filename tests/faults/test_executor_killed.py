@@ -126,6 +126,7 @@ def test_a_node_killed_in_three_stages_changes_nothing(nights: Nights, idle: Clu
         ("ingest/pictures", "an executor died at each of a task's tries (Command exited with code"),
         ("catalog/rejects", "executors died again and again, and with them what they had shuffled"),
     ],
+    ids=["one task", "a shuffle"],
 )
 def test_a_task_that_kills_every_executor_ends_the_job_with_what_to_do(
     nights: Nights, place: str, what: str
