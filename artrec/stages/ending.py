@@ -31,6 +31,15 @@ _TWO_PYTHONS = re.compile(r"Python in worker[^:\n]*: *([\d.]+) than that in driv
 _NO_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([^'.]+)", re.MULTILINE)
 _NO_PYTHON = re.compile(r"Cannot run program \"([^\"]+)\"")
 _IN_TASK = re.compile(r"most recent failure: Lost task [^:]*: (.*)")
+_LOST_EXECUTORS = {
+    r"most recent failure: Lost task [^:]*: ExecutorLostFailure \([^)]*\) Reason: (.*)": (
+        "an executor died at each of a task's tries"
+    ),
+    r"failed the maximum allowable number of\s+times: \d+\. Most recent failure reason:\s*(.*)": (
+        "executors died again and again, and with them what they had shuffled"
+    ),
+}
+
 
 _received: list[int] = []
 
@@ -167,6 +176,18 @@ def _blamed(error: BaseException, text: str) -> ArtrecError | None:
             "a Python worker died at each of its tries, for lack of memory or by what it was "
             "decoding: give it more memory, or less at once (embed.batch, fewer cores)"
         )
+    return _lost_executor(text)
+
+
+def _lost_executor(text: str) -> ArtrecError | None:
+    """Executors that died until Spark gave up: at a task, or for what they had shuffled."""
+    for pattern, what in _LOST_EXECUTORS.items():
+        if found := re.search(pattern, text):
+            return ArtrecError(
+                f"{what} ({found[1].strip().rstrip('.')}), most likely for lack of memory: give "
+                "executors more beside their heap (spark.executor.memoryOverhead), or less at once "
+                "(spark.executor.cores, embed.batch)"
+            )
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.rig import FINE, NEW, OLD, copied
+from tests.faults.standalone import Cluster, standalone
 from tests.nights import night
 from tests.pictures import write_zip
 
@@ -45,3 +47,17 @@ def nights(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Nig
     copied(found.before, found.clean)
     night(found.clean, "new", f"sources.main.url={found.new}", *FINE)
     return found
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A standalone cluster whose workers come back when they are killed."""
+    with standalone(tmp_path_factory.mktemp("standalone")) as found:
+        yield found
+
+
+@pytest.fixture
+def idle(cluster: Cluster) -> Cluster:
+    """The cluster with all its workers, and nothing to do."""
+    cluster.await_workers()
+    return cluster

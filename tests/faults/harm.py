@@ -1,12 +1,16 @@
-"""Harm done inside Spark's Python workers, at chosen pictures; no code of artrec knows of it.
+"""Harm done inside Spark's Python workers, at chosen places; no code of artrec knows of it.
 
 ``arm`` makes a Python for the workers (``PYSPARK_PYTHON``) whose start-up module is this file. It
-puts itself before the two functions that a worker decodes with, and before the one that the
-decoder's child process uses, and does what the plan beside it says for a picture's SHA-256:
+puts itself before the two functions that a worker decodes with, before the one that the decoder's
+child process uses, and behind the one that stores a file, and does what the plan beside it says
+for a picture's SHA-256, or for a table of a stage:
 
 - ``kill``: SIGKILL to this process; ``kill_once``: only the first of all processes;
 - ``kill_executor_once``: SIGKILL to the executor's JVM, by the first of all processes;
-- ``hang``: the call never returns.
+- ``kill_node_once``: SIGKILL to the executor's parent, a worker of a standalone cluster;
+- ``hang``: the call never returns;
+- ``twin_once``: the first process waits here for another attempt at the same task;
+- ``freeze_once``: SIGSTOP to the first process, its daemon, executor and node.
 """
 
 from __future__ import annotations
@@ -17,21 +21,27 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-__all__ = ["Harm", "arm", "done"]
+__all__ = ["Frozen", "Harm", "arm", "done", "frozen"]
 
 PLAN = "plan.json"
+PATIENCE = 120.0  # seconds that a process waits for another before it fails
+FAMILY = ("worker", "daemon", "executor", "node")
+EXECUTOR = "CoarseGrainedExecutorBackend"
 
 
 @dataclass(frozen=True)
 class Harm:
     """``how`` befalls the process that treats ``picture`` in one of the places of ``where``.
 
-    Places: ``examine`` and ``decode`` in a worker, ``child`` in the decoder's child process.
+    Places: ``examine`` and ``decode`` in a worker, ``child`` in the decoder's child process; and
+    ``<stage>/<table>``, where a task has stored a file of that table and has not yet said so.
     """
 
     picture: str
@@ -41,6 +51,10 @@ class Harm:
     @classmethod
     def to(cls, picture: bytes, how: str, *where: str) -> Harm:
         return cls(hashlib.sha256(picture).hexdigest(), where, how)
+
+    @classmethod
+    def at(cls, table: str, how: str) -> Harm:
+        return cls("", (table,), how)
 
 
 def arm(folder: Path, harms: Sequence[Harm]) -> str:
@@ -60,8 +74,32 @@ def done(folder: Path) -> dict[tuple[str, str], int]:
     counts: dict[tuple[str, str], int] = {}
     for file in folder.glob("met-*"):
         _, where, how, _ = file.name.split("-")
-        counts[where, how] = counts.get((where, how), 0) + 1
+        place = where.replace(".", "/"), how
+        counts[place] = counts.get(place, 0) + 1
     return counts
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """Processes that were stopped, by their place in FAMILY, and the files of their task."""
+
+    files: str
+    processes: dict[str, int]
+
+    def thaw(self, *places: str) -> None:
+        for place in places or FAMILY:
+            with suppress(ProcessLookupError):
+                os.kill(self.processes[place], signal.SIGCONT)
+
+
+def frozen(folder: Path) -> Frozen | None:
+    """What ``freeze_once`` did, when all of it is done."""
+    for mark in folder.glob("met-*-freeze_once-once"):
+        files, *words = mark.read_text().split()
+        found = [int(word) for word in words]
+        if all(_stat(process)[0] == "T" for process in found):
+            return Frozen(files, dict(zip(FAMILY, found, strict=True)))
+    return None
 
 
 def _lie_in_wait(folder: Path) -> None:
@@ -80,6 +118,8 @@ def _lie_in_wait(folder: Path) -> None:
         name = "decode" if where == "decode" else "examine"
         before = getattr(sys.modules[module], name)
         setattr(sys.modules[module], name, _before(folder, plan, where, before))
+    if "examine" in places:
+        _stand_behind_files(folder, plan)
 
 
 def _before(
@@ -96,24 +136,88 @@ def _before(
     return harmful
 
 
-def _do(folder: Path, where: str, how: str) -> None:
+def _stand_behind_files(folder: Path, plan: list[dict[str, Any]]) -> None:
+    from artrec.storage.local import LocalStore
+
+    harms = {where: harm["how"] for harm in plan for where in harm["where"] if "/" in where}
+    create = LocalStore.create
+
+    @contextmanager
+    def harmful(store: LocalStore, path: str) -> Iterator[IO[bytes]]:
+        with create(store, path) as stream:
+            yield stream
+        parts = path.split("/")  # runs/<stage>/<run>/<attempt>/<table>/<task>-<attempt>-<n>
+        place = f"{parts[1]}/{parts[4]}" if parts[0] == "runs" and len(parts) == 6 else ""
+        if place in harms:
+            within, _, name = path.rpartition("/")
+            _do(folder, place.replace("/", "."), harms[place], f"{within}/{name[:5]}")
+
+    LocalStore.create = harmful  # type: ignore[method-assign]
+
+
+def _do(folder: Path, where: str, how: str, task: str = "") -> None:
     once = how.endswith("_once")
-    try:
-        mark = f"met-{where}-{how}-{'once' if once else os.getpid()}"
-        os.close(os.open(folder / mark, os.O_CREAT | os.O_EXCL))
-    except FileExistsError:
-        if once:
-            return
+    mark = folder / f"met-{where}-{how}-{'once' if once else os.getpid()}"
+    twin = folder / f"met-{where}-{how}-twin"
+    family = _family() if how == "freeze_once" else []
+    text = " ".join([task, *map(str, family)])
+    if not _made(mark, text) and once:
+        if how == "twin_once" and mark.read_text() == text:
+            _made(twin, task)
+        return
     if how == "hang":
         while True:
             signal.pause()
-    daemon = os.getppid()
-    victim = _parent(daemon) if how.startswith("kill_executor") else os.getpid()
-    os.kill(victim, signal.SIGKILL)
+    if how == "twin_once":
+        _await(twin)
+    elif how == "freeze_once":
+        for process in reversed(family):
+            os.kill(process, signal.SIGSTOP)
+    else:
+        os.kill(_victim(how), signal.SIGKILL)
+
+
+def _made(mark: Path, text: str) -> bool:
+    """Whether the mark is ours; it appears whole."""
+    draft = mark.with_name(f"draft-{os.getpid()}")
+    draft.write_text(text)
+    try:
+        os.link(draft, mark)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink()
+    return True
+
+
+def _await(file: Path) -> None:
+    end = time.monotonic() + PATIENCE
+    while not file.exists():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{file} did not come")
+        time.sleep(0.05)
+
+
+def _victim(how: str) -> int:
+    place = how.removeprefix("kill").removesuffix("_once").strip("_")
+    return _family()[FAMILY.index(place)] if place else os.getpid()
+
+
+def _family() -> list[int]:
+    """This process, its daemon, the executor's JVM, and the standalone worker's or the driver's."""
+    found = [os.getpid()]
+    while len(found) < len(FAMILY):
+        found.append(_parent(found[-1]))
+    assert EXECUTOR in Path(f"/proc/{found[2]}/cmdline").read_text()
+    return found
 
 
 def _parent(process: int) -> int:
-    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    return int(_stat(process)[1])
+
+
+def _stat(process: int) -> list[str]:
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
 
 
 if __name__ == "sitecustomize":

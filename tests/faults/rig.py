@@ -19,6 +19,7 @@ from tests.pictures import Named, picture
 from tests.recount import read_table, recount
 
 __all__ = [
+    "COARSE",
     "CUTS",
     "FINE",
     "GATES",
@@ -71,6 +72,8 @@ GATES = ("gates.reject_rate=0.9", "gates.shrinkage=1", "gates.drift=9")
 HANDMADE = "encoder.id=handmade"
 """Nothing is trained."""
 FINE = (*CUTS, *LISTS, *GATES, HANDMADE)
+COARSE = ("ingest.slice_bytes=8000", "embed.slice_bytes=8000", *LISTS, *GATES, HANDMADE)
+"""The same night in one segment of some slices each: for clusters, where a job costs more."""
 
 SPARK = """\
 spark.driver.host 127.0.0.1

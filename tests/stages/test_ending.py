@@ -25,6 +25,19 @@ times, most recent failure: Lost task 0.3 in stage 1.0 (TID 7) (10.0.0.7 executo
 	at org.apache.spark.api.python.BasePythonRunner.read(PythonRunner.scala:685)
 """
 
+LOST_EXECUTOR = (
+    "ExecutorLostFailure (executor 5 exited caused by one of the running tasks) Reason: Command "
+    "exited with code 137"
+)
+
+LOST_SHUFFLE = """An error occurred while calling o1076.collectToPython.
+: org.apache.spark.SparkException: Job aborted due to stage failure: ResultStage 18 (collect at \
+frames.py:230) has failed the maximum allowable number of times: 4. Most recent failure reason:
+org.apache.spark.shuffle.MetadataFetchFailedException: Missing an output location for shuffle 5 \
+partition 0
+	at org.apache.spark.MapOutputTracker$.validateStatus(MapOutputTracker.scala:1739)
+"""
+
 
 class Py4JNetworkError(Exception):
     """As Py4J calls it."""
@@ -79,6 +92,22 @@ class Py4JJavaError(Exception):
             1,
             "artrec: a Python worker died at each of its tries, for lack of memory or by what it "
             "was decoding: give it more memory, or less at once (embed.batch, fewer cores)",
+        ),
+        (
+            RuntimeError(IN_TASK.format(LOST_EXECUTOR)),
+            1,
+            "artrec: an executor died at each of a task's tries (Command exited with code 137), "
+            "most likely for lack of memory: give executors more beside their heap (spark."
+            "executor.memoryOverhead), or less at once (spark.executor.cores, embed.batch)",
+        ),
+        (
+            RuntimeError(LOST_SHUFFLE),
+            1,
+            "artrec: executors died again and again, and with them what they had shuffled (org."
+            "apache.spark.shuffle.MetadataFetchFailedException: Missing an output location for "
+            "shuffle 5 partition 0), most likely for lack of memory: give executors more beside "
+            "their heap (spark.executor.memoryOverhead), or less at once (spark.executor.cores, "
+            "embed.batch)",
         ),
         (
             ConnectionRefusedError(111, "Connection refused"),
