@@ -105,6 +105,14 @@ class S3Settings(Section):
         result=False,
         allow_inf_nan=False,
     )
+    listers: int = _key(
+        8,
+        "Requests of one list that are under way together, where there are subfolders; 1: page "
+        "after page.",
+        result=False,
+        ge=1,
+        le=32,
+    )
 
 
 class StoreSettings(Section):

@@ -31,12 +31,14 @@ class S3Options:
 
     ``checksums``: objects are sent with a CRC32 and checked when they are read. ``retries``:
     ``standard`` or ``adaptive``, which slows down for a store that is too busy. ``seconds``: how
-    long a store may fail to answer, in all, before a request is given up. Nothing of it is secret.
+    long a store may fail to answer, in all, before a request is given up. ``listers``: how many
+    requests of one list may be under way. Nothing of it is secret.
     """
 
     checksums: bool = True
     retries: str = "standard"
     seconds: float = 300.0
+    listers: int = 8
 
 
 @dataclass(frozen=True, slots=True)
