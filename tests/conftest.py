@@ -6,7 +6,8 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from tests.nights import Night
+    from tests.services.clouds import Emulator
     from tests.services.s3 import Server
 
+CLOUDS = ("ARTREC_", "AWS_", "GOOGLE_", "CLOUDSDK_", "STORAGE_", "AZURE_")
 OF_THE_SET_UP = ("ARTREC_VENV", "ARTREC_REQUIRE_S3")
 
 
@@ -29,7 +32,7 @@ def _environment() -> Iterator[None]:
     """No settings from outside, everything on loopback, and this Python in Spark's workers."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            outside = name.upper().startswith(("ARTREC_", "AWS_"))
+            outside = name.upper().startswith(CLOUDS)
             if outside and name not in OF_THE_SET_UP:
                 patch.delenv(name)
         for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
@@ -59,6 +62,22 @@ def s3_server(_environment: None, tmp_path_factory: pytest.TempPathFactory) -> I
     port = int(os.environ["AWS_ENDPOINT_URL"].rpartition(":")[2])
     with serving(tmp_path_factory.mktemp("s3"), port) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def emulators(_environment: None) -> Iterator[Callable[[str], Emulator]]:
+    """The emulator of a scheme, gs or az, started when it is first asked for."""
+    from tests.services.clouds import emulating
+
+    running: dict[str, Emulator] = {}
+    with ExitStack() as stack:
+
+        def one(scheme: str) -> Emulator:
+            if scheme not in running:
+                running[scheme] = stack.enter_context(emulating(scheme))
+            return running[scheme]
+
+        yield one
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,13 @@ CORE_PACKAGES = {
     *("pyarrow", "numpy", "pydantic", "pydantic_settings", "pydantic_core", "yaml", "structlog"),
 }
 SECOND_PACKAGES = {"numpy", "PIL"}
-ONLY_IN = {"boto3": "artrec.storage.s3", "botocore": "artrec.storage.s3"}
+ONLY_IN = {
+    "boto3": "artrec.storage.s3",
+    "botocore": "artrec.storage.s3",
+    "google": "artrec.storage.cloud.gcs",
+    "requests": "artrec.storage.cloud.gcs",
+    "azure": "artrec.storage.cloud.azure",
+}
 
 LONGEST_FUNCTION, LONGEST_MODULE, LONG_MODULE = 90, 400, 300
 

@@ -60,8 +60,9 @@ class Source(Section):
 
     url: str = _key(
         "",
-        "Where it is: a local path, file:// or s3://bucket/path. A zip, tar, tar.gz, tar.zst or "
-        "Parquet file, a folder of pictures, or one of Parquet files.",
+        "Where it is: a local path, file://, s3://bucket/path, gs://bucket/path or "
+        "az://container/path. A zip, tar, tar.gz, tar.zst or Parquet file, a folder of pictures, "
+        "or one of Parquet files.",
         result=False,
     )
     kind: Literal["auto", "zip", "tar", "folder", "parquet"] = _key(
@@ -101,9 +102,18 @@ class S3Settings(Section):
     )
     seconds: PositiveFloat = _key(
         300.0,
-        "A server that has not answered for so long, all tries together, ends the job with 6.",
+        "A server that has not answered for so long, all tries together, ends the job with 6; for "
+        "gs:// and az:// too.",
         result=False,
         allow_inf_nan=False,
+    )
+    listers: int = _key(
+        8,
+        "Requests of one list that are under way together, where there are subfolders; 1: page "
+        "after page.",
+        result=False,
+        ge=1,
+        le=32,
     )
 
 
@@ -112,8 +122,8 @@ class StoreSettings(Section):
 
     root: str = _key(
         "./artrec-out",
-        "Root of the store, for runs, drafts and releases: a local path, file:// or "
-        "s3://bucket/prefix.",
+        "Root of the store, for runs, drafts and releases: a local path, file://, "
+        "s3://bucket/prefix, gs://bucket/prefix or az://container/prefix.",
         result=False,
     )
     s3: S3Settings = S3Settings()

@@ -319,11 +319,22 @@ def _swap(store: Store, current: Current, base: Base) -> None:
         raise _superseded(store, found, current.release, base) from error
 
 
+_CLOUDS = {
+    "s3": ("S3", "httpfs"),
+    "gs": ("Google Cloud Storage", "httpfs"),
+    "az": ("Azure", "azure"),
+}
+
+
 def duckdb_views(store: Store, release: Release) -> str:
     """SQL that makes a view for each published table, for DuckDB."""
     lines = [f"-- release {release.release_id}: in DuckDB, .read this file, then query its views"]
-    if "://" in store.url:
-        lines.append("-- the files are on S3: DuckDB needs its extension httpfs and a secret")
+    scheme, _, rest = store.url.partition("://")
+    if rest:
+        name, extension = _CLOUDS[scheme]
+        lines.append(
+            f"-- the files are on {name}: DuckDB needs its extension {extension} and a secret"
+        )
     for table in PUBLISHED:
         if release.refs(table):
             files = [store.path_url(r.path) for r in table_receipts(store, release, table)]

@@ -22,7 +22,8 @@ from artrec.errors import ConfigError, UsageError
 __all__ = ["Entry", "S3Options", "Store", "Unfinished", "open_store", "split_url"]
 
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+)://")
-_USER = re.compile(r"://[^/]*@")
+_BUCKETS = ("s3://", "gs://", "az://")
+_USER = re.compile(r"://[^/]*(:.*)?@")  # a secret may hold slashes, a bucket no colon
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,14 @@ class S3Options:
 
     ``checksums``: objects are sent with a CRC32 and checked when they are read. ``retries``:
     ``standard`` or ``adaptive``, which slows down for a store that is too busy. ``seconds``: how
-    long a store may fail to answer, in all, before a request is given up. Nothing of it is secret.
+    long a store may fail to answer, in all, before a request is given up. ``listers``: how many
+    requests of one list may be under way. Nothing of it is secret.
     """
 
     checksums: bool = True
     retries: str = "standard"
     seconds: float = 300.0
+    listers: int = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +133,9 @@ class Unfinished(Protocol):
 def open_store(url: str, s3: S3Options | None = None) -> Store:
     """The Store for a URL or a local path; nothing is opened or created yet.
 
-    ``s3`` is for ``s3://bucket/prefix`` and travels with the Store. Credentials come from where
-    AWS's own programs look for them; an address that holds some is refused.
+    ``s3`` is for ``s3://bucket/prefix`` and travels with the Store; its seconds are for
+    ``gs://bucket/prefix`` and ``az://container/prefix`` too. Credentials come from where each
+    cloud's own programs look for them; an address that holds some is refused.
     """
     scheme = _SCHEME.match(url)
     if scheme is None or scheme[1] == "file":
@@ -145,13 +149,19 @@ def open_store(url: str, s3: S3Options | None = None) -> Store:
         raise ConfigError(
             f"{_USER.sub('://***@', url)}: credentials do not belong in an address; it is written "
             "into logs and releases. Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, or give the machine a role"
+            "AWS_SECRET_ACCESS_KEY (or what the other clouds read), or give the machine a role"
         )
     if scheme[1] == "s3":
         from artrec.storage.s3 import S3Store
 
         return S3Store.at(url, s3 or S3Options())
-    raise ConfigError(f"{url}: no store for {scheme[1]}://; use a local path, file:// or s3://")
+    if scheme[1] in ("gs", "az"):
+        from artrec.storage.cloud import CloudStore
+
+        return CloudStore.at(url, (s3 or S3Options()).seconds)
+    raise ConfigError(
+        f"{url}: no store for {scheme[1]}://; use a local path, file://, s3://, gs:// or az://"
+    )
 
 
 def split_url(url: str) -> tuple[str, str]:
@@ -164,10 +174,11 @@ def split_url(url: str) -> tuple[str, str]:
 
     A whole bucket has the path ``""``.
     """
-    if url.startswith("s3://"):
-        bucket, _, key = url.removeprefix("s3://").strip("/").partition("/")
+    if url.startswith(_BUCKETS):
+        scheme, _, rest = url.partition("://")
+        bucket, _, key = rest.strip("/").partition("/")
         folder, _, name = key.rpartition("/")
-        return f"s3://{bucket}/{folder}".rstrip("/"), name
+        return f"{scheme}://{bucket}/{folder}".rstrip("/"), name
     stripped = url.removeprefix("file://").rstrip("/")
     if not stripped:
         raise UsageError("an empty URL names no object")

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 from typing import IO, Any
 
 from artrec.errors import ConditionFailed, ConfigError, NotFound, UsageError
 from artrec.storage import Entry, S3Options
 from artrec.storage.s3.client import Asking
 from artrec.storage.s3.conditions import check_conditions
+from artrec.storage.s3.listing import Listing
 from artrec.storage.s3.reading import read_object, stat_object
 from artrec.storage.s3.writing import Upload, put_object
 
@@ -60,18 +62,13 @@ class S3Store:
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         folder = f"{self.prefix}{prefix.strip('/')}/" if prefix.strip("/") else self.prefix
-        more: dict[str, Any] = {}
-        before = ""
-        while True:
-            page = self._asking(prefix)("list_objects_v2", Prefix=folder, **more)
-            for found in page.get("Contents", []):
-                if path := found["Key"][len(self.prefix) :]:
-                    before = self._after(before, path)
-                    etag, modified = found["ETag"].strip('"'), found["LastModified"]
-                    yield Entry(path, found["Size"], etag, modified)
-            if not page.get("IsTruncated"):
-                return
-            more = {"ContinuationToken": page["NextContinuationToken"]}
+        stopped, before = Event(), ""
+        ask = replace(self._asking(prefix), stopped=stopped.is_set)
+        found = Listing(ask, folder, self.options.listers, stopped=stopped)
+        for key, size, etag, modified in found:
+            if path := key[len(self.prefix) :]:
+                before = self._after(before, path)
+                yield Entry(path, size, etag, modified)
 
     def _after(self, before: str, path: str) -> str:
         """``path``, if it comes after the one before it."""

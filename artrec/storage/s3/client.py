@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from threading import Lock
 from typing import Any
@@ -14,6 +16,7 @@ from urllib.parse import urlsplit
 import boto3
 import botocore.session
 from botocore.config import Config
+from botocore.utils import parse_timestamp
 
 from artrec import log
 from artrec.errors import ConfigError, StoreUnavailable
@@ -61,6 +64,8 @@ def _connected(options: S3Options, process: int, environment: int) -> _Connectio
 
 def _made(options: S3Options) -> Any:
     core = botocore.session.get_session()
+    parsers = core.get_component("response_parser_factory")
+    parsers.set_parser_defaults(timestamp_parser=_when)
     session = boto3.session.Session(botocore_session=core)
     chosen = core.get_scoped_config().get("s3")
     style = chosen.get("addressing_style") if isinstance(chosen, dict) else None
@@ -75,6 +80,15 @@ def _made(options: S3Options) -> Any:
         # few servers elsewhere have a name for each bucket
         made = session.client("s3", config=_config(options, "path"))
     return made
+
+
+def _when(text: Any) -> datetime:
+    """A time in an answer: botocore's own way takes three quarters of the time for a list."""
+    try:
+        found = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        found = parse_timestamp(text)
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _is_aws(host: str) -> bool:
@@ -130,11 +144,15 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """Requests about one object (or folder) of a bucket; ``where`` is its name for people."""
+    """Requests about one object (or folder) of a bucket; ``where`` is its name for people.
+
+    When ``stopped``, nobody waits for the answer any more: none is asked for again.
+    """
 
     bucket: str
     where: str
     options: S3Options
+    stopped: Callable[[], bool] = bool
 
     def __call__(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """The answer to one request; errors are those of a Store."""
@@ -143,7 +161,7 @@ class Asking:
             try:
                 return self.once(operation, **parameters)
             except FAILURES as error:
-                if not is_passing(error):
+                if not is_passing(error) or self.stopped():
                     raise explained(error, self.where, operation) from None
                 patience.bear(error)
 
