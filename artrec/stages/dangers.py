@@ -69,6 +69,13 @@ def harmful(conf: Conf, torch: bool = False) -> Iterator[tuple[bool, str]]:
     yield from _address_space(conf, torch)
     yield from _containers(conf)
     yield from _pythons(conf)
+    if conf("spark.dynamicAllocation.enabled") == "true" and not conf("spark.default.parallelism"):
+        yield (
+            False,
+            "spark.dynamicAllocation.enabled is true: work is cut for the executors that are there "
+            "at the start, which are few; set spark.default.parallelism to all the cores that "
+            "there may be",
+        )
     if conf("spark.sql.ansi.enabled") == "false":
         yield (
             False,

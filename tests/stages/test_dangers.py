@@ -36,6 +36,7 @@ def test_masters_that_never_try_again_are_warned_of(master: str) -> None:
         {"spark.master": "local[2, 4]", "spark.sql.ansi.enabled": "true"},
         YARN | {"spark.executor.cores": "2", "spark.executor.memoryOverhead": "2g"},
         YARN | {"spark.executor.memory": "6g"},  # a tenth, for one worker
+        {"spark.dynamicAllocation.enabled": "true", "spark.default.parallelism": "320"},
         {"spark.master": "local[1,2]", ARROW: "10000"},
         {"spark.master": "local[1,2]", ARROW: "0"}
         | {"spark.sql.execution.arrow.maxBytesPerBatch": "67108864"},
@@ -52,6 +53,7 @@ def test_sound_settings_pass(conf: dict[str, str]) -> None:
     [
         (YARN | {"spark.task.maxFailures": "1", "spark.executor.memory": "8g"}, "set it to 4"),
         ({ARROW: "0"}, "maxRecordsPerBatch is 0, and nothing limits the bytes"),
+        ({"spark.dynamicAllocation.enabled": "true"}, "set spark.default.parallelism to all the"),
         ({ARROW: "2000000"}, "maxRecordsPerBatch is 2000000"),
         (YARN, "384 MB are left to 1 Python workers"),
         (
