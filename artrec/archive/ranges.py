@@ -13,7 +13,7 @@ from artrec.errors import ConditionFailed, InputError, NotFound, StoreUnavailabl
 from artrec.storage import Store
 from artrec.storage.ahead import Read, read_ahead
 
-__all__ = ["GAP", "WINDOW", "RangeFile", "Ranges", "Window", "plan_windows", "read_windows"]
+__all__ = ["GAP", "RangeFile", "Ranges", "WINDOW", "Window", "plan_windows", "read_windows"]
 
 GAP = 1 << 20
 """Bytes between two spans that are cheaper to read than another request."""

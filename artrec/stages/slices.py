@@ -22,7 +22,7 @@ from artrec.stages.progress import Marks, Watch
 from artrec.stages.session import describe
 from artrec.tables import Receipt
 
-__all__ = ["UNITS", "Cut", "SliceSpec", "appended", "cut_segments", "join_units", "run_segments"]
+__all__ = ["Cut", "SliceSpec", "UNITS", "appended", "cut_segments", "join_units", "run_segments"]
 
 UNITS = 16
 """The smallest slices are such a part of the largest."""
