@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import botocore.auth
-import botocore.retries.standard
+import botocore.endpoint
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError, SSLError
@@ -52,7 +52,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(waiting, "time", made)
     # in this module alone: other threads of the suite sleep too, and would make time fly
-    monkeypatch.setattr(botocore.retries.standard, "time", made)
+    monkeypatch.setattr(botocore.endpoint, "time", made)
     return made
 
 
