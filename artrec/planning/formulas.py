@@ -272,12 +272,14 @@ def _report(work: Work, rates: Rates) -> Figures:
     shown = min(work.thumbnails, work.images)
     groups = min(shown, int(work.images * work.picture_bytes) // ROW_GROUP + 1)
     tasks = min(groups, 2 * work.cores)
+    requests = 2 * (groups + shown)  # to open and to read; to write and to see it written
+    busy = groups * ROW_GROUP * rates.byte + shown * 2 * rates.decode + requests * rates.request
     return Figures(
         images=shown,
         bytes_read=groups * ROW_GROUP,
-        requests=groups + shown + 30,
+        requests=requests + 30,
         tasks=tasks,
-        seconds=_at_once(tasks, shown * (2 * rates.decode + rates.request), work, rates),
+        seconds=_at_once(tasks, busy, work, rates),
         worker_bytes=PYTHON + 4 * ROW_GROUP + VIEWED * rates.pixels,
         bytes_written=shown * 7000 + 600_000,
     )

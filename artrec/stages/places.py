@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from artrec.storage import Store
 from artrec.storage.ahead import Read, read_ahead
 from artrec.tables import Receipt, open_file, read_range, read_table
 
-__all__ = ["PICTURE_GROUP", "first_places", "place_units", "placed_pictures"]
+__all__ = ["PICTURE_GROUP", "first_places", "place_units", "placed_pictures", "row_groups"]
 
 PICTURE_GROUP = 8 << 20
 """Bytes of a row group of pictures: what embed has in memory twice, and a report reads for each
@@ -68,12 +68,7 @@ def placed_pictures(
             wanted.setdefault(place, {})[row["content_sha256"]] = row
     receipts = {receipt.path: receipt for receipt in pictures}
     places = sorted(wanted)
-    reads = (
-        Read(partial(_row_group, store, receipts[file], row_group), PICTURE_GROUP)
-        for file, row_group in places
-    )
-    found = read_ahead(reads, at_once=1, ahead_bytes=PICTURE_GROUP)
-    for place, table in zip(places, found, strict=True):
+    for place, table in zip(places, row_groups(store, receipts, places), strict=True):
         left = wanted[place]
         rows, data = [], []
         for key, value in zip(table.column(0), table.column(1), strict=True):
@@ -84,6 +79,17 @@ def placed_pictures(
         yield rows, data
 
 
-def _row_group(store: Store, receipt: Receipt, row_group: int) -> pa.Table:
+def row_groups(
+    store: Store, receipts: Mapping[str, Receipt], places: Sequence[tuple[str, int]]
+) -> Iterator[pa.Table]:
+    """content_sha256 and data of row groups (file, number); one is read ahead."""
+    reads = (
+        Read(partial(_row_group, store, receipts[file], number), PICTURE_GROUP)
+        for file, number in places
+    )
+    return read_ahead(reads, at_once=1, ahead_bytes=PICTURE_GROUP)
+
+
+def _row_group(store: Store, receipt: Receipt, number: int) -> pa.Table:
     file = open_file(store, receipt)
-    return file.read_row_group(row_group, columns=["content_sha256", "data"])
+    return file.read_row_group(number, columns=["content_sha256", "data"])

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 
+import pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -16,12 +17,12 @@ from artrec.errors import ConditionFailed
 from artrec.releases import Artifact, Draft, receipts_of, write_artifact
 from artrec.stages.decoding import shrinker
 from artrec.stages.frames import Attempt, TaskReport, parallelism, run_tasks
-from artrec.stages.places import first_places
+from artrec.stages.places import first_places, row_groups
 from artrec.stages.rejects import Rejected
 from artrec.stages.rules import picture_recipe
 from artrec.stages.session import describe
 from artrec.storage import Store
-from artrec.tables import Receipt, open_file
+from artrec.tables import Receipt
 
 __all__ = ["keep", "make_thumbnails", "thumb_name"]
 
@@ -92,8 +93,10 @@ def _make(
     artifacts: list[Artifact] = []
     counters = {"thumbnails": 0, "undecodable": 0}
     with shrinker(settings.report.side, settings.ingest, attempt.number > 0) as shrink:
-        for file, group, needed in chunks[attempt.index]:
-            for content, data in _contents(store, receipts[file], group, needed, welcome, more):
+        chunk = chunks[attempt.index]
+        tables = row_groups(store, receipts, [(file, group) for file, group, _ in chunk])
+        for (_, _, needed), rows in zip(chunk, tables, strict=True):
+            for content, data in _contents(rows, needed, welcome, more):
                 small = shrink(data)
                 if isinstance(small, Rejected):
                     counters["undecodable"] += 1
@@ -105,15 +108,9 @@ def _make(
 
 
 def _contents(
-    store: Store,
-    receipt: Receipt,
-    group: int,
-    needed: frozenset[bytes],
-    welcome: frozenset[bytes],
-    more: int,
+    rows: pa.Table, needed: frozenset[bytes], welcome: frozenset[bytes], more: int
 ) -> Iterator[tuple[bytes, bytes]]:
     """(hash, bytes) of the needed pictures of a row group, and of some others."""
-    rows = open_file(store, receipt).read_row_group(group, columns=["content_sha256", "data"])
     contents = rows.column("content_sha256").to_pylist()
     others = sorted(set(contents) & welcome - needed)[:more]
     left = {*needed, *others}
