@@ -70,9 +70,9 @@ def test_the_version_is_told(artrec: Call) -> None:
 def test_an_unknown_kind_of_store_is_code_3(artrec: Call) -> None:
     called = artrec("lookup", "x", "--root", "gopher://x")
     assert (called.code, called.out) == (3, "")
-    assert (
-        called.err
-        == "artrec: gopher://x: no store for gopher://; use a local path, file:// or s3://\n"
+    assert called.err == (
+        "artrec: gopher://x: no store for gopher://; use a local path, file://, s3://, gs:// or "
+        "az://\n"
     )
 
 

@@ -138,7 +138,7 @@ def _forge(root: Path, table: str, change: Callable[[list[Row]], list[Row]]) -> 
     release = json.loads(path.read_bytes())
     refs = [r for s in release["stages"].values() for r in s["tables"].get(table, [])]
     rows = {}
-    for ref in refs[-1:]:
+    for ref in refs[-2:][:1]:  # the picture of the last segment stands in an earlier one too
         run_path = root / f"runs/{ref['stage']}/{ref['run_id']}/run.json"
         run = json.loads(run_path.read_bytes())
         _rewrite(root, run["tables"][table][0], change)
