@@ -15,7 +15,7 @@ from artrec.storage.ahead import Read, read_ahead
 __all__ = ["FolderArchive"]
 
 _ETAG = "etag="
-_AT_ONCE, _AHEAD = 8, 16 << 20  # objects asked for at a time, and bytes of them that wait
+_AT_ONCE, _AHEAD = 16, 16 << 20  # objects asked for at a time, and bytes of them that wait
 
 
 @dataclass(slots=True)
