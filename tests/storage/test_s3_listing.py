@@ -216,12 +216,12 @@ NAMES = st.lists(st.sampled_from(["a", "b", "a-b", "a b", "é", "𝄞"]), min_si
 @settings(max_examples=15, deadline=None)
 @given(st.sets(NAMES.map(lambda parts: "/".join(parts) + ".jpg"), max_size=40))
 def test_a_real_server_s_list_is_the_same_by_threads(s3_server: Server, paths: set[str]) -> None:
-    store = s3_server.store("some/root")
+    store = s3_server.store("some/place")
     fill(s3_server, store, sorted(paths))
     ask = Asking(store.bucket, store.url, store.options)
     keys = [key for key, *_ in Listing(ask, store.prefix, 4, 3)]
     assert keys == plain(s3_server, store)
-    assert keys == [f"some/root/{path}" for path in sorted(paths)]
+    assert keys == [f"some/place/{path}" for path in sorted(paths)]
 
 
 STYLES = ("a", "a b", "a-b", "a0", "b", "é", "z", "z z", "z-z", "zz")
