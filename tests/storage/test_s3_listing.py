@@ -79,6 +79,19 @@ class Bucket:
         return {**kinds, "IsTruncated": bool(more), **more}
 
 
+class Deserted(Bucket):
+    """Before each page it gives two empty ones that go on, as where much was deleted."""
+
+    def answer(self, *, ContinuationToken: str = "", Delimiter: str = "", **more: Any) -> Any:
+        if Delimiter:
+            return super().answer(Delimiter=Delimiter, **more)
+        if not ContinuationToken.endswith("\0\0"):
+            token = (ContinuationToken or more.get("StartAfter", "")) + "\0"
+            return {"Contents": [], "IsTruncated": True, "NextContinuationToken": token}
+        token = ContinuationToken.removesuffix("\0\0")
+        return super().answer(ContinuationToken=token, **more)
+
+
 def listed(bucket: Bucket, folder: str = "", threads: int = 4, page: int = PAGE) -> list[str]:
     return [key for key, *_ in Listing(bucket, folder, threads, page)]
 
@@ -106,6 +119,13 @@ def test_a_list_by_threads_is_the_sorted_keys(keys: set[str], threads: int, page
 
 def tree(folders: int, of_each: int) -> list[str]:
     return [f"in/{f:03d}/{n:03d}" for f in range(folders) for n in range(of_each)]
+
+
+@pytest.mark.parametrize(("folders", "of_each"), [(1, 100), (20, 5), (50, 2)])
+@pytest.mark.parametrize("threads", [1, 4])
+def test_empty_pages_that_go_on_lose_nothing(folders: int, of_each: int, threads: int) -> None:
+    keys = tree(folders, of_each)
+    assert listed(Deserted(keys), "in/", threads) == keys
 
 
 def test_a_flat_folder_costs_the_requests_that_it_did() -> None:

@@ -72,6 +72,8 @@ class Listing:
             after, token, pages = page.last, page.token, pages + 1
             if token is None:
                 return
+            if not page.found:  # a store may answer so where much was deleted
+                continue
             if self.threads > 1 and pages >= pause and "/" in after[len(self.folder) :]:
                 bounds = self._bounds(after)
                 spanned = page.spans(str(bounds[0]).count("/")) if bounds else 0
@@ -165,7 +167,7 @@ class _Ranges:
         self._bounds = bounds
         self._next = 0  # of the bounds: where the next range begins
         self._most = max(1, len(bounds) // listing.threads)
-        self._parts = min(self._most, parts_of_a_page * _WANTED)
+        self._parts = max(1, min(self._most, parts_of_a_page * _WANTED))
         self._lock = Lock()
         self._ahead: deque[_Range] = deque()
 
