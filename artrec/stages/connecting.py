@@ -38,7 +38,7 @@ def connect(name: str, conf: dict[str, str], remote: str) -> SparkSession:
             session: SparkSession = builder.appName(name).config(map=conf).getOrCreate()
         except ImportError as error:
             raise ConfigError(
-                f"SPARK_REMOTE is {remote}, and Spark Connect lacks packages here "
+                "SPARK_REMOTE asks for Spark Connect, which lacks packages here "
                 f"({plain(str(error))}): pip install 'artrec[connect]'"
             ) from None
     return session
@@ -46,12 +46,18 @@ def connect(name: str, conf: dict[str, str], remote: str) -> SparkSession:
 
 def _ask(remote: str) -> None:
     """Stopped where nobody listens at that address: pyspark would ask for ten minutes."""
-    place = urlsplit(remote)
     try:
-        socket.create_connection((place.hostname or "", place.port or 15002), 30).close()
+        place = urlsplit(remote.partition(";")[0])
+        host, port = place.hostname or "", place.port or 15002
+    except ValueError:
+        raise ConfigError(
+            "SPARK_REMOTE is no address of the form sc://host:port, with parameters behind /;"
+        ) from None
+    try:
+        socket.create_connection((host, port), 30).close()
     except ConnectionRefusedError:
         raise Stopped(
-            f"no Spark Connect server answers at {place.netloc}, which SPARK_REMOTE names; start "
+            f"no Spark Connect server answers at {host}:{port}, which SPARK_REMOTE names; start "
             "it, and run the same command again"
         ) from None
     except OSError:

@@ -242,7 +242,7 @@ def start_spark(name: str, verbosity: str = "normal") -> SparkSession:
         conf |= ALONE
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     if remote:
-        return connect(name, ALONE | conf, remote)
+        return connect(name, (ALONE if remote.startswith("local") else {}) | conf, remote)
     builder: Any = SparkSession.builder
     session: SparkSession = builder.appName(name).config(map=conf).getOrCreate()
     with suppress(Exception):  # a session of Spark Connect that others have prepared has no context
