@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import IO, TypeVar
 
 from artrec.errors import (
@@ -37,6 +38,7 @@ CLOUDS = {"gs": "gcs", "az": "azure"}
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,220}[A-Za-z0-9]")
 _LONGEST = 1024  # bytes of a key in UTF-8
 _CHUNK = 16 << 20
+_LOCK = Lock()
 
 _T = TypeVar("_T")
 
@@ -93,8 +95,9 @@ class CloudStore:
             if facts is None:
                 return
             path = facts.key[len(self.prefix) :]
+            patience = self._patience(prefix)  # it has answered
             if path > before:
-                before, again, patience = path, False, self._patience(prefix)
+                before, again = path, False
                 yield self._entry(facts)
             elif path and not again:
                 raise ConfigError(
@@ -198,7 +201,8 @@ class CloudStore:
 
     def _driver(self) -> Driver:
         variables = frozenset(item for item in os.environ.items() if item[0].startswith(_READ))
-        return _made(self.scheme, self.bucket, os.getpid(), hash(variables))
+        with _LOCK:  # threads that read ahead begin at once, and want one client together
+            return _made(self.scheme, self.bucket, os.getpid(), hash(variables))
 
     def _entry(self, facts: Facts) -> Entry:
         return Entry(facts.key[len(self.prefix) :], facts.bytes, facts.etag, facts.modified)

@@ -141,6 +141,8 @@ class AzureDriver:
 class _Sending:
     """Blocks, and a list of them that makes the object."""
 
+    repeatable = True
+
     def __init__(self, blob: Any, token: str) -> None:
         self._blob, self._token = blob, token
         self._blocks: list[str] = []

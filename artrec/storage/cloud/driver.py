@@ -46,7 +46,12 @@ class Facts:
 
 
 class Sending(Protocol):
-    """A new object that is sent in parts; nothing of it is visible before ``finish``."""
+    """A new object that is sent in parts; nothing of it is visible before ``finish``.
+
+    ``repeatable``: what failed may be asked again; else it has been tried as often as it may be.
+    """
+
+    repeatable: bool
 
     def send(self, part: bytes) -> None: ...
 

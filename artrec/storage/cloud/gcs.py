@@ -141,7 +141,12 @@ class GcsDriver:
 
 
 class _Sending:
-    """A resumable upload: parts go one after another, and the last one makes the object."""
+    """A resumable upload: parts go one after another, and the last one makes the object.
+
+    The client's stream takes a part before it asks, and asks again by itself for two minutes.
+    """
+
+    repeatable = False
 
     def __init__(self, writer: Any) -> None:
         self._writer = writer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import uuid
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from artrec.errors import ConditionFailed, NotFound, StoreUnavailable
@@ -63,7 +64,8 @@ class Upload(io.RawIOBase):
         """Leave nothing visible; the clouds forget parts that are not completed, after a week."""
         self._waiting.clear()
         if self._sending is not None and not self._done:
-            self._sending.abort()
+            with suppress(Exception):  # whose class is the client's; why we abort matters more
+                self._sending.abort()
         self._done = True
 
     def _send(self, part: bytes) -> None:
@@ -75,9 +77,13 @@ class Upload(io.RawIOBase):
                 return self._sending.send(part)
             except self._driver.failures as error:
                 told = self._driver.explained(error, self._store.path_url(self._path))
-                if not isinstance(told, StoreUnavailable):
+                if not isinstance(told, StoreUnavailable) or not self._may_repeat():
                     raise told from None
                 patience.bear(told)
+
+    def _may_repeat(self) -> bool:
+        """Whether a request that failed may be made again; a stream has taken its part already."""
+        return self._sending is None or self._sending.repeatable
 
     def _complete(self, sending: Sending) -> None:
         patience = self._patience()
@@ -93,7 +99,7 @@ class Upload(io.RawIOBase):
                     raise ConditionFailed(
                         f"{self._store.path_url(self._path)} exists already"
                     ) from None
-                if not isinstance(told, StoreUnavailable):
+                if not isinstance(told, StoreUnavailable) or not sending.repeatable:
                     raise told from None
                 patience.bear(told)
 
