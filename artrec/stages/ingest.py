@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from artrec import log, picture
-from artrec.archive import Archive, Content, Member, cut_slices
+from artrec.archive import Archive, Content, Member
 from artrec.config import IngestSettings, Settings
 from artrec.digests import name_of
 from artrec.failpoints import reached
@@ -122,7 +122,7 @@ def _pending(
     count = inventory.counters["listed"]
     written = write_sorted(frame, store, folder, TABLES["pending_members"], count * ROW_BYTES)
     reached("ingest.pending")
-    units = _units(store, written, unit_bytes)
+    units = _units(store, written)
     cut = cut_segments(units, sizes.slice_bytes, sizes.segment_bytes, cores, apart=True)
     log.get(stage="ingest").info(
         "cut", members=cut.items, slices=cut.slices, segments=len(cut.segments)
@@ -179,20 +179,16 @@ def _unit_bytes(total: int, slice_bytes: int, cores: int) -> int:
     return max(1, min(slice_bytes // UNITS, max(LEAST_UNIT, -(-total // (UNITS * cores)))))
 
 
-def _units(store: Store, pending: Sequence[Receipt], unit_bytes: int) -> list[SliceSpec]:
+def _units(store: Store, pending: Sequence[Receipt]) -> Iterator[SliceSpec]:
     """One spec for each unit, in the order of the table; rows are streamed."""
-    batches = read_table(store, pending, ["source", "offset", "stored_bytes"])
     rows = (
         row
-        for batch in batches
+        for batch in read_table(store, pending, ["source", "slice", "stored_bytes"])
         for row in zip(*(batch.column(i).to_pylist() for i in range(3)), strict=True)
     )
-    return [
-        SliceSpec(low=place, high=place, items=each.members, bytes=each.bytes)
-        for source, extents in groupby(rows, key=itemgetter(0))
-        for each in cut_slices(((offset, size) for _, offset, size in extents), unit_bytes)
-        for place in [(source, each.first // unit_bytes)]
-    ]
+    for place, members in groupby(rows, key=itemgetter(0, 1)):
+        sizes = [size for *_, size in members]
+        yield SliceSpec(low=place, high=place, items=len(sizes), bytes=sum(sizes))
 
 
 def _read_slice(

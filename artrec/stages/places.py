@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
@@ -41,20 +42,20 @@ def first_places(spark: SparkSession, draft: Draft, recipe: str, *more: str) -> 
 
 def place_units(
     store: Store, pending: Sequence[Receipt], pictures: Sequence[Receipt]
-) -> list[SliceSpec]:
+) -> Iterator[SliceSpec]:
     """A unit for each row group with wanted pictures, in order, of so many bytes as they have.
 
     ``pending`` is a table in the order of the columns ``file`` and ``row_group``.
     """
     size_of = {r.path: r.bytes / r.rows for r in pictures if r.rows}
-    counts: dict[tuple[str, int], int] = {}
-    for batch in read_table(store, pending, ["file", "row_group"]):
-        for place in zip(*(batch.column(i).to_pylist() for i in range(2)), strict=True):
-            counts[place] = counts.get(place, 0) + 1
-    return [
-        SliceSpec(low=place, high=place, items=count, bytes=int(size_of[place[0]] * count))
-        for place, count in sorted(counts.items())
-    ]
+    places = (
+        place
+        for batch in read_table(store, pending, ["file", "row_group"])
+        for place in zip(*(batch.column(i).to_pylist() for i in range(2)), strict=True)
+    )
+    for place, same in groupby(places):
+        count = sum(1 for _ in same)
+        yield SliceSpec(low=place, high=place, items=count, bytes=int(size_of[place[0]] * count))
 
 
 def placed_pictures(

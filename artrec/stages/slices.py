@@ -64,14 +64,17 @@ def cut_segments(
     ``slice_bytes`` and ``apart`` are those of ``join_units``.
     """
     segments: list[list[SliceSpec]] = []
-    wanted = size = segment_bytes * cores
+    held: list[SliceSpec] = []  # units are many: those of one segment at a time
+    size = 0
     for unit in units:
-        if size >= wanted:
-            segments.append([])
-            size = 0
-        segments[-1].append(unit)
+        if held and size >= segment_bytes * cores:
+            segments.append(join_units(held, slice_bytes, cores, apart))
+            held, size = [], 0
+        held.append(unit)
         size += unit.bytes
-    return Cut(segments=[join_units(each, slice_bytes, cores, apart) for each in segments])
+    if held:
+        segments.append(join_units(held, slice_bytes, cores, apart))
+    return Cut(segments=segments)
 
 
 def join_units(

@@ -29,17 +29,18 @@ class Read(Generic[T]):
 def read_ahead(reads: Iterable[Read[T]], at_once: int, ahead_bytes: int) -> Iterator[T]:
     """The results of ``reads``, in order, ``at_once`` of them asked for at a time.
 
-    What is on its way or waits to be taken is at most ``ahead_bytes``, or one read if that is
-    larger; the result in the taker's hands comes on top. An error comes out at the place of its
-    read. Whoever stops taking waits for the requests that are on their way; no thread stays.
+    What is on its way or waits to be taken is at most ``ahead_bytes``, and the result in the
+    taker's hands comes on top; a read that is larger is asked for alone. An error comes out at the
+    place of its read. Whoever stops taking waits for the requests that are on their way; no thread
+    stays.
     """
     waiting: deque[tuple[int, Future[T]]] = deque()
     left = deque(islice(reads := iter(reads), 1))
 
-    def ask(pool: ThreadPoolExecutor) -> None:
+    def ask(pool: ThreadPoolExecutor, in_hand: int) -> None:
         while left and len(waiting) <= at_once:
             held = sum(size for size, _ in waiting)
-            if waiting and held + left[0].bytes > ahead_bytes:
+            if len(waiting) + in_hand and held + left[0].bytes > ahead_bytes:
                 return
             read = left.popleft()
             waiting.append((read.bytes, pool.submit(read.call)))
@@ -47,11 +48,13 @@ def read_ahead(reads: Iterable[Read[T]], at_once: int, ahead_bytes: int) -> Iter
 
     with ThreadPoolExecutor(at_once, "artrec-read") as pool:
         try:
-            ask(pool)
+            ask(pool, in_hand=0)
             while waiting:
                 found = waiting.popleft()[1].result()
-                ask(pool)
+                ask(pool, in_hand=1)
                 yield found
+                del found
+                ask(pool, in_hand=0)
         finally:
             for _, future in waiting:
                 future.cancel()

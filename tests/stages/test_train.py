@@ -125,7 +125,7 @@ def test_a_task_gathers_a_bounded_part_and_many_parts_become_the_same_table(
     }
     pictures = receipts_of(store, refs["pictures"], "pictures")
     pending = receipts_of(store, refs["examples"], "pending_examples")
-    slices = place_units(store, pending, pictures)
+    slices = list(place_units(store, pending, pictures))
     monkeypatch.setattr(examples, "PART_BYTES", 3000)
     monkeypatch.setattr(examples, "WAYS", 3)
     wanted = Preprocess(size=(16, 16))

@@ -76,6 +76,15 @@ def test_the_next_is_read_while_one_is_worked_on() -> None:
     assert len(list(taking)) == 2
 
 
+def test_a_large_one_is_not_read_while_another_is_in_hand() -> None:
+    counted = Counted([10, 99, 10])
+    taking = read_ahead(counted.reads(), 2, 50)
+    assert next(taking) == 0
+    assert counted.begun == [0]
+    assert next(taking) == 1
+    assert list(taking) == [2]
+
+
 def test_an_error_comes_at_its_place_and_what_follows_is_not_begun() -> None:
     counted = Counted([10] * 6)
 

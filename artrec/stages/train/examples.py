@@ -100,7 +100,7 @@ def examples_run(spark: SparkSession, settings: Settings, draft: Draft, wanted: 
     chosen = _chosen(spark, settings, draft).persist()
     pending = write_sorted(_split(chosen, settings.train.held_out), store, folder, table, size)
     chosen.unpersist()
-    units = place_units(store, pending, pictures)
+    units = list(place_units(store, pending, pictures))
     slices = join_units(units, settings.embed.slice_bytes, parallelism(spark))
     work = partial(_slice, store, pending, pictures, settings, wanted, slices, folder)
     reports = run_tasks(spark, len(slices), work)
