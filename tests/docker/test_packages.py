@@ -182,6 +182,8 @@ def test_the_packed_environment_runs_a_night_on_a_standalone_cluster(tmp_path: P
         assert ("torch absent" in doctor.out) == (TORCH == "no")
         assert "All well: driver and 1 executor" in doctor.out
         for night in nights(archive_of_pictures, tmp_path / "store"):
+            for done in (tmp_path / "work").glob("app-*"):  # 5 GB with torch, kept by the worker
+                shutil.rmtree(done, ignore_errors=True)
             ended = job([*submit, str(jobs / "nightly.py"), *root, *night], about)
             assert ended.code == 0, ended.out + ended.log
     assert outcome(tmp_path / "store")["status"] == "published"
