@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
-from artrec.archive.slices import Slice, cut_slices
 from artrec.storage import Store
 
 __all__ = [
@@ -23,8 +22,6 @@ __all__ = [
     "Member",
     "Pin",
     "REASONS",
-    "Slice",
-    "cut_slices",
     "open_archive",
 ]
 

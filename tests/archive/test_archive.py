@@ -8,13 +8,14 @@ import random
 import tarfile
 import zipfile
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
 import artrec.archive
-from artrec.archive import Archive, Content, Limits, Member, cut_slices, open_archive
-from artrec.errors import ConfigError, InputError, StoreUnavailable, UsageError
+from artrec.archive import Archive, Content, Limits, Member, open_archive
+from artrec.errors import InputError, StoreUnavailable, UsageError
 from artrec.storage import Store
 from artrec.storage.local import LocalStore
 from tests.archive.packs import FILES, parquet_bytes, tar_bytes
@@ -142,9 +143,8 @@ def test_members_asked_for_in_any_order_come_by_offset(factory: Factory, store: 
 def test_slices_hold_every_member_once(factory: Factory, store: Store, slice_bytes: int) -> None:
     archive = open_archive(store, factory(store, PICTURES))
     members = list(archive.members())
-    slices = cut_slices(((m.offset, m.stored_bytes) for m in members), slice_bytes)
-    parts = [[m for m in members if s.first <= m.offset < s.last] for s in slices]
-    assert [len(part) for part in parts] == [s.members for s in slices]
+    ordered = sorted(members, key=lambda m: m.offset)
+    parts = [list(part) for _, part in groupby(ordered, lambda m: m.offset // slice_bytes)]
     read = [content for part in parts for content in archive.read(part)]
     assert len(read) == len(members)
     assert data_of(read) == PICTURES
@@ -259,11 +259,6 @@ def test_a_content_has_either_data_or_a_reason() -> None:
         Content(member)
     with pytest.raises(ValueError, match="either data or a reason"):
         Content(member, b"x", "bad_crc", "both")
-
-
-def test_a_slice_of_no_bytes_is_a_settings_error() -> None:
-    with pytest.raises(ConfigError, match="a slice of 0 bytes"):
-        cut_slices([(0, 1)], 0)
 
 
 def test_the_public_names_are_these() -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artrec.archive import Member, cut_slices, open_archive
+from artrec.archive import Member, open_archive
 from artrec.errors import ArchiveError, ConfigError
 from artrec.storage.local import LocalStore
 from tests.archive.packs import CLASSES, parquet_bytes
@@ -71,8 +71,6 @@ def test_a_slice_is_whole_row_groups() -> None:
     starts = [0, sum(sizes[:3]), sum(sizes[:6]), sum(sizes)]
     groups = [0, 0, 0, 1, 1, 1, 2, 3, 3]
     assert [each.offset for each in found] == [starts[n] for n in groups]
-    slices = cut_slices(((each.offset, each.stored_bytes) for each in found), 1)
-    assert [each.members for each in slices] == [3, 3, 1, 2]
 
 
 def test_a_row_is_named_by_its_path_or_by_its_file_and_number() -> None:

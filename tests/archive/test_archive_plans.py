@@ -1,60 +1,20 @@
-"""Slices, windows, names and overlaps: pure functions, each against a slow twin."""
+"""Windows, names and overlaps: pure functions, each against a slow twin."""
 
 from __future__ import annotations
 
 import zlib
 from collections import Counter
-from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artrec.archive import Slice, cut_slices
 from artrec.archive.names import Repeats, decode_name, extra_field
 from artrec.archive.ranges import plan_windows
 from artrec.archive.zip_directory import Extents
 from tests.archive.zip_maker import extra
 
 EXTENTS = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 500)), max_size=60)
-
-
-def test_a_member_belongs_to_the_slice_where_it_begins() -> None:
-    assert cut_slices([(0, 50), (99, 500), (100, 1), (700, 3), (101, 7)], 100) == [
-        Slice(0, 100, 2, 550),
-        Slice(100, 200, 2, 8),
-        Slice(700, 800, 1, 3),
-    ]
-
-
-def test_no_members_make_no_slices() -> None:
-    assert cut_slices([], 100) == []
-
-
-@settings(deadline=None)
-@given(EXTENTS, st.integers(1, 20_000), st.randoms(use_true_random=False))
-def test_slices_hold_each_member_once_in_any_order(
-    extents: list[tuple[int, int]], slice_bytes: int, order: object
-) -> None:
-    slices = cut_slices(extents, slice_bytes)
-    assert cut_slices(sorted(extents, key=lambda e: (e[1], -e[0])), slice_bytes) == slices
-    for one, following in pairwise(slices):
-        assert one.last <= following.first
-    held = [[e for e in extents if s.first <= e[0] < s.last] for s in slices]
-    assert sorted(e for part in held for e in part) == sorted(extents)
-    assert [(len(part), sum(e[1] for e in part)) for part in held] == [
-        (s.members, s.bytes) for s in slices
-    ]
-
-
-@settings(deadline=None)
-@given(EXTENTS, st.integers(1, 300))
-def test_a_members_slice_does_not_depend_on_the_others(
-    extents: list[tuple[int, int]], slice_bytes: int
-) -> None:
-    ranges = {(s.first, s.last) for s in cut_slices(extents, slice_bytes)}
-    alone = {(s.first, s.last) for e in extents for s in cut_slices([e], slice_bytes)}
-    assert ranges == alone
 
 
 def test_near_spans_share_a_window_and_far_ones_do_not() -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artrec.archive import Limits, Member, Pin, cut_slices, open_archive
+from artrec.archive import Limits, Member, Pin, open_archive
 from artrec.errors import ArchiveError
 from artrec.storage.local import LocalStore
 from tests.archive.packs import gzipped, tar_bytes, zstandard
@@ -133,8 +133,8 @@ def test_a_slice_of_a_tar_takes_one_read() -> None:
     archive = open_archive(store, "a.tar")
     members = list(archive.members())
     store.reads.clear()
-    part = cut_slices(((m.offset, m.stored_bytes) for m in members), 1 << 20)[1]
-    wanted = [m for m in members if part.first <= m.offset < part.last]
+    wanted = [m for m in members if 1 << 20 <= m.offset < 2 << 20]
+    assert 10 < len(wanted) < len(members) / 2
     assert all(content.data == b"x" * 2000 for content in archive.read(wanted))
     assert len(store.reads) == 1
 
