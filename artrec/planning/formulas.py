@@ -266,7 +266,7 @@ def _in_pairs(work: Work, rates: Rates) -> Figures:
     block, pairs = -(-rows // blocks), blocks * (blocks - 1) // 2
     busy = ONCE * float(rows) * rows * rates.pair + 2 * LAID * size
     tasks = blocks + min(pairs, 6 * work.cores)
-    held = block * (8 * (3 * work.dim + 8) + 100 * (work.pool + 1)) + 120 * MB
+    held = block * (8 * (4 * work.dim + 8) + 100 * (work.pool + 1)) + 120 * MB
     return Figures(
         bytes_read=(3 * blocks + pairs) * (size // blocks),
         requests=8 * (2 * blocks + pairs),
