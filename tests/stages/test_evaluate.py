@@ -478,7 +478,7 @@ def test_a_table_that_is_not_what_it_should_be_is_refused(
 
     named = lists.named_lists
 
-    def shorter(catalog: DataFrame, pools: DataFrame, k: int) -> DataFrame:
+    def shorter(catalog: DataFrame, pools: DataFrame, k: int, *more: object) -> DataFrame:
         lists = named(catalog, pools, k)
         cut = {name: F.slice(name, 1, k - 1) for name in ("ids", "distances")}
         return lists.withColumns(cut)
