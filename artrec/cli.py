@@ -12,6 +12,7 @@ from artrec import __version__
 from artrec.commands import (
     differences,
     encoders,
+    export,
     files,
     lookup,
     releases,
@@ -101,6 +102,21 @@ def files_command(
 ) -> None:
     """Paths of a table's Parquet files in a release."""
     files.show(root, table, release, json)
+
+
+@app.command("export")
+def export_command(
+    table: Annotated[str, typer.Argument(help="Name of a table, such as neighbors.")],
+    to: Annotated[str, typer.Argument(metavar="DIR", help="A new or empty folder, or its URL.")],
+    format: Annotated[str, typer.Option(help="parquet, csv or jsonl.")] = "parquet",
+    root: Root = None,
+    release: Annotated[
+        str | None, typer.Option(help="Another release than the current one.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write a table's rows into a folder of its own, for engines that read folders."""
+    export.show(root, table, to, format, release, json)
 
 
 @app.command("encoders")

@@ -21,6 +21,8 @@ def distance(metric: str, a: Sequence[float], b: Sequence[float]) -> float:
     """In float64 with exact sums, rounded to float32."""
     if metric == "euclidean":
         wide = math.sqrt(math.fsum((x - y) ** 2 for x, y in zip(a, b, strict=True)))
+    elif metric == "dot":
+        wide = -math.fsum(x * y for x, y in zip(a, b, strict=True))
     else:
         dot, aa, bb = (
             math.fsum(x * y for x, y in zip(p, q, strict=True)) for p, q in ((a, b), (a, a), (b, b))

@@ -304,6 +304,7 @@ CHANGED: dict[str, str] = {
     "neighbors.k": "3",
     "neighbors.slack": "0",
     "neighbors.block_rows": "7",
+    "neighbors.pairs_from": "7",
     "evaluate.queries": "7",
     "evaluate.sample": "7",
     "evaluate.map_points": "7",
@@ -336,6 +337,7 @@ HOW_NOT_WHAT = {
     "store.s3.listers",
     "ingest.slice_bytes", "ingest.segment_bytes",
     "embed.batch", "embed.slice_bytes", "embed.segment_bytes", "neighbors.block_rows",
+    "neighbors.pairs_from",
     "evaluate.block_rows", "gates.reject_rate", "gates.reject_rates", "gates.index_recall",
     "gates.shrinkage", "gates.drift", "gates.override",
     "plan.cores", "plan.sample_seconds", "plan.price_hour", "plan.price_request", "plan.price_gb",
@@ -382,7 +384,7 @@ def test_every_section_and_key_is_documented() -> None:
     keys = [key for section in documented().values() for key, _, _, _ in section]
     expected = [key.replace(".main.", ".NAME.") for key in CHANGED]
     assert sorted(keys) == sorted(expected)
-    assert [kind for _, kind, _, _ in documented()["neighbors"]] == ["int", "int", "int"]
+    assert [kind for _, kind, _, _ in documented()["neighbors"]] == ["int"] * 4
     kinds = {key: kind for keys in documented().values() for key, kind, _, _ in keys}
     assert kinds["ingest.formats"] == "list of str"
     assert kinds["ingest.background"] == kinds["train.channels"] == "list of int"

@@ -269,7 +269,12 @@ class NeighborsSettings(Section):
     k: PositiveInt = _key(50, "Neighbors listed for each image.", le=1000)
     slack: int = _key(14, "Entries kept in the pool beyond k, used up by deletions.", ge=0)
     block_rows: PositiveInt = _key(
-        16_384, "Vectors that one task of the join answers.", result=False
+        16_384, "Vectors in one block of the join, at most.", result=False
+    )
+    pairs_from: PositiveInt = _key(
+        32_768,
+        "From so many vectors on they are laid out by cells, and each product is computed once.",
+        result=False,
     )
 
 

@@ -7,5 +7,16 @@ from __future__ import annotations
 
 from artrec.planning.figures import Figures, Prices, Rates, Work, cost, total
 from artrec.planning.formulas import START_SECONDS, expected
+from artrec.planning.joins import block_count
 
-__all__ = ["Figures", "Prices", "Rates", "START_SECONDS", "Work", "cost", "expected", "total"]
+__all__ = [
+    "Figures",
+    "Prices",
+    "Rates",
+    "START_SECONDS",
+    "Work",
+    "block_count",
+    "cost",
+    "expected",
+    "total",
+]

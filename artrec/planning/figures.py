@@ -94,6 +94,7 @@ class Work:
     k: int = 50
     pool: int = 64
     block_rows: int = 16_384
+    pairs_from: int = 32_768
     trees: int = 20
     shards: int = 1
     queries: int = 2000

@@ -23,6 +23,8 @@ __all__ = ["PAGE", "render"]
 
 PAGE = "index.html"
 
+_LISTS = ("orphans", "twins", "mutual")
+"""Measures of the lists themselves, shown with the hubs."""
 _RATED = {"ingest": "read", "embed": "encoded"}
 _HIDDEN = {"task_milliseconds", "worker_peak_bytes"}
 
@@ -49,6 +51,7 @@ def render(facts: Facts) -> dict[str, bytes]:
             for panel in chart.panels
             for line in panel.lines
         ),
+        lists={each.measure: each.value for each in facts.measures if each.measure in _LISTS},
         map=Markup(drawing.script_json(plane)),
         styles=plane["styles"],
         plots=drawing.plots(facts.training.curves) if facts.training else (),

@@ -176,6 +176,30 @@ NIGHT = [
         key=("vector_no", "image_id"),
         sort=("vector_no", "image_id"),
     ),
+    Table(  # how a self-join lays vectors out, and what a block finds in itself; in scratch only
+        "neighbor_cells",
+        columns(cell=pa.int32(), block=pa.int32(), center=VECTOR),
+        key=("cell",),
+        sort=("cell",),
+    ),
+    Table(
+        "neighbor_layout",
+        columns(cell=pa.int32(), vector_no=pa.int64(), embedding=VECTOR),
+        key=("vector_no",),
+        sort=("cell", "vector_no"),
+        compression="none",
+    ),
+    Table(
+        "neighbor_first",
+        columns(
+            row=pa.int32(),
+            ceiling=pa.float32(),
+            others=pa.list_(pa.field("element", pa.int64(), nullable=False)),
+            distances=VECTOR,
+        ),
+        key=("row",),
+        sort=("row",),
+    ),
     Table(
         "neighbor_pool",
         columns(

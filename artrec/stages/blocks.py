@@ -1,4 +1,4 @@
-"""The distinct vectors of a catalog, as blocks of numbers and vectors."""
+"""The distinct vectors of a catalog, as blocks of numbers and vectors, and their pools as rows."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
+from artrec.schemas import TABLES
 from artrec.storage import Store
 from artrec.tables import Receipt, read_range, read_table
-from artrec.vectors import Block
+from artrec.vectors import Block, Pools
 
-__all__ = ["block_of", "vector_blocks"]
+__all__ = ["block_of", "pool_rows", "vector_blocks"]
 
 _COLUMNS = ["vector_no", "embedding"]
 
@@ -38,3 +39,18 @@ def block_of(rows: pa.Table) -> Block:
     values = np.asarray(rows.column("embedding").combine_chunks().flatten(), np.float32)
     numbers = np.asarray(rows.column("vector_no"), np.int64)
     return Block(numbers=numbers, vectors=values.reshape(len(numbers), -1))
+
+
+def pool_rows(pools: Pools) -> pa.RecordBatch:
+    """Lists without their padding."""
+    offsets, others, distances = pools.ragged()
+    schema = TABLES["neighbor_pool"].columns
+    columns = {
+        "vector_no": pools.numbers,
+        "radius": pools.radius,
+        "radius_no": pools.radius_no,
+        "others": pa.ListArray.from_arrays(offsets.astype(np.int32), pa.array(others)),
+        "distances": pa.ListArray.from_arrays(offsets.astype(np.int32), pa.array(distances)),
+    }
+    arrays = [pa.array(columns[c.name]).cast(c.type) for c in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -136,6 +136,7 @@ def _work(
         k=settings.neighbors.k,
         pool=settings.neighbors.k + settings.neighbors.slack,
         block_rows=settings.neighbors.block_rows,
+        pairs_from=settings.neighbors.pairs_from,
         trees=index.trees,
         shards=shard_count(listed, index.shard_rows, index.shards),
         queries=settings.evaluate.queries,

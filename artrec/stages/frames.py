@@ -36,6 +36,7 @@ __all__ = [
     "frame_of",
     "parallelism",
     "read_frame",
+    "reported",
     "run_tasks",
     "stage_frame",
     "write_frame",
@@ -97,7 +98,7 @@ def run_tasks(
     def body(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for index in batch.column(0).to_pylist():
-                report = _reported(work, Attempt.current(index))
+                report = reported(work, Attempt.current(index))
                 if marks is not None:
                     marks.leave(index, report.counters)
                 yield _one_column("report", [report.model_dump_json()])
@@ -106,7 +107,8 @@ def run_tasks(
     return [TaskReport.model_validate_json(row.report) for row in rows]
 
 
-def _reported(work: Callable[[Attempt], TaskReport], attempt: Attempt) -> TaskReport:
+def reported(work: Callable[[Attempt], TaskReport], attempt: Attempt) -> TaskReport:
+    """The report of ``work``, with the time that it took and the peak of the process."""
     begun = time.monotonic()
     report = work(attempt)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -141,7 +141,7 @@ def _kept(settings: Settings, release: Release | None, listing: Listing) -> dict
     lists = [(each.neighbors.k, each.neighbors.slack) for each in (settings, before)]
     index = catalog and settings.index == before.index and "index" in release.stages
     neighbors = catalog and lists[0] == lists[1]
-    unasked = {"block_rows"}
+    unasked = {"block_rows", "pairs_from"}
     rules = [each.evaluate.model_dump(exclude=unasked) for each in (settings, before)]
     evaluate = index and neighbors and rules[0] == rules[1]
     return {

@@ -8,18 +8,33 @@ from __future__ import annotations
 
 from artrec.vectors.distance import METRICS, check_vectors, exact
 from artrec.vectors.join import Block, Pools, Tiling, join
+from artrec.vectors.layout import Layout, plan_layout, sample_rows
+from artrec.vectors.pairs import Entries, Side, meet
+from artrec.vectors.selfjoin import Laid, self_join
 from artrec.vectors.topk import BruteForce, Searcher, TopK, merge
+from artrec.vectors.update import refreshed, short_rows, update
 
 __all__ = [
     "Block",
     "BruteForce",
+    "Entries",
+    "Laid",
+    "Layout",
     "METRICS",
     "Pools",
     "Searcher",
+    "Side",
     "Tiling",
     "TopK",
     "check_vectors",
     "exact",
     "join",
+    "meet",
     "merge",
+    "plan_layout",
+    "refreshed",
+    "sample_rows",
+    "self_join",
+    "short_rows",
+    "update",
 ]

@@ -42,7 +42,7 @@ from artrec.vectors.screen import Frame
 from artrec.vectors.sieve import Span, Tiling, sift
 from artrec.vectors.topk import NOBODY, TopK
 
-__all__ = ["Block", "LAST_NO", "Pools", "Tiling", "join"]
+__all__ = ["Block", "LAST_NO", "Pools", "Tiling", "distinct", "join", "pools_of"]
 
 LAST_NO = int(np.iinfo(np.int64).max)  # radius_no of a pool that holds everybody
 
@@ -125,7 +125,7 @@ def join(
     # A query may be among its own nearest: one more place, until it is dropped by number.
     width = k + 1 if self_join else k
     squares = squared_norms(queries.vectors)
-    first, copy_of = _distinct(queries.vectors, squares)
+    first, copy_of = distinct(queries.vectors, squares)
     vectors, squares = _taken(queries.vectors, first), squares[first]
     frame = Frame.of(metric, vectors, squares)
     lists = TopK.empty(len(first), width)
@@ -139,7 +139,7 @@ def join(
     if total is not None and seen != total:
         raise InputError(f"{seen} candidate vectors arrived where {total} were expected")
     _refuse_twice(lists)
-    return _pools(queries.numbers, lists, copy_of, k, seen - present)
+    return pools_of(queries.numbers, lists, copy_of, k, seen - present)
 
 
 def _regrouped(blocks: Iterable[Block], dim: int, tiling: Tiling) -> Iterator[Block]:
@@ -182,12 +182,12 @@ def _joined(blocks: list[Block]) -> Block:
 
 def _span(block: Block, width: int) -> Span:
     squares = squared_norms(block.vectors)
-    first, copy_of = _distinct(block.vectors, squares)
+    first, copy_of = distinct(block.vectors, squares)
     vectors = _taken(block.vectors, first)
     return Span.of(block.numbers, vectors, squares[first], copy_of, width)
 
 
-def _distinct(vectors: Floats, squares: Wides) -> tuple[Ints, Ints]:
+def distinct(vectors: Floats, squares: Wides) -> tuple[Ints, Ints]:
     """Positions [r] of distinct vectors, ascending, and for each of [n] which one it equals.
 
     Equal vectors have equal squared norms: only such rows are compared.
@@ -212,7 +212,7 @@ def _refuse_twice(lists: TopK) -> None:
         raise InputError(f"vector_no {lists.ids[:, 1:][twice][0]} stands twice in the candidates")
 
 
-def _pools(numbers: Ints, lists: TopK, copy_of: Ints, k: int, others: Ints) -> Pools:
+def pools_of(numbers: Ints, lists: TopK, copy_of: Ints, k: int, others: Ints) -> Pools:
     """Pools of k for ``numbers`` [n], whose lists are ``lists[copy_of]``.
 
     A list of k + 1 may hold the query itself. ``others`` [n] candidates are not it.

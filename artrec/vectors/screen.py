@@ -13,7 +13,7 @@ import numpy as np
 
 from artrec.vectors.distance import LARGEST, Floats, Wides, chunks
 
-__all__ = ["Frame", "Screen"]
+__all__ = ["Frame", "Screen", "reciprocal_power"]
 
 _ROUNDOFF: float = 2.0**-24  # of float32
 
@@ -35,12 +35,18 @@ class Frame:
         """The frame of ``queries`` [n, d] with their squared norms [n]."""
         at_zero = cls(metric, np.zeros(queries.shape[1]), 0.0)
         if metric == "dot" or not len(queries):
-            return at_zero
+            return cls(metric, at_zero.center, at_zero.bound(squares))
         total = np.zeros(queries.shape[1])
         for part in chunks(*queries.shape):
             total += at_zero.placed(queries[part], squares[part]).sum(axis=0)
         center = total / len(queries)
         return cls(metric, center, cls(metric, center, 0.0).bound(squares))
+
+    @classmethod
+    def of_all(cls, metric: str, sample: Floats, squares: Wides, longest: float) -> Frame:
+        """The frame of vectors no longer than ``longest``, about the mean of a sample of them."""
+        frame = cls.of(metric, sample, squares)
+        return cls(metric, frame.center, frame.bound(np.array([longest**2])))
 
     def placed(self, vectors: Floats, squares: Wides) -> Wides:
         """``vectors`` [n, d] in this frame, in float64; for ``dot`` as they are."""
@@ -60,15 +66,17 @@ class Frame:
 class Screen:
     """Candidates [r, d], ready for the product ``left @ right.T`` [q, r] of float32 costs.
 
-    With q', y' the stored float32 rows (in the frame, times a power of two so that none is longer
+    With q', y' the stored float32 rows (in the frame, times one power of two so that none is longer
     than 1, or 2 for cosine), a = abs(q'), Y >= abs(y') and D' = abs(q' - y'), the cost of cosine
-    and euclidean is abs(y')^2 / 2 - q'.y' = (D'^2 - a^2) / 2. The half square rides along as two
-    more columns, high and low part, against ones. For ``dot`` it is -q'.y', q' of unit length.
+    and euclidean is D'^2 / 2 = abs(q')^2 / 2 + abs(y')^2 / 2 - q'.y'. The half squares ride along
+    as two columns each, high and low part, against ones. For ``dot`` the cost is -q'.y'. So costs
+    are the same from either side, and a product can be tested for its columns as for its rows.
 
     - A float32 product of m terms, in any order, with or without fused operations, errs by at most
       gamma_m * sum(abs(terms)) + m * 2^-126, gamma_m = m u / (1 - m u), u = 2^-24 (Higham, Accuracy
       and Stability of Numerical Algorithms, 2nd ed., 3.1 and 3.5; the last term is underflow, even
-      if flushed to zero). By Cauchy-Schwarz that is E = gamma_m (a Y + 0.51 Y^2) + m * 2^-126.
+      if flushed to zero). By Cauchy-Schwarz that is E = gamma_m (a + Y)^2 / 2 + m * 2^-126, and for
+      ``dot`` E = gamma_m a Y + m * 2^-126.
     - Rounding into the frame moves an end by at most u times its length, so D' is within
       delta = 2 u (a + Y) of the true, scaled distance; unit vectors add their float64 error.
     - A candidate within D' of the query is no longer than a + D': so Y need not be the longest of
@@ -82,81 +90,87 @@ class Screen:
         self._dim: int = vectors.shape[1]
         self._scale = 1.0
         if frame.metric != "cosine":
-            self._scale = _reciprocal_power(max(frame.bound(squares), frame.reach))
-        extra = 0 if frame.metric == "dot" else 2
-        terms: int = self._dim + extra
+            self._scale = reciprocal_power(max(frame.bound(squares), frame.reach))
+        self._extra = 0 if frame.metric == "dot" else 4
+        terms: int = self._dim + self._extra
         self._underflow: float = 2.0**-125 * (self._dim + 8)
         self._gamma: float = terms * _ROUNDOFF / (1 - terms * _ROUNDOFF)
-        self.right: Floats = np.empty((len(vectors), terms), dtype=np.float32)
-        halves = np.zeros(len(vectors))
-        for part in chunks(*vectors.shape):
-            rows = self.right[part, : self._dim]
-            rows[...] = frame.placed(vectors[part], squares[part]) * -self._scale
-            halves[part] = np.einsum("ij,ij->i", rows, rows, dtype=np.float64) / 2
-        self._reach: float = 1.001 * float(np.sqrt(2 * halves.max(initial=0.0)))
-        if extra:
-            self.right[:, -2] = halves
-            self.right[:, -1] = halves - self.right[:, -2]
+        self.right, self.lengths = self._factor(vectors, squares, -self._scale, -2)
+        self._reach: float = 1.001 * float(self.lengths.max(initial=0.0))
+        self._queries_reach: float = 1.001 * frame.reach * self._scale
 
     def left(self, queries: Floats, squares: Wides) -> tuple[Floats, Wides]:
         """The left factor [q, m] and the lengths [q] that the other methods take."""
-        placed = self._frame.placed(queries, squares)
-        if self._frame.metric == "dot":
-            lengths = np.sqrt(squares)
-            lengths[lengths == 0.0] = 1.0
-            return (placed / lengths[:, None]).astype(np.float32), lengths
-        factor = np.ones((len(queries), self._dim + 2), dtype=np.float32)
-        rows = factor[:, : self._dim]
-        rows[...] = placed * self._scale
-        return factor, np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+        return self._factor(queries, squares, self._scale, -4)
+
+    def _factor(
+        self, vectors: Floats, squares: Wides, scale: float, halves_at: int
+    ) -> tuple[Floats, Wides]:
+        factor = np.ones((len(vectors), self._dim + self._extra), dtype=np.float32)
+        halves = np.zeros(len(vectors))
+        for part in chunks(*vectors.shape):
+            rows = factor[part, : self._dim]
+            rows[...] = self._frame.placed(vectors[part], squares[part]) * scale
+            halves[part] = np.einsum("ij,ij->i", rows, rows, dtype=np.float64) / 2
+        if self._extra:
+            at = factor.shape[1] + halves_at
+            factor[:, at] = halves
+            factor[:, at + 1] = halves - factor[:, at]
+        return factor, np.sqrt(2 * halves)
 
     def limits(self, lengths: Wides, distances: Floats) -> Floats:
         """Costs [q] that no candidate exceeds whose exact distance is at most ``distances`` [q]."""
-        unbounded = distances >= LARGEST
-        wide = np.where(unbounded, 0.0, distances.astype(np.float64))
-        wide += np.abs(wide) * 2.0**-22 + 2.0**-149  # undo the rounding to float32
-        if self._frame.metric == "dot":
-            costs = wide * self._scale / lengths + self._dot_error()
-        else:
-            if self._frame.metric == "cosine":
-                wide = np.sqrt(2 * (wide + (self._dim + 8) * 2.0**-51))
-            wide = wide * self._scale
-            reach = np.minimum(self._reach, 1.001 * (lengths + wide) + 2.0**-100)
-            wide += self._shift(lengths, reach)
-            costs = (wide**2 - lengths**2) / 2 + self._error(lengths, reach)
-            costs += 2.0**-38 * (lengths + wide) ** 2  # of these lines themselves
-        return np.where(unbounded, np.float32(np.inf), _above(costs))
+        return self._limits(lengths, distances, self._reach)
+
+    def column_limits(self, distances: Floats) -> Floats:
+        """The same for the candidates [r] as askers: of queries that the frame was made for."""
+        return self._limits(self.lengths, distances, self._queries_reach)
 
     def ceilings(self, lengths: Wides, costs: Floats) -> Floats:
         """Distances [q] that no candidate exceeds whose cost is at most ``costs`` [q]."""
         wide = costs.astype(np.float64)
         if self._frame.metric == "dot":
-            wide = (wide + self._dot_error()) * lengths / self._scale
+            wide = (wide + self._error(lengths, self._reach)) / self._scale**2
         else:
-            # D'^2 <= a^2 + 2 c + 2 E and E <= gamma 3.02 (a^2 + D'^2), as Y <= a + D'
-            g = 7 * self._gamma
-            square = ((1 + g) * lengths**2 + 2 * wide + 2.0**-100) / (1 - g)
+            # D'^2 <= 2 c + 2 E and E <= 1.01 gamma (4 a^2 + D'^2), as Y <= a + D'
+            g = 2.02 * self._gamma
+            square = (2 * wide + 4 * g * lengths**2 + 2.0**-100) / (1 - g)
             reach = 1.01 * (lengths + np.sqrt(np.maximum(square, 0.0)))
             reach = np.minimum(self._reach, reach)
-            square = (1 + 2.0**-38) * lengths**2 + 2 * (wide + self._error(lengths, reach))
+            square = 2 * (wide + self._error(lengths, reach)) + 2.0**-38 * lengths**2
             wide = np.sqrt(np.maximum(square, 0.0)) + self._shift(lengths, reach)
             wide /= self._scale
             if self._frame.metric == "cosine":
                 wide = wide**2 / 2 + (self._dim + 8) * 2.0**-51
         return _above(wide + np.abs(wide) * 2.0**-22 + 2.0**-149)
 
-    def _error(self, lengths: Wides, reach: Wides) -> Wides:
-        return self._gamma * (lengths + 0.51 * reach) * reach + self._underflow
+    def _limits(self, lengths: Wides, distances: Floats, reach: float) -> Floats:
+        unbounded = distances >= LARGEST
+        wide = np.where(unbounded, 0.0, distances.astype(np.float64))
+        wide += np.abs(wide) * 2.0**-22 + 2.0**-149  # undo the rounding to float32
+        if self._frame.metric == "dot":
+            costs = wide * self._scale**2 + self._error(lengths, reach)
+        else:
+            if self._frame.metric == "cosine":
+                wide = np.sqrt(2 * (wide + (self._dim + 8) * 2.0**-51))
+            wide = wide * self._scale
+            longest = np.minimum(reach, 1.001 * (lengths + wide) + 2.0**-100)
+            wide += self._shift(lengths, longest)
+            costs = wide**2 / 2 + self._error(lengths, longest)
+            costs += 2.0**-38 * (lengths + wide) ** 2  # of these lines themselves
+        return np.where(unbounded, np.float32(np.inf), _above(costs))
 
-    def _dot_error(self) -> float:
-        return (1.001 * self._gamma + 4 * _ROUNDOFF) * self._reach + self._underflow
+    def _error(self, lengths: Wides, reach: Wides | float) -> Wides:
+        if self._frame.metric == "dot":
+            return (1.001 * self._gamma * reach) * lengths + self._underflow
+        return 0.5001 * self._gamma * (lengths + reach) ** 2 + self._underflow
 
     def _shift(self, lengths: Wides, reach: Wides) -> Wides:
         unit = (self._dim + 8) * 2.0**-52 if self._frame.metric == "cosine" else 0.0
         return 2 * _ROUNDOFF * (lengths + reach) + unit + 2.0**-140
 
 
-def _reciprocal_power(length: float) -> float:
+def reciprocal_power(length: float) -> float:
     """A power of two that brings ``length`` below 1; 1.0 for 0.0."""
     return float(np.ldexp(1.0, -int(np.frexp(length)[1]))) if length > 0 else 1.0
 

@@ -28,6 +28,7 @@ __all__ = ["BruteForce", "NOBODY", "Searcher", "TopK", "merge", "orderable", "se
 NOBODY = -1  # the id of an empty place, whose distance is +inf
 
 _TILE_QUERIES, _TILE_VECTORS = 64, 4096
+_MOST_DROPPED = 14  # bits of a distance that a first sort may do without
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,18 +155,32 @@ def select(rows: Ints, distances: Floats, ids: Ints, n: int, k: int) -> TopK:
     return lists
 
 
-def _order(rows: Ints, distances: Floats, ids: Ints) -> tuple[NDArray[np.intp], Ints]:
-    """The permutation that sorts by (row, distance, id), and the rows in that order."""
-    keys = (rows.astype(np.uint64) << np.uint64(32)) | orderable(distances)
-    order = np.argsort(keys)
-    keys = keys[order]
-    # Row and distance fit one number, the id does not. Ties are few: only they are sorted by it.
-    same = keys[1:] == keys[:-1]
+def _order(rows: Ints, distances: Floats, ids: Ints) -> tuple[Ints, Ints]:
+    """The permutation that sorts by (row, distance, id), and the rows in that order.
+
+    Row, the first bits of the distance and the place in the input are sorted as one number, which
+    is several times as fast as sorting places by a key; the few that tie are then sorted in full.
+    """
+    keys = orderable(distances)
+    place_bits = len(rows).bit_length()
+    row_bits = int(rows.max(initial=0)).bit_length()
+    dropped = np.uint64(max(0, 32 + row_bits + place_bits - 64))
+    near = (rows.view(np.uint64) << (np.uint64(32) - dropped)) | (keys >> dropped)
+    if dropped > _MOST_DROPPED:
+        near = (rows.view(np.uint64) << np.uint64(32)) | keys
+        order = np.argsort(near)
+        near = near[order]
+    else:
+        packed = (near << np.uint64(place_bits)) | np.arange(len(rows), dtype=np.uint64)
+        packed.sort()
+        order = (packed & np.uint64((1 << place_bits) - 1)).astype(np.int64)
+        near = packed >> np.uint64(place_bits)
+    same = near[1:] == near[:-1]
     tied = np.flatnonzero(np.append(same, False) | np.insert(same, 0, False))
     if len(tied):
         ties = order[tied]
-        order[tied] = ties[np.lexsort((ids[ties], keys[tied]))]
-    return order, (keys >> np.uint64(32)).astype(np.int64)
+        order[tied] = ties[np.lexsort((ids[ties], keys[ties], near[tied]))]
+    return order, rows[order]
 
 
 def orderable(values: Floats) -> NDArray[np.uint64]:

@@ -1,6 +1,8 @@
-"""Time the exact join against the bare float32 product of the same shape, in one process.
+"""Time the exact joins against the bare float32 product of the same shape, in one process.
 
-    OPENBLAS_NUM_THREADS=1 python tests/bench/join.py --n 16384 --dim 154 --json OUT
+    OPENBLAS_NUM_THREADS=1 python tests/bench/join.py --n 81446 --dim 128 --rounds 3 --json OUT
+
+``self_join`` computes each product once, ``join`` twice, once for each side.
 
 ``floor_seconds`` is the product alone, in tiles of the join's size into one buffer. It is measured
 before and after each join, and a round's ratio is the join divided by their mean, so that both meet
@@ -30,7 +32,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from artrec.vectors import METRICS, Block, Tiling, join
+from artrec.vectors import METRICS, Block, Tiling, join, self_join
+
+JOINS: dict[str, Callable[..., Any]] = {
+    "self_join": self_join,
+    "join": lambda block, **options: join(block, [block], **options),
+}
 
 
 def mixture(n: int, dim: int, seed: int) -> NDArray[np.float32]:
@@ -97,14 +104,21 @@ def main() -> None:
     parser.add_argument("--metric", choices=METRICS, default="cosine")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--join", choices=JOINS, default="self_join")
+    parser.add_argument("--vectors", type=Path, help="an .npy of float32 [n, d] instead")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    vectors = mixture(options.n, options.dim, options.seed)
+    if options.vectors:
+        vectors = np.load(options.vectors)
+        options.n, options.dim = vectors.shape
+    else:
+        vectors = mixture(options.n, options.dim, options.seed)
+    work = JOINS[options.join]
     block = Block(np.arange(options.n, dtype=np.int64), vectors)
     floors, joins, rivals = [seconds(lambda: product(vectors, Tiling()))], [], []
     faiss = rival(vectors, options.k)
     for _ in range(options.rounds):
-        joins.append(seconds(lambda: join(block, [block], k=options.k, metric=options.metric)))
+        joins.append(seconds(lambda: work(block, k=options.k, metric=options.metric)))
         floors.append(seconds(lambda: product(vectors, Tiling())))
         if faiss is not None:
             rivals.append(seconds(faiss))
@@ -112,7 +126,8 @@ def main() -> None:
     ratios = sorted(2 * whole / sum(pair) for whole, pair in zip(joins, around, strict=True))
     floor, whole = median(floors), median(joins)
     result = {
-        "bench": "join",
+        "bench": options.join,
+        "vectors": options.vectors and options.vectors.name,
         **{name: getattr(options, name) for name in ("n", "dim", "k", "metric", "rounds", "seed")},
         "machine": {"processor": processor(), "cores": os.cpu_count(), "os": platform.system()},
         "python": platform.python_version(),

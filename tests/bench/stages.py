@@ -108,7 +108,7 @@ def night(archive: Path, root: Path, options: list[str]) -> dict[str, Any]:
     """One spark-submit of the chain: its account, wall seconds, peak memory by kind of process."""
     venv = Path(sys.executable).parent
     command = [
-        str(venv / "spark-submit"), "--master", "local[*,4]",
+        str(venv / "spark-submit"), "--master", os.environ.get("MASTER", "local[*,4]"),
         "--properties-file", str(ROOT / "conf/spark-local.conf"),
         str(ROOT / "jobs/nightly.py"), "--config", str(ROOT / "conf/local.yaml"), "--json",
         "--set", f"sources.main.url={archive}",

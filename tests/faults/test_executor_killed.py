@@ -43,6 +43,7 @@ EVERYWHERE = (
     "evaluate/retrieval",
     "report/thumbs",
 )
+PAIRS = tuple(f"neighbors/neighbor_{table}" for table in ("cells", "layout", "first", "pool"))
 NODES = ("ingest/ingested", "embed/vectors", "neighbors/neighbors_nested")
 SMALL = ("train.side=16", "train.channels=[4,8]", "train.epochs=1", "train.held_out=0.5")
 
@@ -104,6 +105,19 @@ def test_an_executor_killed_in_each_stage_on_a_local_cluster_changes_nothing(
     assert ended.code == 0, ended.out + ended.log
     _assert_survived(nights, root, folder, EVERYWHERE, how)
     _assert_orphans(nights, root)
+
+
+def test_an_executor_killed_in_each_part_of_a_join_in_pairs_changes_no_list(
+    nights: Nights,
+) -> None:
+    """What blocks found in each other is lost with an executor, and found again."""
+    how = "kill_executor_once"
+    root = nights.store("pairs")
+    folder, surroundings = _armed(nights, "pairs", PAIRS, how)
+    laid = ("neighbors.pairs_from=1", "neighbors.block_rows=5")
+    ended = job(command(root, nights.new, *COARSE, *laid, master=LOCAL), surroundings)
+    assert ended.code == 0, ended.out + ended.log
+    _assert_survived(nights, root, folder, PAIRS, how)
 
 
 def test_a_node_killed_in_three_stages_changes_nothing(nights: Nights, idle: Cluster) -> None:

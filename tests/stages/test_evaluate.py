@@ -15,7 +15,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from artrec.evaluation import VARIANTS
-from artrec.stages import neighbors
+from artrec.stages.neighbors import lists
 from artrec.stages.session import Options, execute
 from artrec.tables import read_table
 from artrec.vectors import BruteForce
@@ -152,6 +152,30 @@ def test_hubs_are_the_images_in_most_lists(release: Night) -> None:
     assert hubs == dict(counted)  # fewer than 100
     names = [row["image_id"] for row in release.rows("hubs")]
     assert names == sorted(names)
+
+
+def test_lists_say_who_is_in_none_and_who_is_listed_back(release: Night) -> None:
+    entries = {(row["query_id"], row["neighbor_id"]) for row in release.rows("neighbors")}
+    images = [row["image_id"] for row in release.rows("catalog")]
+    lists = np.array([sum(other == name for _, other in entries) for name in images])
+    nearest = [row for row in release.rows("neighbors") if row["rank"] == 1]
+    spread = lists - lists.mean()
+    found = table(release.rows("evaluation"))
+    encoder = release.document["encoder"]
+    values = {
+        name: found[(encoder, name, "catalog", "", "", "", "", 0)]
+        for name in ("orphans", "hubness", "twins", "mutual")
+    }
+    assert values["orphans"]["value"] == pytest.approx((lists == 0).mean())
+    skewness = (spread**3).mean() / (spread**2).mean() ** 1.5
+    assert values["hubness"]["value"] == pytest.approx(skewness)
+    at_zero = sum(row["distance"] == 0 for row in nearest)
+    assert at_zero == 4  # the names of one content
+    assert values["twins"]["value"] == pytest.approx(4 / len(images))
+    mutual = sum((other, one) in entries for one, other in entries)
+    assert 0 < mutual < len(entries)
+    assert values["mutual"]["value"] == pytest.approx(mutual / len(entries))
+    assert {each["queries"] for each in values.values()} == {len(images), len(entries)}
 
 
 def test_duplicates_are_the_names_of_one_content(release: Night) -> None:
@@ -452,14 +476,15 @@ def test_a_table_that_is_not_what_it_should_be_is_refused(
     """The last entry of each list is lost: of 3 entries, 2 are right."""
     from pyspark.sql import functions as F
 
-    named = neighbors.named_lists
+    named = lists.named_lists
 
-    def shorter(catalog: DataFrame, pools: DataFrame, k: int) -> DataFrame:
+    def shorter(catalog: DataFrame, pools: DataFrame, k: int, *more: object) -> DataFrame:
         lists = named(catalog, pools, k)
         cut = {name: F.slice(name, 1, k - 1) for name in ("ids", "distances")}
         return lists.withColumns(cut)
 
-    monkeypatch.setattr(neighbors, "named_lists", shorter)
+    monkeypatch.setattr(lists, "named_lists", shorter)
+    monkeypatch.setattr(lists, "IN_MEMORY", 0)
     root, source = tmp_path / "root", write_zip(tmp_path / "a.zip", GOOD)
     message, _ = refused_then_published(root, source, "table_recall", capsys)
     assert "found 0.666667 of the entries as they should be, expected all" in message

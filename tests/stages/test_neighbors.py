@@ -9,11 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pyspark.sql import SparkSession
 
 from artrec.schemas import TABLES
 from artrec.stages import neighbors
+from artrec.stages.neighbors import lists, onesided
+from artrec.stages.neighbors.symmetric import deal_pairs
+from artrec.vectors import METRICS
 from tests.brute_force import EVERYBODY, Vectors, brute_force, distance, pools_by_force
 from tests.nights import SLACK, K, Night, draft_rows, opened, put, settings_of
 
@@ -179,7 +184,7 @@ def check(found: dict[str, Rows], catalog: Catalog, k: int, slack: int) -> None:
     assert {row["vector_no"]: row for row in found["neighbor_pool"]} == pools
 
 
-@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("metric", METRICS)
 def test_ties_are_ordered_by_number_and_then_by_name(
     spark: SparkSession, tmp_path: Path, metric: str
 ) -> None:
@@ -198,7 +203,7 @@ def test_the_blocks_of_the_join_change_nothing(
 ) -> None:
     catalog = scattered(40, 60)
     whole = joined(spark, tmp_path / "whole", catalog, 4, 2)
-    monkeypatch.setattr(neighbors, "LEAST_BLOCK", 1)
+    monkeypatch.setattr(onesided, "LEAST_BLOCK", 1)
     blocks = joined(spark, tmp_path / "blocks", catalog, 4, 2, "neighbors.block_rows=7")
     assert blocks == whole
     files = {
@@ -206,6 +211,68 @@ def test_the_blocks_of_the_join_change_nothing(
         for name in ("whole", "blocks")
     }
     assert files == {"whole": 1, "blocks": 6}
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("rows", [13, 1000])
+def test_a_join_that_multiplies_each_pair_once_gives_the_same_tables(
+    spark: SparkSession, tmp_path: Path, metric: str, rows: int
+) -> None:
+    catalog = scattered(120, 160, metric)
+    root = tmp_path / "root"
+    more = ("neighbors.pairs_from=1", f"neighbors.block_rows={rows}")
+    found = joined(spark, root, catalog, 4, 2, *more)
+    check(found, catalog, 4, 2)
+    blocks = {path.name.split("-")[1] for path in root.rglob("neighbor_layout/block-*.parquet")}
+    assert len(blocks) in ({1} if rows == 1000 else range(6, 11))
+    numbers = [row["vector_no"] for row in found["neighbor_pool"]]
+    assert numbers == sorted(numbers)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "dot"])
+def test_names_that_no_task_can_hold_make_the_same_lists(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str
+) -> None:
+    catalog = scattered(40, 60, metric)
+    in_tasks = joined(spark, tmp_path / "tasks", catalog, 4, 2)
+    monkeypatch.setattr(lists, "IN_MEMORY", 0)
+    by_spark = joined(spark, tmp_path / "spark", catalog, 4, 2)
+    assert by_spark == in_tasks
+    check(in_tasks, catalog, 4, 2)
+
+
+def test_images_are_named_by_several_tasks_in_one_order(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = scattered(40, 60)
+    monkeypatch.setattr(lists, "TASK_ROWS", 20)
+    root = tmp_path / "root"
+    found = joined(spark, root, catalog, 4, 2)
+    check(found, catalog, 4, 2)
+    assert len(list(root.rglob("neighbors/*.parquet"))) == 2
+    order = [(row["query_id"], row["rank"]) for row in found["neighbors"]]
+    assert order == sorted(order)
+
+
+@given(st.lists(st.integers(1, 20_000), max_size=40), st.integers(1, 64))
+def test_each_pair_of_blocks_meets_in_one_task(rows: list[int], cores: int) -> None:
+    tasks = deal_pairs(rows, cores)
+    met = [pair for task in tasks for pair in task]
+    if len(rows) == 1:
+        assert met == [(0, 0)]
+    else:
+        assert met == [(i, j) for i in range(len(rows)) for j in range(i + 1, len(rows))]
+    assert all(tasks)
+
+
+def test_tasks_of_a_join_are_even_and_no_longer_than_an_hour() -> None:
+    few = deal_pairs([16_384] * 5, 2)
+    assert [len(task) for task in few] == [1] * 10
+    many = deal_pairs([16_384] * 62, 100)
+    assert len(many) == 600
+    assert {len(task) for task in many} == {3, 4}
+    huge = deal_pairs([262_144] * 40, 2)
+    assert max(sum(262_144**2 for _ in task) for task in huge) <= 1 << 38
 
 
 def test_fewer_images_than_k_give_shorter_lists_and_no_padding(

@@ -18,6 +18,7 @@ from artrec.schemas import TABLES
 from artrec.stages.evaluate.choosing import duplicate_images, hub_images, table_recall, write_images
 from artrec.stages.evaluate.counting import counts_of
 from artrec.stages.evaluate.ground import Ground, distinct_vectors
+from artrec.stages.evaluate.lists import list_rows
 from artrec.stages.evaluate.measuring import open_index, recall_block, scan_block, scan_sample
 from artrec.stages.evaluate.scores import (
     Row,
@@ -81,6 +82,8 @@ class Assessment:
         if "coordinates" not in self.tables:
             self.tables["coordinates"] = self._no_coordinates()
         self._side_tables()
+        describe(self.spark, "evaluate: who lists whom")
+        self.rows += list_rows(self.spark, self.draft, ground.encoder)
         self.rows.append(row(ground.encoder, "distinct_vectors", counts["distinct_vectors"], 0))
         self.tables["evaluation"] = write_rows(self.draft.store, self.folder, "all", self.rows)
         reached("evaluate.measured")

@@ -1,0 +1,230 @@
+"""The join of a large catalog: each product computed once, for its row and for its column.
+
+Vectors are laid out by cells (:mod:`laying`). A task for each block lets it meet itself, which
+bounds the lists of its rows; then tasks let pairs of blocks meet. What they find, packed, goes
+through a shuffle by block, and a task for each block merges it into its pools
+(:mod:`artrec.vectors.selfjoin` has the method).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
+from math import ceil
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import SparkSession
+
+from artrec.config import Settings
+from artrec.planning import block_count
+from artrec.releases import Draft
+from artrec.schemas import TABLES
+from artrec.stages.blocks import pool_rows
+from artrec.stages.frames import (
+    Attempt,
+    TaskReport,
+    parallelism,
+    read_frame,
+    reported,
+    run_tasks,
+    write_sorted,
+)
+from artrec.stages.neighbors.laying import Laying, Scratch, lay_out, read_block
+from artrec.stages.progress import Marks, Watch
+from artrec.stages.session import describe
+from artrec.stages.workers import light
+from artrec.tables import Receipt, open_file
+from artrec.vectors import Entries, Laid, Side, Tiling, meet
+from artrec.vectors.distance import Ints
+
+__all__ = ["deal_pairs", "join_symmetric"]
+
+TASKS_EACH = 6  # tasks for each core, unless they would be longer than LONG_TASK
+LONG_TASK = 1 << 38  # products: an hour of a core, at most
+PACKED = 4096  # entries in one row of the shuffle
+POOL_ENTRY = 10  # bytes of one entry of a pool in storage, about: only for the number of files
+ENTRY = np.dtype([("row", "<i4"), ("distance", "<f4"), ("other", "<i8")])
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What the tasks of a join know."""
+
+    scratch: Scratch
+    laying: Laying
+    k: int
+    first: list[list[Receipt]]
+
+    def laid(self, block: int) -> tuple[Laid, Ints]:
+        """A block, and the cells of its rows."""
+        cells, numbers, vectors = read_block(self.scratch, self.laying.blocks[block])
+        return Laid.of(numbers, vectors, self.k + 1), cells
+
+    def found(self, block: int, columns: Sequence[str]) -> pa.Table:
+        """What a block found in itself: a row for each of its distinct vectors."""
+        files = [open_file(self.scratch.store, file) for file in self.first[block]]
+        return pa.concat_tables([file.read(columns=list(columns)) for file in files])
+
+    def side(self, block: int) -> Side:
+        """A block that has met itself, ready for others."""
+        ceilings = np.asarray(self.found(block, ["ceiling"]).column("ceiling"), np.float32)
+        return self.laid(block)[0].side(self.laying.frame(self.scratch), ceilings, self.k)
+
+
+def join_symmetric(
+    spark: SparkSession,
+    settings: Settings,
+    draft: Draft,
+    live: list[Receipt],
+    folder: str,
+    metadata: dict[str, str],
+) -> list[TaskReport]:
+    """The pools of all live vectors: reports whose receipts are files in the table's order."""
+    scratch = Scratch(draft.store, folder, metadata, sum(receipt.rows for receipt in live))
+    cores = parallelism(spark)
+    count = block_count(scratch.rows, settings.neighbors.block_rows, cores)
+    laying = lay_out(spark, scratch, live, count)
+    rows = [sum(file.rows for file in files) for files in laying.blocks]
+    work = _Work(scratch, laying, settings.neighbors.k + settings.neighbors.slack, [])
+    tasks = deal_pairs(rows, cores)
+    total = len(rows) + sum(len(pairs) for pairs in tasks)
+    watch = Watch(draft, "neighbors", total, ("meetings",), "meetings", settings.log.every)
+    describe(spark, f"neighbors: {len(rows)} blocks, each with itself")
+    with watch.watching(part="blocks") as marks:
+        met = run_tasks(spark, len(rows), partial(_meet_itself, work), marks)
+    work = replace(work, first=[report.receipts for report in met])
+    describe(spark, f"neighbors: {total - len(rows)} pairs of blocks")
+    with watch.watching(part="pairs") as marks:
+        merged = _meet_and_merge(spark, work, tasks, marks)
+    pool = [receipt for report in merged for receipt in report.receipts]
+    table = TABLES["neighbor_pool"]
+    describe(spark, "neighbors: pools in order")
+    frame = read_frame(spark, scratch.store, pool, table)
+    size = scratch.rows * work.k * POOL_ENTRY
+    ordered = write_sorted(frame, scratch.store, folder, table, size, metadata)
+    counters = [report.model_copy(update={"receipts": []}) for report in (*met, *merged)]
+    return [*counters, TaskReport(receipts=ordered)]
+
+
+def deal_pairs(rows: Sequence[int], cores: int) -> list[list[Pair]]:
+    """All pairs of different blocks, in runs of about as many products for each task.
+
+    The pairs of a run share their first block as far as can be. Where there is one block, its only
+    pair is with itself.
+    """
+    pairs = [(i, j) for i in range(len(rows)) for j in range(i + 1, len(rows))]
+    if not pairs:
+        return [[(block, block)] for block in range(len(rows))]
+    costs = np.array([rows[i] * rows[j] for i, j in pairs], dtype=np.float64)
+    tasks = min(len(pairs), max(TASKS_EACH * cores, ceil(costs.sum() / LONG_TASK)))
+    middle = np.cumsum(costs) - costs / 2
+    places = np.minimum((middle * tasks / costs.sum()).astype(int), tasks - 1)
+    runs = groupby(zip(places.tolist(), pairs, strict=True), lambda each: each[0])
+    return [[pair for _, pair in run] for _, run in runs]
+
+
+def _meet_itself(work: _Work, attempt: Attempt) -> TaskReport:
+    laid, cells = work.laid(attempt.index)
+    side = laid.met_itself(work.laying.read(work.scratch), cells, work.k, Tiling())
+    lists = side.entries.lists()
+    offsets = np.append(0, np.cumsum(lists.counts)).astype(np.int32)
+    kept = lists.ids >= 0
+    columns = [
+        pa.array(np.arange(len(lists.ids), dtype=np.int32)),
+        pa.array(side.ceilings),
+        pa.ListArray.from_arrays(offsets, pa.array(lists.ids[kept])),
+        pa.ListArray.from_arrays(offsets, pa.array(lists.distances[kept])),
+    ]
+    names = ["row", "ceiling", "others", "distances"]
+    with work.scratch.writer("neighbor_first", f"first-{attempt.stem}") as writer:
+        writer.write(pa.RecordBatch.from_arrays(columns, names=names))
+    counters = {"meetings": 1, "pairs": len(laid.first) * (len(laid.first) + 1) // 2}
+    return TaskReport(receipts=writer.receipts, counters=counters)
+
+
+def _meet_and_merge(
+    spark: SparkSession, work: _Work, tasks: list[list[Pair]], marks: Marks
+) -> list[TaskReport]:
+    """Let pairs of blocks meet, and merge what is found by block."""
+
+    @light
+    def met(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for index in batch.column(0).to_pylist():
+                yield from _meet_pairs(work, tasks[index])
+                marks.leave(index, {"meetings": len(tasks[index])})
+
+    @light
+    def merged(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        attempt = Attempt.current()
+        for block, rows in groupby(_packed_rows(batches), lambda row: row[0]):
+            report = reported(partial(_merge, work, block, (row[1] for row in rows)), attempt)
+            yield pa.RecordBatch.from_pydict({"report": [report.model_dump_json()]})
+
+    blocks = len(work.laying.blocks)
+    found = spark.range(0, len(tasks), 1, len(tasks)).mapInArrow(met, "block int, packed binary")
+    by_block = found.repartition(blocks, "block").sortWithinPartitions("block")
+    rows = by_block.mapInArrow(merged, "report string").collect()
+    return [TaskReport.model_validate_json(row.report) for row in rows]
+
+
+def _meet_pairs(work: _Work, pairs: Sequence[Pair]) -> Iterator[pa.RecordBatch]:
+    for one, run in groupby(pairs, lambda pair: pair[0]):
+        others = [other for _, other in run if other != one]
+        if not others:  # a lone block, to be merged all the same
+            yield _batch(one, [b""])
+            continue
+        side = work.side(one)
+        for block in others:
+            other = work.side(block)
+            meet(side, other, Tiling())
+            yield from _packed(block, other.entries)
+        yield from _packed(one, side.entries)
+
+
+def _packed(block: int, entries: Entries) -> Iterator[pa.RecordBatch]:
+    """The nearest of each row, in rows of PACKED entries; at least one row."""
+    entries.compact()
+    rows, distances, others = entries.flat()
+    packed = np.empty(len(rows), ENTRY)
+    packed["row"], packed["distance"], packed["other"] = rows, distances, others
+    parts = [packed[at : at + PACKED].tobytes() for at in range(0, max(1, len(packed)), PACKED)]
+    for at in range(0, len(parts), 64):
+        yield _batch(block, parts[at : at + 64])
+
+
+def _batch(block: int, parts: list[bytes]) -> pa.RecordBatch:
+    columns = [pa.array([block] * len(parts), pa.int32()), pa.array(parts, pa.binary())]
+    return pa.RecordBatch.from_arrays(columns, names=["block", "packed"])
+
+
+def _packed_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, bytes]]:
+    for batch in batches:
+        yield from zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True)
+
+
+def _merge(work: _Work, block: int, packed: Iterable[bytes], attempt: Attempt) -> TaskReport:
+    laid, _ = work.laid(block)
+    entries = Entries(len(laid.first), work.k + 1)
+    found = work.found(block, ["row", "others", "distances"])
+    lists = found.column("others").combine_chunks()
+    rows = np.repeat(np.arange(len(found)), np.asarray(lists.value_lengths()))
+    distances = np.asarray(found.column("distances").combine_chunks().flatten(), np.float32)
+    entries.add(rows, distances, np.asarray(lists.flatten(), np.int64))
+    shuffled = 0
+    for part in packed:
+        each = np.frombuffer(part, ENTRY)
+        shuffled += len(each)
+        entries.add(each["row"].astype(np.int64), each["distance"].copy(), each["other"].copy())
+        if entries.crowded:
+            entries.compact()
+    pools = laid.pools(work.scratch.metric, entries, work.k, work.scratch.rows)
+    with work.scratch.writer("neighbor_pool", f"pool-{block:05d}-{attempt.stem}") as writer:
+        writer.write(pool_rows(pools))
+    counters = {"vectors": len(laid.numbers), "entries": len(rows), "shuffled": shuffled}
+    return TaskReport(receipts=writer.receipts, counters=counters)

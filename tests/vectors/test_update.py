@@ -1,0 +1,149 @@
+"""Pools that were kept up to date publish what a join from nothing publishes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from artrec.errors import InputError
+from artrec.vectors import METRICS, Block, Pools, join, short_rows, update
+from tests.vectors.test_join import spread
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+NONE = np.empty(0, np.int64)
+
+
+def anew(block: Block, size: int, metric: str) -> Pools:
+    return join(block, [block], k=size, metric=metric)
+
+
+def first(pools: Pools, k: int) -> tuple[bytes, bytes, bytes]:
+    return (
+        pools.numbers.tobytes(),
+        pools.others[:, :k].tobytes(),
+        pools.distances[:, :k].tobytes(),
+    )
+
+
+def holds_all_within_its_radius(pools: Pools, block: Block, metric: str) -> None:
+    """The law of the pool, against the lists of everybody."""
+    everybody = join(block, [block], k=max(1, len(block.numbers) - 1), metric=metric)
+    for row in range(len(block.numbers)):
+        reach = (pools.radius[row], pools.radius_no[row])
+        listed = range(everybody.counts[row])
+        expected = [
+            everybody.others[row, at]
+            for at in listed
+            if (everybody.distances[row, at], everybody.others[row, at]) <= reach
+        ]
+        assert pools.others[row, : pools.counts[row]].tolist() == expected
+
+
+def without(block: Block, gone: Ints, added: Block) -> Block:
+    left = ~np.isin(block.numbers, gone)
+    numbers = np.concatenate((block.numbers[left], added.numbers))
+    order = np.argsort(numbers)
+    vectors = np.concatenate((block.vectors[left], added.vectors))
+    return Block(numbers[order], vectors[order])
+
+
+def few_places(rng: np.random.Generator, n: int) -> Floats:
+    """Vectors of which many are equal and many tie."""
+    made = rng.integers(0, 3, (n, 3)).astype(np.float32)
+    made[:, 0] += 1
+    return made
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 40),
+    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12), st.booleans()), max_size=6),
+    st.integers(1, 6),
+    st.integers(0, 4),
+    st.sampled_from(METRICS),
+)
+def test_any_history_of_additions_and_deletions_publishes_what_a_rebuild_does(
+    seed: int, n: int, history: list[tuple[int, int, bool]], k: int, slack: int, metric: str
+) -> None:
+    rng = np.random.default_rng(seed)
+    names = rng.permutation(5000).astype(np.int64)
+    block = Block(np.sort(names[:n]), few_places(rng, n))
+    pools, used = anew(block, k + slack, metric), n
+    for more, fewer, clustered in history:
+        numbers = np.sort(names[used : used + more])
+        added, used = Block(numbers, few_places(rng, more)), used + more
+        gone = rng.permutation(block.numbers)[:fewer]
+        if clustered and len(block.numbers):  # those around one of them
+            far = np.abs(block.vectors - block.vectors[0]).sum(axis=1)
+            gone = block.numbers[np.argsort(far, kind="stable")[:fewer]]
+        pools = update(pools, block, added, gone, k=k, metric=metric)
+        block = without(block, gone, added)
+        assert first(pools, k) == first(anew(block, k + slack, metric), k)
+        holds_all_within_its_radius(pools, block, metric)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_night_of_a_hundredth_touches_no_row_anew(metric: str) -> None:
+    made = spread(2020, 8)
+    block = Block(np.arange(2000, dtype=np.int64), made[:2000])
+    added = Block(np.arange(2000, 2020, dtype=np.int64), made[2000:])
+    gone = np.random.default_rng(3).permutation(2000)[:20].astype(np.int64)
+    pools = update(anew(block, 32, metric), block, added, gone, k=20, metric=metric)
+    rebuilt = anew(without(block, gone, added), 32, metric)
+    assert first(pools, 20) == first(rebuilt, 20)
+    assert pools.counts[pools.numbers < 2000].min() < 32  # the slack was used
+
+
+def test_a_row_is_short_when_its_slack_is_gone_and_there_are_others() -> None:
+    block = Block(np.arange(30, dtype=np.int64), spread(30, 2))
+    pools = anew(block, 4, "euclidean")
+    gone = pools.others[0, :3].copy()
+    left = ~np.isin(block.numbers, gone)
+    again = update(pools, block, Block(NONE, spread(0, 2)), gone, k=3, metric="euclidean")
+    assert len(short_rows(again, 3)) == 0
+    assert first(again, 3) == first(
+        anew(Block(block.numbers[left], block.vectors[left]), 4, "euclidean"), 3
+    )
+
+
+def test_a_list_of_everybody_is_never_short() -> None:
+    block = Block(np.arange(4, dtype=np.int64), spread(4, 2))
+    pools = update(
+        anew(block, 10, "cosine"),
+        block,
+        Block(NONE, spread(0, 2)),
+        np.array([1, 2]),
+        k=5,
+        metric="cosine",
+    )
+    assert pools.counts.tolist() == [1, 1]
+    assert short_rows(pools, 5).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("gone", "added", "message"),
+    [
+        ([7], [9], "vector_no 7 is gone but was not there"),
+        ([1], [2], "vector_no 2 is added but was there already"),
+    ],
+)
+def test_a_change_that_does_not_fit_is_refused(
+    gone: list[int], added: list[int], message: str
+) -> None:
+    block = Block(np.arange(4, dtype=np.int64), spread(4, 2))
+    pools = anew(block, 2, "cosine")
+    more = Block(np.array(added), spread(1, 2))
+    with pytest.raises(InputError, match=message):
+        update(pools, block, more, np.array(gone), k=2, metric="cosine")
+
+
+def test_pools_of_other_vectors_are_refused() -> None:
+    block = Block(np.arange(4, dtype=np.int64), spread(4, 2))
+    other = Block(np.arange(5, dtype=np.int64), spread(5, 2))
+    with pytest.raises(InputError, match="not those of the live vectors"):
+        update(anew(other, 2, "dot"), block, Block(NONE, spread(0, 2)), NONE, k=2, metric="dot")
