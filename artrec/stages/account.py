@@ -196,7 +196,8 @@ def _print_release(console: Console, draft: Draft, facts: dict[str, Any]) -> Non
 def _look(draft: Draft, release: str) -> str:
     """Python that shows ten neighbors without artrec; DuckDB needs an extension to read from S3.
 
-    Names are shown by their ends: what many of them begin with would be all that fits.
+    Names are shown by their ends: what many of them begin with would be all that fits. Text in $$
+    needs no quotes, which a shell would make unreadable.
     """
     if "://" in draft.store.url:
         files = table_receipts(draft.store, read_release(draft.store, release), "neighbors")
@@ -210,8 +211,8 @@ def _look(draft: Draft, release: str) -> str:
     views = draft.store.path_url(f"releases/{release}.sql")
     return (
         f"import duckdb; c = duckdb.connect(); c.execute(open({json.dumps(views)}).read()); "
-        "c.sql(\"SELECT split_part(query_id, '/', -1) AS image, rank, "
-        "split_part(neighbor_id, '/', -1) AS neighbor, round(distance, 4) AS distance "
+        'c.sql("SELECT split_part(query_id, $$/$$, -1) AS image, rank, '
+        "split_part(neighbor_id, $$/$$, -1) AS neighbor, round(distance, 4) AS distance "
         'FROM neighbors LIMIT 10").show(max_width=200)'
     )
 
