@@ -32,9 +32,13 @@ __all__ = ["VERBS", "app", "main"]
 EXAMPLES = """
 Picture archives in; embeddings, a catalog and exact neighbor tables out.
 
-  artrec nightly --set sources.main.url=wikiart.zip --set store.root=./out\n
+  artrec nightly --config conf/local.yaml --set sources.main.url=wikiart.zip \
+--set store.root=./out\n
   artrec lookup wikiart/Baroque/some-painting.jpg -k 10 --root ./out\n
   artrec releases list --root ./out
+
+A store's first night trains an encoder: conf/local.yaml keeps that to minutes without a GPU, \
+which the defaults do not; --set encoder.id=handmade leaves it out.
 """
 
 app = typer.Typer(

@@ -26,16 +26,20 @@ export ANNOY_COMPILER_ARGS="${ANNOY_COMPILER_ARGS:-$flags}" # code for any proce
 
 say 'installing'
 "${PYTHON:-python3}" -m venv --copies "$work/environment"
+# uv then writes programs that look for their Python beside them, not where it is now.
+printf 'relocatable = true\n' >>"$work/environment/pyvenv.cfg"
 "${PYTHON:-python3}" -m venv "$work/installer"
 cd "$root"
 "$work/installer/bin/pip" install -q -c docker/constraints-modern.txt uv
 "$work/installer/bin/uv" pip install -q --python "$work/environment/bin/python" --link-mode copy \
   -c docker/constraints-modern.txt --override "$work/without.txt" .
 rm -rf -- "$work/environment"/lib/python3*/site-packages/{pip,pip-*}
+rm -f -- "$work/environment"/bin/{pip*,activate*,Activate.ps1} # they name this folder
 
 say 'packing'
 tar -C "$work/environment" --owner=0 --group=0 -czf "$work/packed.tar.gz" .
 mv -- "$work/environment" "$work/elsewhere" # as on a machine of the cluster
 "$work/elsewhere/bin/python" -c 'import artrec.cli, annoy, pandas, pyarrow, PIL'
+"$work/elsewhere/bin/artrec" --version >/dev/null
 mv -- "$work/packed.tar.gz" "$out"
 say "$out: $(du -h "$out" | cut -f1), unpacked $(du -sh "$work/elsewhere" | cut -f1)"

@@ -27,12 +27,13 @@ is_set() { # KEY ARGUMENT...: whether a --set among the arguments names KEY
 }
 
 make_sample() { # PATH; under another name until it is whole
-  local unfinished=$out/unfinished.zip
+  local unfinished=$out/unfinished.zip told
   mkdir -p -- "$out"
   rm -f -- "$unfinished"
   printf 'demo: making a sample of 600 pictures, %s\n' "$1" >&2
-  "$bin/artrec" sample "$unfinished" --images 600 --seed 1 --broken 6
+  told=$("$bin/artrec" sample "$unfinished" --images 600 --seed 1 --broken 6)
   mv -- "$unfinished" "$1"
+  printf '%s%s\n' "$1" "${told#"$unfinished"}"
 }
 
 case ${1:-} in

@@ -34,7 +34,12 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def test_the_demo_ends_with_an_account_that_balances(first: tuple[Path, str]) -> None:
     folder, out = first
+    assert f"{folder}/artrec-demo/sample.zip: 606 members" in out
+    assert "unfinished" not in out
     assert "listed 606 = stored 600 + rejected 6" in out
+    assert "\nThe encoder taken is " in out
+    table = out[out.index("\nstage ") : out.index("\nThe encoder taken")]
+    assert max(len(line) for line in table.splitlines()) < 150
     assert "images/s" in out
     current = json.loads((folder / "artrec-demo/store/CURRENT.json").read_text())
     assert f"release {current['release']} is current" in out
@@ -47,6 +52,10 @@ def test_the_lines_the_demo_prints_can_be_run(first: tuple[Path, str]) -> None:
         ran = subprocess.run(line, shell=True, cwd=folder, capture_output=True)
         assert ran.returncode == 0, ran.stderr
         assert len(ran.stdout.splitlines()) > 10
+    assert "…" not in ran.stdout.decode()  # DuckDB's, of names that are cut
+    shown = [row.split("│")[1:-1] for row in ran.stdout.decode().splitlines() if "│" in row]
+    assert [name.strip() for name in shown[0]] == ["image", "rank", "neighbor", "distance"]
+    assert len({row[2].strip() for row in shown if row[2].strip().endswith(".jpg")}) > 5
 
 
 def test_the_demo_again_publishes_nothing_and_says_so(first: tuple[Path, str]) -> None:

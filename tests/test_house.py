@@ -35,7 +35,7 @@ CRAFTS = {
     *("archive", "labels", "encoders", "sample"),
     *("index", "evaluation", "load", "report", "users"),
 }
-DOORS = {"stages", "commands", "cli"}
+DOORS = {"stages", "commands", "cli", "__main__"}
 
 CORE_PACKAGES = {
     *("pyarrow", "numpy", "pydantic", "pydantic_settings", "pydantic_core", "yaml", "structlog"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,9 @@ def _environment(environment: Mapping[str, str] | None) -> dict[str, Any]:
     for key in found:
         section = key[len(PREFIX) :].lower().split("__")[0]
         if section not in Settings.model_fields:
-            raise ConfigError(f"{key}: the environment names an unknown section {section!r}")
+            raise ConfigError(
+                f"{key}: the environment names an unknown section {section!r}{_meant(section)}"
+            )
     try:
         return {name: value for name, value in source().items() if value is not None}
     except SettingsError as error:
@@ -101,12 +104,31 @@ def _assignment(text: str) -> dict[str, Any]:
 
 def _is_text(key: str) -> bool:
     """Whether the key holds text: a path with YAML's special characters is still a path."""
-    parts = key.split(".")
-    if parts[0] == "sources":
-        parts[1:2] = ["NAME"]
+    parts = _general(key)
     known = {name: kind for keys in documented().values() for name, kind, _, _ in keys}
     texts = known.get(".".join(parts[:-1])) == "mapping of str to str"
     return texts or known.get(".".join(parts)) == "str"
+
+
+def _general(key: str) -> list[str]:
+    """The parts of a key as the settings' reference has it: a source's own name is NAME there."""
+    parts = key.split(".")
+    if parts[0] == "sources":
+        parts[1:2] = ["NAME"]
+    return parts
+
+
+def _meant(key: str) -> str:
+    """What an unknown key was perhaps meant to be, to stand behind it; or nothing."""
+    *within, name = _general(key)
+    known = (other.split(".") for keys in documented().values() for other, _, _, _ in keys)
+    beside = {
+        parts[len(within)]
+        for parts in known
+        if parts[: len(within)] == within and len(parts) > len(within)
+    }
+    like = get_close_matches(name, sorted(beside), n=1)
+    return f" (did you mean {'.'.join([*key.split('.')[:-1], *like])}?)" if like else ""
 
 
 def _merge(low: Any, high: Any) -> Any:
@@ -125,6 +147,7 @@ def _explain(error: ValidationError, origins: Origins) -> str:
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
         origin = next((o for k, o in origins.items() if _overlap(k, key)), "default")
-        what = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"]
-        lines.append(f"{key} ({origin}): {what}, found {problem['input']!r}")
+        unknown = problem["type"] == "extra_forbidden"
+        what, hint = ("unknown key", _meant(key)) if unknown else (problem["msg"], "")
+        lines.append(f"{key} ({origin}): {what}, found {problem['input']!r}{hint}")
     return "; ".join(lines) + ". All keys: artrec config show, or conf/README.md"

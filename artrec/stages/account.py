@@ -111,6 +111,9 @@ def _print(name: str, settings: Settings, draft: Draft, facts: dict[str, Any]) -
         )
         return
     console.print(_stage_grid(facts))
+    why = facts["stages"].get("train", {}).get("notes", {}).get("why")
+    if why:  # a sentence too long for a row of the table
+        console.print(f"\nThe encoder taken is {why}.", markup=False)
     if name == "train":
         console.print(_how_to_use(settings, draft, facts["stages"][name]["notes"]), markup=False)
         return
@@ -148,11 +151,11 @@ def _stage_grid(facts: dict[str, Any]) -> Grid:
 
 
 def _training(runs: dict[str, Any]) -> str:
-    """What a training came to, in one line."""
+    """What a training came to, in a few words."""
     notes = runs["notes"]
     if not notes["trained"]:
-        return str(notes["why"])
-    return f"{runs['epochs']} epochs, best loss {notes['best_loss']:.5f}; {notes['why']}"
+        return "none was trained"
+    return f"{runs['epochs']} epochs, best loss {notes['best_loss']:.5f}"
 
 
 def _how_to_use(settings: Settings, draft: Draft, notes: dict[str, Any]) -> str:
@@ -191,17 +194,26 @@ def _print_release(console: Console, draft: Draft, facts: dict[str, Any]) -> Non
 
 
 def _look(draft: Draft, release: str) -> str:
-    """Python that shows ten neighbors without artrec; DuckDB needs an extension to read from S3."""
+    """Python that shows ten neighbors without artrec; DuckDB needs an extension to read from S3.
+
+    Names are shown by their ends: what many of them begin with would be all that fits. Text in $$
+    needs no quotes, which a shell would make unreadable.
+    """
     if "://" in draft.store.url:
         files = table_receipts(draft.store, read_release(draft.store, release), "neighbors")
         first = json.dumps(draft.store.path_url(files[0].path))
         return (
-            f"import pyarrow.parquet as pq; print(pq.read_table({first}).slice(0, 10).to_pandas())"
+            f"import pyarrow.parquet as pq; t = pq.read_table({first}).slice(0, 10).to_pandas(); "
+            'ids = ["query_id", "neighbor_id"]; '
+            't[ids] = t[ids].apply(lambda c: c.str.split("/").str[-1]); '
+            "print(t.to_string(index=False))"
         )
     views = draft.store.path_url(f"releases/{release}.sql")
     return (
         f"import duckdb; c = duckdb.connect(); c.execute(open({json.dumps(views)}).read()); "
-        'print(c.sql("SELECT * FROM neighbors LIMIT 10"))'
+        'c.sql("SELECT split_part(query_id, $$/$$, -1) AS image, rank, '
+        "split_part(neighbor_id, $$/$$, -1) AS neighbor, round(distance, 4) AS distance "
+        'FROM neighbors LIMIT 10").show(max_width=200)'
     )
 
 

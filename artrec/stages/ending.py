@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from artrec import errors
 from artrec.commands.show import plain
-from artrec.errors import ArtrecError, ConfigError, Stopped, StoreFull
+from artrec.errors import ArtrecError, ConfigError, CredentialsError, Stopped, StoreFull
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["explain", "heed_signals", "stop_spark", "stoppable"]
+__all__ = ["crossed", "explain", "heed_signals", "stop_spark", "stoppable", "wrong_python"]
 
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 PATIENCE = 30.0  # seconds for a JVM to answer, which may be gone itself
@@ -154,14 +154,17 @@ def _blamed(error: BaseException, text: str) -> ArtrecError | None:
     for name, message in reversed(_REMOTE.findall(text)):
         kind = getattr(errors, name, None)
         if isinstance(kind, type) and issubclass(kind, ArtrecError):
-            return kind(message.strip())
+            return crossed(kind, message.strip())
     if "No space left on device" in text or "Disk quota exceeded" in text:
         return StoreFull(
             "no space left on a local disk of Spark (spark.local.dir, or TMPDIR); free some and "
             "run the same command again"
         )
-    if (wrong := _wrong_python(error, text)) is not None:
-        return ConfigError(wrong)
+    if (wrong := wrong_python(error, text)) is not None:
+        return ConfigError(
+            f"{wrong}; set spark.pyspark.python (or PYSPARK_PYTHON) to the environment that the "
+            "driver has, and see artrec doctor"
+        )
     if _lost_jvm(error) or "SparkContext was shut down" in text:
         return Stopped(
             "Spark's JVM is gone: stopped, killed, or out of memory; run the same command again"
@@ -179,6 +182,18 @@ def _blamed(error: BaseException, text: str) -> ArtrecError | None:
     return _lost_executor(text)
 
 
+def crossed(kind: type[ArtrecError], message: str) -> ArtrecError:
+    """What an executor met, with what to do where its surroundings are not the driver's."""
+    if issubclass(kind, CredentialsError) and "no usable credentials" in message:
+        message += (
+            ". The driver found some, this executor did not: it has an environment of its own. "
+            "Give its machine a role, or the executors the variables as spark.executorEnv.NAME "
+            "(spark.executorEnv.AWS_ACCESS_KEY_ID …) in a properties file that only you can read, "
+            "not by --conf, which stands in the process list; see jobs/README.md, On S3"
+        )
+    return kind(message)
+
+
 def _lost_executor(text: str) -> ArtrecError | None:
     """Executors that died until Spark gave up: at a task, or for what they had shuffled."""
     for pattern, what in _LOST_EXECUTORS.items():
@@ -191,20 +206,16 @@ def _lost_executor(text: str) -> ArtrecError | None:
     return None
 
 
-def _wrong_python(error: BaseException, text: str) -> str | None:
+def wrong_python(error: BaseException, text: str) -> str | None:
     """What is wrong with the Python of the executors, where that ended the job."""
     if isinstance(error, ImportError):
         return None  # the driver's own
-    advice = (
-        "; set spark.pyspark.python (or PYSPARK_PYTHON) to the environment that the driver has, "
-        "and see artrec doctor"
-    )
     if found := _TWO_PYTHONS.search(text):
-        return f"executors run Python {found[1]}, the driver {found[2]}{advice}"
+        return f"executors run Python {found[1]}, the driver {found[2]}"
     if found := _NO_MODULE.search(text):
-        return f"the executors' Python has no module {found[1]}{advice}"
+        return f"the executors' Python has no module {found[1]}"
     if found := _NO_PYTHON.search(text):
-        return f"an executor has no program {found[1]}, which should be its Python{advice}"
+        return f"an executor has no program {found[1]}, which should be its Python"
     return None
 
 

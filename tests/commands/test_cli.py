@@ -22,7 +22,8 @@ def test_help_shows_examples_and_every_verb(artrec: Call) -> None:
     called = artrec("--help")
     assert called.code == 0
     text = " ".join(called.out.split())
-    assert "artrec nightly --set sources.main.url=wikiart.zip --set store.root=./out" in text
+    assert "artrec nightly --config conf/local.yaml --set sources.main.url=wikiart.zip" in text
+    assert "--set encoder.id=handmade leaves it out" in text
     assert "artrec lookup wikiart/Baroque/some-painting.jpg -k 10 --root ./out" in text
     for verb in (*NAMES, "nightly", "lookup", "files", "sample", "releases", "config"):
         assert f"│ {verb} " in text, verb
@@ -65,6 +66,16 @@ def test_a_usage_error_is_code_2_and_says_what(
 
 def test_the_version_is_told(artrec: Call) -> None:
     assert artrec("--version").out.strip() == __version__
+
+
+def test_python_runs_the_command_as_a_module(tmp_path: Path) -> None:
+    called = [sys.executable, "-m", "artrec"]
+    told = subprocess.run([*called, "--version"], capture_output=True, text=True, check=True)
+    assert told.stdout == f"{__version__}\n"
+    refused = [*called, "lookup", "x", "--root", str(tmp_path)]
+    done = subprocess.run(refused, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"artrec: {tmp_path}: no release has been published here")
 
 
 def test_an_unknown_kind_of_store_is_code_3(artrec: Call) -> None:

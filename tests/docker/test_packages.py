@@ -161,6 +161,12 @@ def test_the_packed_environment_runs_a_night_on_a_standalone_cluster(tmp_path: P
     did("bash", REPOSITORY / "docker" / "pack.sh", packed, cwd=tmp_path, TORCH=TORCH)
     with tarfile.open(packed) as archive:
         archive.extractall(tmp_path / "environment", filter="tar")
+    programs = tmp_path / "environment" / "bin"
+    assert did(programs / "artrec", "--version", cwd=tmp_path) == f"{artrec.__version__}\n"
+    module = (programs / "python", "-m", "artrec", "--version")
+    assert did(*module, cwd=tmp_path) == f"{artrec.__version__}\n"
+    texts = {path: path.read_bytes() for path in programs.iterdir() if path.is_file()}
+    assert [path.name for path, text in texts.items() if b"artrec-pack." in text] == []
     archive_of_pictures = write_zip(tmp_path / "new.zip", NEW)
     about = environment(
         tmp_path,

@@ -28,3 +28,18 @@ def test_the_image_to_look_up_has_a_name_that_a_terminal_shows_and_does_not_obey
     monkeypatch.setattr(account, "read_table", catalog)
     draft: Any = type("Draft", (), {"store": open_store(str(release.root))})()
     assert account._an_image(draft, "first") == shown
+
+
+def test_the_reason_for_the_encoder_stands_below_the_table(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    why = "hand-made: on 60 held-out examples, by artist, " + "the trained encoder reached " * 5
+    notes = {"trained": "conv-1", "why": why, "best_loss": 0.012345, "encoder_id": "handmade"}
+    stages = {"train": {"seconds": 3.0, "epochs": 8, "notes": notes}}
+    facts = {"status": "done", "release": "first", "stages": stages}
+    nothing: Any = None
+    account._print("nightly", nothing, nothing, facts)
+    rows = capsys.readouterr().out.splitlines()
+    assert rows[1].split("  ")[-1].strip() == "8 epochs, best loss 0.01235"
+    assert [row for row in rows if "held-out" in row] == [f"The encoder taken is {why}."]
+    assert max(len(row) for row in rows if "held-out" not in row) < 80

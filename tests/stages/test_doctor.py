@@ -12,15 +12,15 @@ import sys
 import venv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
 import artrec
-from artrec.errors import ConfigError
-from artrec.stages.doctor import doctor, probe
+from artrec.errors import ConfigError, CredentialsError
+from artrec.stages.doctor import asking, doctor, probe
 from artrec.stages.ending import explain
 from artrec.storage import open_store
 from tests.faults.rig import REPOSITORY, Ended, environment, job
@@ -103,6 +103,32 @@ def test_a_store_that_swaps_whatever_was_there_is_found(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="a swap against an old state went through from driver"):
         probe.try_store(Careless(), "doctor/1", "driver", b"word")
+
+
+def test_an_executor_without_credentials_is_told_what_the_driver_has_beyond_it() -> None:
+    met = asking._problem("node/7", "CredentialsError", "s3://mine: no usable credentials (none)")
+    assert isinstance(met, CredentialsError)
+    assert str(met).startswith("executor node/7: s3://mine: no usable credentials (none). The dri")
+    assert "spark.executorEnv.NAME" in str(met)
+
+
+def test_executors_without_the_packages_are_a_finding_beside_the_driver_s_facts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """As Spark itself says it; a test below has such executors."""
+
+    def failing(*_: object) -> Any:
+        raise RuntimeError("\nModuleNotFoundError: No module named 'pyarrow'\n")
+
+    monkeypatch.setattr(asking, "_reports", failing)
+    store, spark = open_store(str(tmp_path)), cast(SparkSession, None)
+    findings = asking.find(spark, store, "doctor/1", b"word", 1)
+    asking.show(findings, as_json=False)
+    assert capsys.readouterr().out.startswith(f"driver: python {sys.version.split()[0]}, artrec ")
+    (problem,) = findings.problems
+    assert problem.exit_code == 3
+    assert str(problem).startswith("the executors' Python has no module pyarrow; set PYSPARK_PYT")
+    assert "see artrec doctor" not in str(problem)
 
 
 def test_two_pythons_end_any_job_with_what_to_set(capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,7 +216,8 @@ def test_executors_without_the_packages_are_told_what_is_missing(tmp_path: Path)
     python = str(tmp_path / "bare" / "bin" / "python")
     ended = submitted(tmp_path, tmp_path / "store", PYSPARK_PYTHON=python)
     assert ended.code == 3, ended.log
-    assert "the executors' Python has no module pyarrow" in ended.out
+    assert "the executors' Python has no module pyarrow; set PYSPARK_PYTHON" in ended.out
+    assert f"driver: python {sys.version.split()[0]}, artrec {artrec.__version__}" in ended.out
 
 
 @pytest.mark.long

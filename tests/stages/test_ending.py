@@ -6,9 +6,11 @@ import os
 import signal
 
 import pytest
+from botocore.exceptions import NoCredentialsError
 
-from artrec.errors import GateRefused, StoreFull
+from artrec.errors import CredentialsError, GateRefused, StoreFull
 from artrec.stages.ending import explain, stoppable
+from artrec.storage.s3.faults import explained
 
 IN_PYTHON = """
   An exception was thrown from the Python worker. Please see the stack trace below.
@@ -145,6 +147,23 @@ def test_an_error_is_one_sentence_and_its_code(
 ) -> None:
     assert explain(error, debug=False) == (sentence.removeprefix("artrec: ").split("; --")[0], code)
     assert capsys.readouterr().err == f"{sentence}\n"
+
+
+def test_credentials_that_an_executor_lacks_are_told_from_those_of_the_driver(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    here = explained(NoCredentialsError(), "s3://mine", "get_object")
+    assert isinstance(here, CredentialsError)
+    told, code = explain(here, debug=False)
+    assert (code, "executor" in told) == (7, False)
+    there = RuntimeError(IN_PYTHON.format(f"artrec.errors.CredentialsError: {here}"))
+    told, code = explain(there, debug=False)
+    assert code == 7
+    assert told.startswith(f"{here}. The driver found some, this executor did not")
+    assert "spark.executorEnv.AWS_ACCESS_KEY_ID" in told
+    assert "properties file that only you can read" in told
+    denied = RuntimeError(IN_PYTHON.format("artrec.errors.CredentialsError: s3://mine: denied"))
+    assert explain(denied, debug=False) == ("s3://mine: denied", 7)
 
 
 def test_debug_shows_where_it_happened(capsys: pytest.CaptureFixture[str]) -> None:

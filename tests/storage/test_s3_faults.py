@@ -13,8 +13,10 @@ from typing import Any
 import botocore.auth
 import botocore.endpoint
 import pytest
+import structlog
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError, SSLError
+from structlog.testing import capture_logs
 
 from artrec.errors import (
     ArtrecError,
@@ -130,6 +132,20 @@ def test_a_server_that_never_answers_ends_the_run_with_6_in_the_set_time(
             with pytest.raises(StoreUnavailable, match="run the same command again"):
                 call()
     assert 60 <= clock.now - begun < 120
+
+
+def test_the_first_warning_says_how_long_it_goes_on_and_what_shortens_it(
+    store: S3Store, clock: Clock
+) -> None:
+    store.write("a", b"1")
+    structlog.reset_defaults()
+    with capture_logs() as lines, interfering(store, Once(lambda _: True, slow_down, 15)):
+        assert store.read("a") == b"1"
+    told = [line for line in lines if line["log_level"] == "warning"]
+    assert "asked again" in told[0]["event"]
+    assert told[0]["setting"] == "store.s3.seconds"
+    assert 290 < told[0]["gives_up_in"] <= 300  # botocore has tried before
+    assert told[-1]["gives_up_in"] < told[0]["gives_up_in"]
 
 
 def test_a_store_that_was_given_up_is_waited_for_again_when_it_has_answered(

@@ -15,6 +15,7 @@ from artrec import errors
 from artrec.commands.show import grid, plain
 from artrec.errors import ArtrecError, ConfigError
 from artrec.stages.doctor import probe
+from artrec.stages.ending import crossed, wrong_python
 from artrec.stages.frames import parallelism
 from artrec.storage import Store
 
@@ -22,6 +23,12 @@ __all__ = ["Findings", "find", "show"]
 
 HOLD = 2.0  # seconds that a task keeps its slot, so that the others go elsewhere
 WAIT = 120.0  # seconds for executors that are awaited
+
+_REMEDY = (
+    "set PYSPARK_PYTHON (or spark.pyspark.python) to a Python with artrec's packages that every "
+    "machine has under that path; or bring one along by --archives environment.tar.gz#environment "
+    "and PYSPARK_PYTHON=./environment/bin/python; see docker/README.md"
+)
 
 
 @dataclass
@@ -58,11 +65,25 @@ def find(
 ) -> Findings:
     """Ask the driver and every executor; ``try_store`` of the driver has been before.
 
-    Rounds go on until ``awaited`` executors have answered, or none that is new.
+    A Python that executors cannot answer with is a problem too, told beside the driver's facts.
     """
+    awaited = awaited or _asked_for(spark)
+    try:
+        reports = _reports(spark, store, scratch, token, awaited)
+    except Exception as error:
+        wrong = wrong_python(error, str(error))
+        if wrong is None:
+            raise
+        return Findings(store.url, probe.facts(), problems=[ConfigError(f"{wrong}; {_REMEDY}")])
+    return _judged(store, reports, awaited or 1)
+
+
+def _reports(
+    spark: SparkSession, store: Store, scratch: str, token: bytes, awaited: int | None
+) -> list[dict[str, Any]]:
+    """Rounds go on until ``awaited`` executors have answered, or none that is new."""
     by_value: Any = cloudpickle.register_pickle_by_value
     by_value(probe)
-    awaited = awaited or _asked_for(spark)
     body = probe.visits(pickle.dumps(store), scratch, token, HOLD)
     reports: dict[tuple[str, int], dict[str, Any]] = {}
     end = time.monotonic() + WAIT
@@ -73,7 +94,7 @@ def find(
             known["store"] = known["store"] or report["store"]
         if len(reports) >= awaited if awaited else len(reports) == before:
             break
-    return _judged(store, [reports[key] for key in sorted(reports)], awaited or 1)
+    return [reports[key] for key in sorted(reports)]
 
 
 def _asked_for(spark: SparkSession) -> int | None:
@@ -115,7 +136,7 @@ def _problem(place: str, kind: str, message: str) -> ArtrecError:
     """What an executor met in the store, with the exit code that a job would end with."""
     known = getattr(errors, kind, None)
     if isinstance(known, type) and issubclass(known, ArtrecError):
-        return known(f"executor {place}: {message}")
+        return crossed(known, f"executor {place}: {message}")
     return ArtrecError(f"executor {place}: the store could not be used: {kind}: {message}")
 
 
@@ -146,7 +167,8 @@ def show(findings: Findings, as_json: bool) -> None:
         rows = [[name, *(facts[name] for facts, _ in groups)] for name in findings.differing]
         grid(["", *(who for _, who in groups)], rows)
     else:
-        print(", ".join(f"{name} {value}" for name, value in findings.driver.items()))
+        who = "" if findings.executors else "driver: "
+        print(who + ", ".join(f"{name} {value}" for name, value in findings.driver.items()))
     for problem in findings.problems[1:]:
         print(plain(f"also: {problem}"))
     if not findings.problems:

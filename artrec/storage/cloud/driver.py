@@ -108,6 +108,10 @@ class Patience:
         wait = min(left, random.uniform(self._next / 2, self._next))
         self._next = min(2 * self._next, _LONGEST_WAIT)
         log.get().warning(
-            "the store did not answer, it is asked again", what=str(error), seconds=round(wait, 1)
+            "the store did not answer, it is asked again",
+            what=str(error),
+            seconds=round(wait, 1),
+            gives_up_in=round(left),
+            setting="store.s3.seconds",
         )
         time.sleep(wait)

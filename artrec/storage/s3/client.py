@@ -138,6 +138,8 @@ class Patience:
             "the store did not answer, it is asked again",
             what=str(explained(error, self._where, "")),
             seconds=round(wait, 1),
+            gives_up_in=round(left),
+            setting="store.s3.seconds",
         )
         time.sleep(wait)
 
