@@ -25,6 +25,7 @@ from artrec.commands.show import plain
 from artrec.errors import ArtrecError, UsageError
 from artrec.stages import JOBS
 from artrec.stages.doctor import doctor
+from artrec.stages.query import query
 from artrec.stages.session import Options, command, execute
 
 __all__ = ["VERBS", "app", "main"]
@@ -55,6 +56,7 @@ VERBS = {stage: stage for stage in JOBS} | {"report": "build-report"}
 for stage, verb in VERBS.items():
     app.command(verb)(command(stage))
 app.command("doctor")(doctor)
+app.command("query")(query)
 
 Root = Annotated[
     str | None, typer.Option(help="Root of the store; else store.root of the settings.")
@@ -264,7 +266,9 @@ def version(
     debug: Annotated[bool, typer.Option("--debug", help="Stack traces with errors.")] = False,
 ) -> None:
     if debug:  # stages have the option themselves
-        context.default_map = {verb: {"debug": True} for verb in (*VERBS.values(), "doctor")}
+        context.default_map = {
+            verb: {"debug": True} for verb in (*VERBS.values(), "doctor", "query")
+        }
     if version:
         print(__version__)
         raise typer.Exit

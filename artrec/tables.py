@@ -48,7 +48,8 @@ class Receipt(BaseModel):
 class TableWriter:
     """Writes batches of one table as files of bounded size; ``receipts`` is whole after closing.
 
-    Names are ``folder/<table>/<stem>-<n>.parquet``; ``stem`` must be unique to the task's attempt.
+    Names are ``folder/<table>/<stem>-<n>.parquet``, ``folder`` being ``""`` for the root of the
+    Store; ``stem`` must be unique to the task's attempt.
     Leaving the block with an error leaves no visible file that was still open. Without rows there
     is no file, unless ``even_empty``: readers that name files want at least one.
     """
@@ -157,7 +158,7 @@ class TableWriter:
     def _open(self) -> _OpenFile:
         if self._file is None:
             name = f"{self._stem}-{len(self.receipts):03d}.parquet"
-            path = f"{self._folder}/{self._table.name}/{name}"
+            path = f"{self._folder}/{self._table.name}/{name}".lstrip("/")
             self._file = _OpenFile(self._store, path, self._table, self._schema)
         return self._file
 

@@ -26,7 +26,7 @@ from artrec.storage import Store
 from artrec.tables import read_range
 from artrec.vectors import TopK, exact, merge
 
-__all__ = ["MOST", "lookup_picture", "open_index"]
+__all__ = ["MOST", "lookup_picture", "open_index", "way_of"]
 
 MOST = 1000
 """Neighbors of one lookup."""
@@ -42,15 +42,8 @@ def lookup_picture(store: Store, path: str | Path, k: int = 10) -> dict[str, Any
         raise UsageError(f"-k {k}: a lookup lists 1 to {MOST} neighbors")
     data_path = _file(path)
     release = current_release(store)
-    settings = _settings(release)
-    encoder = load_encoder(store, str(release.stages["embed"].notes["encoder_id"]))
-    identity = vectors_identity(encoder, settings.ingest)
-    if identity != release.encoder:
-        raise ConfigError(
-            f"encoder {identity} is not what release {release.release_id} was made with, "
-            f"{release.encoder}: its distances would mean nothing"
-        )
-    picture, vector = _encoded(data_path, settings.ingest, encoder)
+    settings, encoder = way_of(store, release)
+    picture, vector = _encoded(data_path, settings, encoder)
     shards = open_index(store, release)
     nearest = _nearest(shards, vector, vector_no(picture.sha256), k)
     return {
@@ -65,6 +58,22 @@ def lookup_picture(store: Store, path: str | Path, k: int = 10) -> dict[str, Any
         },
         "neighbors": _named(store, release, nearest, picture.sha256, k),
     }
+
+
+def way_of(store: Store, release: Release) -> tuple[IngestSettings, Encoder]:
+    """How the pictures of a release became vectors: rules and limits of ingest, and the encoder.
+
+    Raises ConfigError where the store's encoder is another one than the vectors' own.
+    """
+    settings = _settings(release)
+    encoder = load_encoder(store, str(release.stages["embed"].notes["encoder_id"]))
+    identity = vectors_identity(encoder, settings.ingest)
+    if identity != release.encoder:
+        raise ConfigError(
+            f"encoder {identity} is not what release {release.release_id} was made with, "
+            f"{release.encoder}: its distances would mean nothing"
+        )
+    return settings.ingest, encoder
 
 
 def open_index(store: Store, release: Release, cache: Path | None = None) -> ShardSet:

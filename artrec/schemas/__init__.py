@@ -7,10 +7,11 @@ UTC microseconds. A change that old readers would not understand raises the tabl
 from artrec.schemas.evaluation import EVALUATION
 from artrec.schemas.form import Table
 from artrec.schemas.night import NIGHT
+from artrec.schemas.query import QUERY
 
 __all__ = ["PUBLISHED", "TABLES", "Table"]
 
-TABLES: dict[str, Table] = {table.name: table for table in (*NIGHT, *EVALUATION)}
+TABLES: dict[str, Table] = {table.name: table for table in (*NIGHT, *EVALUATION, *QUERY)}
 
 PUBLISHED = (
     *("catalog", "rejects", "embeddings", "neighbors", "neighbors_nested"),

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from itertools import groupby
-from operator import itemgetter
-from typing import Any, Self
+from typing import Any
 
-import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from artrec import log, picture
-from artrec.archive import Archive, Content, Member
+from artrec import log
+from artrec.archive import Archive, Member
 from artrec.config import IngestSettings, Settings
 from artrec.digests import name_of
 from artrec.failpoints import reached
-from artrec.picture import Child, Picture, Reject
+from artrec.picture import Picture
 from artrec.releases import (
     Draft,
     Run,
@@ -33,19 +30,21 @@ from artrec.releases import (
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
 from artrec.stages.frames import Attempt, TaskReport, parallelism, read_frame, write_sorted
+from artrec.stages.judging import Judge, Rows
 from artrec.stages.listing import as_member, pinned_archives
 from artrec.stages.places import PICTURE_GROUP
 from artrec.stages.rejects import ATTEMPTS, TRANSIENT, Rejected
-from artrec.stages.rules import (
-    MEMBER_KEY,
-    decoder_name,
-    ingest_rules,
-    picture_limits,
-    picture_recipe,
+from artrec.stages.rules import MEMBER_KEY, ingest_rules
+from artrec.stages.slices import (
+    SliceSpec,
+    appended,
+    cut_segments,
+    member_units,
+    run_segments,
+    unit_bytes,
 )
-from artrec.stages.slices import UNITS, SliceSpec, appended, cut_segments, run_segments
 from artrec.storage import Store
-from artrec.tables import Receipt, TableWriter, read_range, read_table
+from artrec.tables import Receipt, TableWriter, read_range
 
 __all__ = [
     "RESULT_VERSION",
@@ -55,8 +54,6 @@ __all__ = [
 
 RESULT_VERSION = RESULT_VERSIONS["ingest"]
 ROW_BYTES = 200  # of a member in a pending table, about: only to choose the number of files
-LEAST_UNIT = 1 << 20
-ROWS, BATCH_BYTES = 512, 8 << 20  # that wait in a task to be written together
 
 
 def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
@@ -116,13 +113,13 @@ def _pending(
         first = frame.agg(F.sum("stored_bytes").alias("total")).first()
         total = int(first.total or 0) if first is not None else 0
     sizes, cores = settings.ingest, parallelism(spark)
-    unit_bytes = _unit_bytes(total, sizes.slice_bytes, cores)
-    frame = frame.withColumn("slice", F.floor(F.col("offset") / F.lit(unit_bytes)).cast("long"))
+    unit = unit_bytes(total, sizes.slice_bytes, cores)
+    frame = frame.withColumn("slice", F.floor(F.col("offset") / F.lit(unit)).cast("long"))
     folder = run.folder(draft.attempt)
     count = inventory.counters["listed"]
     written = write_sorted(frame, store, folder, TABLES["pending_members"], count * ROW_BYTES)
     reached("ingest.pending")
-    units = _units(store, written)
+    units = member_units(store, written)
     cut = cut_segments(units, sizes.slice_bytes, sizes.segment_bytes, cores, apart=True)
     log.get(stage="ingest").info(
         "cut", members=cut.items, slices=cut.slices, segments=len(cut.segments)
@@ -174,23 +171,6 @@ def verdicts(ingested: DataFrame, rules: dict[str, Any]) -> DataFrame:
     return found.withColumns(facts).drop("why")
 
 
-def _unit_bytes(total: int, slice_bytes: int, cores: int) -> int:
-    """Small archives are cut finer, so that no core is idle for long."""
-    return max(1, min(slice_bytes // UNITS, max(LEAST_UNIT, -(-total // (UNITS * cores)))))
-
-
-def _units(store: Store, pending: Sequence[Receipt]) -> Iterator[SliceSpec]:
-    """One spec for each unit, in the order of the table; rows are streamed."""
-    rows = (
-        row
-        for batch in read_table(store, pending, ["source", "slice", "stored_bytes"])
-        for row in zip(*(batch.column(i).to_pylist() for i in range(3)), strict=True)
-    )
-    for place, members in groupby(rows, key=itemgetter(0, 1)):
-        sizes = [size for *_, size in members]
-        yield SliceSpec(low=place, high=place, items=len(sizes), bytes=sum(sizes))
-
-
 def _read_slice(
     store: Store,
     pending: Sequence[Receipt],
@@ -214,9 +194,9 @@ def _read_slice(
             store, folder, TABLES["pictures"], attempt.stem, group_bytes=PICTURE_GROUP
         ) as pictures,
         TableWriter(store, folder, TABLES["ingested"], attempt.stem) as ingested,
-        _Judge(settings, in_child=attempt.number > 0) as judge,
+        Judge(settings, in_child=attempt.number > 0) as judge,
     ):
-        kept, judged = _Rows("pictures", pictures), _Rows("ingested", ingested)
+        kept, judged = Rows("pictures", pictures), Rows("ingested", ingested)
         for content in archives[source].read(members):
             found = judge.examine(content)
             judged.add(_ingested_row(source, content.member, judge, found))
@@ -234,41 +214,6 @@ def _read_slice(
     return TaskReport(receipts=[*pictures.receipts, *ingested.receipts], counters=counters)
 
 
-class _Judge:
-    """Says of each member whether it is a picture; in a child process after a worker has died."""
-
-    def __init__(self, settings: IngestSettings, in_child: bool) -> None:
-        self.recipe = picture_recipe(settings)
-        self.decoder = decoder_name(settings)
-        self._limits = picture_limits(settings)
-        self._side = settings.max_side or None
-        self._seconds = float(settings.decode_seconds)
-        self._child = (
-            Child(self._limits, self._side, self._seconds, settings.decode_memory)
-            if in_child
-            else None
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._child is not None:
-            self._child.__exit__(None, None, None)
-
-    def examine(self, content: Content) -> Picture | Rejected:
-        if content.data is None:
-            return Rejected(content.reason or "", content.detail)
-        found = self._examined(content.data, content.member.name)
-        return found if isinstance(found, Picture) else Rejected(found.reason, found.detail)
-
-    def _examined(self, data: bytes, name: str) -> Picture | Reject:
-        if self._child is not None:
-            return self._child.examine(data)
-        with picture.watchdog(self._seconds, name):
-            return picture.examine(data, self._limits, self._side)
-
-
 def _picture_row(found: Picture, recipe: str) -> dict[str, Any]:
     return {
         "content_sha256": found.sha256,
@@ -283,7 +228,7 @@ def _picture_row(found: Picture, recipe: str) -> dict[str, Any]:
 
 
 def _ingested_row(
-    source: str, member: Member, judge: _Judge, found: Picture | Rejected
+    source: str, member: Member, judge: Judge, found: Picture | Rejected
 ) -> dict[str, Any]:
     reject = found if isinstance(found, Rejected) else None
     return {
@@ -298,28 +243,3 @@ def _ingested_row(
         "reason": reject and reject.reason,
         "detail": reject and reject.detail,
     }
-
-
-class _Rows:
-    """Rows on their way to a writer, some hundreds at once: one by one they cost as much as a
-    small picture."""
-
-    def __init__(self, table: str, writer: TableWriter) -> None:
-        self._schema, self._writer = TABLES[table].columns, writer
-        self._rows: list[dict[str, Any]] = []
-        self._bytes = 0
-
-    def add(self, row: dict[str, Any], size: int = 0) -> None:
-        self._rows.append(row)
-        self._bytes += size
-        if len(self._rows) >= ROWS or self._bytes >= BATCH_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._rows:
-            arrays = [
-                pa.array([row[column.name] for row in self._rows], column.type)
-                for column in self._schema
-            ]
-            self._writer.write(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
-        self._rows, self._bytes = [], 0

@@ -16,6 +16,12 @@ REASONS: dict[str, str] = (
         "vector_no_collision": "embed",  # 63 bits of the hash are shared with a smaller content
     }
     | {"duplicate_name": "inventory"}  # a later member has the same image_id
+    | {
+        "no_query_id": "query",  # a row of vectors without a name
+        "no_vector": "query",  # null instead of a vector
+        "no_set": "query",  # sets were asked for, and it is in none
+        "zero_mean": "query",  # of a set: no direction, so no cosine
+    }
 )
 """Reason -> stage."""
 

@@ -9,7 +9,9 @@ does only the rest.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 from pydantic import BaseModel
 from pyspark.sql import SparkSession
@@ -20,12 +22,24 @@ from artrec.releases import Draft, Run, RunRef, StageRuns, begin_run, find_run, 
 from artrec.stages.frames import Attempt, TaskReport, add_counters, run_tasks
 from artrec.stages.progress import Marks, Watch
 from artrec.stages.session import describe
-from artrec.tables import Receipt
+from artrec.storage import Store
+from artrec.tables import Receipt, read_table
 
-__all__ = ["Cut", "SliceSpec", "UNITS", "appended", "cut_segments", "join_units", "run_segments"]
+__all__ = [
+    "Cut",
+    "SliceSpec",
+    "UNITS",
+    "appended",
+    "cut_segments",
+    "join_units",
+    "member_units",
+    "run_segments",
+    "unit_bytes",
+]
 
 UNITS = 16
 """The smallest slices are such a part of the largest."""
+LEAST_UNIT = 1 << 20
 SHARE = 2  # a slice takes this part of a core's share of what is left
 
 
@@ -105,6 +119,23 @@ def join_units(
             )
         left -= unit.bytes
     return slices
+
+
+def unit_bytes(total: int, slice_bytes: int, cores: int) -> int:
+    """Bytes of a unit: small archives are cut finer, so that no core is idle for long."""
+    return max(1, min(slice_bytes // UNITS, max(LEAST_UNIT, -(-total // (UNITS * cores)))))
+
+
+def member_units(store: Store, pending: Sequence[Receipt]) -> Iterator[SliceSpec]:
+    """Each unit of pending_members, in the order of the table; rows are streamed."""
+    rows = (
+        row
+        for batch in read_table(store, pending, ["source", "slice", "stored_bytes"])
+        for row in zip(*(batch.column(i).to_pylist() for i in range(3)), strict=True)
+    )
+    for place, members in groupby(rows, key=itemgetter(0, 1)):
+        sizes = [size for *_, size in members]
+        yield SliceSpec(low=place, high=place, items=len(sizes), bytes=sum(sizes))
 
 
 def run_segments(

@@ -1,0 +1,61 @@
+"""The tables of a query: two that stay, and those that are scratch while it runs."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from artrec.schemas.form import VECTOR, Table, columns
+
+__all__ = ["QUERY"]
+
+QUERY = [
+    Table(  # what is no query, and as entry -1 the sets that have no answer
+        "query_rejects",
+        columns(
+            query_id=pa.string(),
+            entry=pa.int64(),
+            stage=pa.string(),
+            reason=pa.string(),
+            detail_=pa.string(),
+            bytes_=pa.int64(),
+        ),
+        key=("query_id", "entry"),
+        sort=("query_id", "entry"),
+    ),
+    Table(  # what became of each member or row that was listed; in scratch, as the rest is
+        "query_encoded",
+        columns(
+            entry=pa.int64(),
+            query_id_=pa.string(),
+            set_id_=pa.string(),
+            own_=pa.int64(),
+            reason_=pa.string(),
+            detail_=pa.string(),
+            embedding_=VECTOR,
+        ),
+        key=("entry",),
+        sort=(),
+    ),
+    Table(  # a query that is no set is a set of its own; own is the number of its content
+        "query_vectors",
+        columns(
+            set_id=pa.string(),
+            entry=pa.int64(),
+            own_=pa.int64(),
+            embedding=VECTOR,
+        ),
+        key=("entry",),
+        sort=("set_id", "entry"),
+    ),
+    Table(  # a list for each set, or several where it was cut
+        "query_pools",
+        columns(
+            set_id=pa.string(),
+            part=pa.int32(),
+            others=pa.list_(pa.field("element", pa.int64(), nullable=False)),
+            distances=VECTOR,
+        ),
+        key=("set_id", "part"),
+        sort=("set_id", "part"),
+    ),
+]

@@ -1,0 +1,87 @@
+"""Query: many pictures or vectors from outside, or sets of them, and their nearest images.
+
+It reads a release, writes a folder of its own, and holds no lease: nothing changes below the
+release's root.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from artrec import log
+from artrec.errors import UsageError
+from artrec.stages.ending import explain, stoppable
+
+__all__ = ["Asked", "SETS", "query"]
+
+SETS = ("none", "centroid", "any")
+MOST = 1000  # neighbors of one query
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a query was called with."""
+
+    source: str
+    out: str
+    k: int = 10
+    sets: str = "none"
+    root: str | None = None
+    release: str | None = None
+    config: str | None = None
+    assignments: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.sets not in SETS:
+            raise UsageError(f"--sets {self.sets}: there are: {', '.join(SETS)}")
+        if not 1 <= self.k <= MOST:
+            raise UsageError(f"-k {self.k}: a query lists 1 to {MOST} neighbors")
+
+
+def query(
+    source: Annotated[
+        str,
+        typer.Argument(help="A folder, archive or Parquet of pictures, or Parquet of vectors."),
+    ],
+    out: Annotated[str, typer.Option(metavar="DIR", help="A new or empty folder, or its URL.")],
+    k: Annotated[int, typer.Option("-k", help="How many neighbors.")] = 10,
+    sets: Annotated[
+        str,
+        typer.Option(
+            metavar="none|centroid|any",
+            help="Each folder of pictures is one query: nearest to its mean, or to any of it.",
+        ),
+    ] = "none",
+    root: Annotated[
+        str | None, typer.Option(help="Root of the store; else store.root of the settings.")
+    ] = None,
+    release: Annotated[
+        str | None, typer.Option(help="Another release than the current one.")
+    ] = None,
+    config: Annotated[str | None, typer.Option(help="A YAML file of settings, or its URL.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Only warnings and errors.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="More detail, Spark's too.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Stack traces with errors.")] = False,
+) -> None:
+    """Pictures from outside in bulk, or vectors, or sets of them: their nearest images."""
+    verbosity = "quiet" if quiet else "verbose" if verbose else "normal"
+    log.setup(verbosity)
+    with stoppable():
+        try:
+            asked = Asked(source, out, k, sets, root, release, config, tuple(set_ or ()))
+            from artrec.stages.query.answering import answer, show  # and with it Spark
+
+            show(answer(asked, verbosity), json)
+            code = 0
+        except BaseException as error:
+            _, code = explain(error, debug)
+    sys.stdout.flush()
+    sys.exit(code)
