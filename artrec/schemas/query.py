@@ -17,7 +17,6 @@ QUERY = [
             stage=pa.string(),
             reason=pa.string(),
             detail_=pa.string(),
-            bytes_=pa.int64(),
         ),
         key=("query_id", "entry"),
         sort=("query_id", "entry"),
@@ -28,7 +27,7 @@ QUERY = [
             entry=pa.int64(),
             query_id_=pa.string(),
             set_id_=pa.string(),
-            own_=pa.int64(),
+            own=pa.int64(),
             reason_=pa.string(),
             detail_=pa.string(),
             embedding_=VECTOR,
@@ -36,12 +35,12 @@ QUERY = [
         key=("entry",),
         sort=(),
     ),
-    Table(  # a query that is no set is a set of its own; own is the number of its content
+    Table(  # a query that is no set is a set of its own; own is its content's number, or -1
         "query_vectors",
         columns(
             set_id=pa.string(),
             entry=pa.int64(),
-            own_=pa.int64(),
+            own=pa.int64(),
             embedding=VECTOR,
         ),
         key=("entry",),

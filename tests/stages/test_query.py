@@ -171,7 +171,7 @@ def test_pictures_find_what_brute_force_finds_and_the_rest_are_rejects(
     assert said[b"artrec.encoder"] == account["encoder"].encode()
 
 
-def test_sets_of_pictures_are_nearest_to_any_or_to_their_mean(
+def test_sets_of_pictures_are_nearest_to_any_of_them(
     release: Night, tmp_path: Path, ask: Asking
 ) -> None:
     """One set has contents of the catalog, which its list leaves out under all their names."""
@@ -183,13 +183,13 @@ def test_sets_of_pictures_are_nearest_to_any_or_to_their_mean(
         for name in ("new", "old")
     }
     own = {"new": [], "old": [catalog[PAINTINGS[n][0]][0] for n in (0, 2)]}
-    by_any = ask(source, "-k", "6", "--sets", "any")
-    assert by_any.called.code == 0, by_any.called.err
-    assert by_any.lists() == rounded(
+    answer = ask(source, "-k", "6", "--sets", "any")
+    assert answer.called.code == 0, answer.called.err
+    assert answer.lists() == rounded(
         {name: nearest(catalog, vectors, 6, own[name]) for name, vectors in sets.items()}
     )
-    assert by_any.reasons() == {"loose.jpg": "no_set", "empty/page.jpg": "not_a_picture"}
-    assert by_any.account["counts"] == {
+    assert answer.reasons() == {"loose.jpg": "no_set", "empty/page.jpg": "not_a_picture"}
+    assert answer.account["counts"] == {
         "listed": 7,
         "members": 5,
         "rejects": 2,
@@ -197,10 +197,6 @@ def test_sets_of_pictures_are_nearest_to_any_or_to_their_mean(
         "rejected_sets": 0,
         "neighbors": 12,
     }
-    by_mean = ask(source, "-k", "6", "--sets", "centroid", out="means")
-    assert by_mean.lists() == rounded(
-        {name: nearest(catalog, [mean(vectors)], 6, own[name]) for name, vectors in sets.items()}
-    )
 
 
 # Vectors.
@@ -214,10 +210,9 @@ def some_vectors(n: int, seed: int = 1) -> list[list[float]]:
 
 def saved(path: Path, **columns: Any) -> Path:
     """A Parquet file of vectors, in row groups of five rows."""
-    types = {"query_id": pa.string(), "set_id": pa.string(), "vector_no": pa.int64()}
-    vectors = pa.list_(pa.float32())
+    types = {"embedding": pa.list_(pa.float32()), "vector_no": pa.int64()}
     table = pa.table(
-        {name: pa.array(values, types.get(name, vectors)) for name, values in columns.items()}
+        {name: pa.array(values, types.get(name, pa.string())) for name, values in columns.items()}
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path, row_group_size=5)
@@ -252,64 +247,77 @@ def test_vectors_find_what_brute_force_finds_bit_for_bit(
     assert "12 vectors, 84 neighbors of release first" in answer.called.out
 
 
-@pytest.mark.parametrize("cut", ["together", "each by itself"])
-def test_sets_of_vectors_are_the_same_however_the_join_is_cut(
-    release: Night, tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch, cut: str
-) -> None:
-    """Sets of 1, 4 and 9 rows, some of which stand for a content of the catalog."""
-    if cut == "each by itself":
-        monkeypatch.setattr(joining, "ALONE", 3)
-        monkeypatch.setattr(joining, "LEAST", 1)
-    vectors, catalog = some_vectors(14), catalog_of(release)
-    sets = ["b"] * 2 + ["a"] * 9 + ["c"] + ["b"] * 2
+def sets_of_vectors(tmp_path: Path, catalog: Catalog) -> tuple[Path, Lists, dict[str, list[int]]]:
+    """A file with sets of 1, 4 and 9 rows, some of which stand for a content of the catalog; its
+    sets, and the contents that they leave out. And one row without a set.
+    """
+    vectors, sets = some_vectors(15), [*"bb", *"aaaaaaaaa", "c", *"bb", None]
     near = nearest(catalog, vectors[2:11], 3)
-    own = [None] * 14
+    own: list[int | None] = [None] * 15
     own[4], own[5], own[13] = catalog[near[0][0]][0], catalog[near[1][0]][0], 12345
-    names = [f"q{n:02d}" for n in range(14)]
-    source = saved(
-        tmp_path / "q.parquet", query_id=names, set_id=sets, embedding=vectors, vector_no=own
-    )
-    members = {
-        each: [v for v, name in zip(vectors, sets, strict=True) if name == each] for each in "abc"
-    }
-    left_out = {"a": [own[4], own[5]], "b": [], "c": []}
-    rows = ("--set", "neighbors.block_rows=2")
-    by_any = ask(source, "-k", "5", "--sets", "any", *rows)
-    assert by_any.called.code == 0, by_any.called.err
-    assert by_any.lists() == {
-        name: nearest(catalog, found, 5, left_out[name]) for name, found in members.items()
-    }
-    assert by_any.account["counts"]["queries"] == 3
-    if cut == "together":
-        return
-    by_mean = ask(source, "-k", "5", "--sets", "centroid", *rows, out="means")
-    assert by_mean.lists() == rounded(
-        {name: nearest(catalog, [mean(v)], 5, left_out[name]) for name, v in members.items()}
-    )
-
-
-def test_a_set_whose_mean_has_no_direction_is_a_reject(tmp_path: Path, ask: Asking) -> None:
-    (one, two), names = some_vectors(2), ["a", "b", "c", "d"]
     source = saved(
         tmp_path / "q.parquet",
-        query_id=names,
-        set_id=["fine", "against", "against", None],
-        embedding=[two, one, [-3 * x for x in one], two],
+        query_id=[f"q{n:02d}" for n in range(15)],
+        set_id=sets,
+        embedding=vectors,
+        vector_no=own,
     )
-    answer = ask(source, "--sets", "centroid", "-k", "2")
+    members: dict[str, Any] = {
+        name: [v for v, each in zip(vectors, sets, strict=True) if each == name] for name in "abc"
+    }
+    left_out = {"a": [n for n in own[4:6] if n is not None], "b": [], "c": []}
+    return source, members, left_out
+
+
+def finely(monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """The join in parts of two queries, and two of the sets by themselves."""
+    monkeypatch.setattr(joining, "ALONE", 3)
+    monkeypatch.setattr(joining, "LEAST", 1)
+    return ("--set", "neighbors.block_rows=2")
+
+
+def test_a_set_that_is_cut_has_the_list_of_the_whole(
+    release: Night, tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = catalog_of(release)
+    source, members, left_out = sets_of_vectors(tmp_path, catalog)
+    answer = ask(source, "-k", "5", "--sets", "any", *finely(monkeypatch))
     assert answer.called.code == 0, answer.called.err
-    assert answer.reasons() == {"against": "zero_mean", "d": "no_set"}
+    assert answer.lists() == {
+        name: nearest(catalog, found, 5, left_out[name]) for name, found in members.items()
+    }
+    assert answer.reasons() == {"q14": "no_set"}
+    assert answer.account["counts"]["queries"] == 3
+
+
+def test_sets_are_nearest_to_their_mean_and_one_without_direction_is_a_reject(
+    release: Night, tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = catalog_of(release)
+    source, members, left_out = sets_of_vectors(tmp_path / "asked", catalog)
+    (one,) = some_vectors(1, seed=7)
+    saved(
+        tmp_path / "asked/r.parquet",
+        query_id=["r", "s"],
+        set_id=["against"] * 2,
+        embedding=[one, [-3 * x for x in one]],
+    )
+    answer = ask(source.parent, "-k", "5", "--sets", "centroid", *finely(monkeypatch))
+    assert answer.called.code == 0, answer.called.err
+    assert answer.lists() == rounded(
+        {name: nearest(catalog, [mean(v)], 5, left_out[name]) for name, v in members.items()}
+    )
+    assert answer.reasons() == {"against": "zero_mean", "q14": "no_set"}
     (row,) = (row for row in answer.rows("query_rejects") if row["entry"] == -1)
     assert (row["stage"], row["query_id"]) == ("query", "against")
     assert row["detail"].startswith("the mean of 2 unit vectors is ")
-    assert list(answer.lists()) == ["fine"]
     assert answer.account["counts"] == {
-        "listed": 4,
-        "members": 3,
+        "listed": 17,
+        "members": 16,
         "rejects": 1,
-        "queries": 1,
+        "queries": 3,
         "rejected_sets": 1,
-        "neighbors": 2,
+        "neighbors": 15,
     }
 
 

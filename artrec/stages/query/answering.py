@@ -102,7 +102,7 @@ def _answered(
     """The tables that stay, and what is counted."""
     out, root, asked, release = query.out, query.root, query.asked, query.release
     encoded = _encoded(spark, query)
-    frame = judged(spark, out, encoded, sets=asked.sets != "none")
+    frame = judged(spark, out, encoded, sets=asked.sets != "none").persist()
     queries = write_queries(spark, out, encoded, frame, release.dim)
     kept = sum(receipt.rows for receipt in queries)
     log.get(stage="query").info("encoded", listed=encoded.listed, kept=kept)
@@ -113,6 +113,7 @@ def _answered(
     )
     found = [receipt for report in reports for receipt in report.receipts]
     rejects = _write_rejects(spark, out, frame, encoded.listed, found)
+    frame.unpersist()
     check_balance(spark, out, encoded.listed, queries, rejects)
     pools = [receipt for receipt in found if receipt.table == "query_pools"]
     images = table_receipts(root, release, "vector_images")

@@ -13,7 +13,7 @@ from artrec.vectors.distance import Floats, Ints
 
 __all__ = ["Grouped", "nearest_of_sets"]
 
-NOBODY = np.zeros(0, np.int64)
+NONE = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class Grouped:
 
     def without_own(self) -> Self:
         """Contents of their own are listed, too."""
-        return replace(self, own=NOBODY, own_of=NOBODY)
+        return replace(self, own=NONE, own_of=NONE)
 
     def with_own_of(self, rows: pa.Table) -> Self:
         """Of one set, whose members are more than these: all of ``rows``."""
@@ -55,10 +55,10 @@ class Grouped:
 
 
 def given_numbers(rows: pa.Table) -> tuple[Ints, Ints]:
-    """Of the column ``own`` the positions that are not null, and their numbers."""
-    own = rows.column("own").combine_chunks()
-    given = np.flatnonzero(np.asarray(own.is_valid()))
-    return given, np.asarray(own.drop_null(), np.int64)
+    """Of the column ``own`` the positions that name a content, and their numbers."""
+    own = np.asarray(rows.column("own"), np.int64)
+    given = np.flatnonzero(own >= 0)
+    return given, own[given]
 
 
 def nearest_of_sets(

@@ -196,7 +196,7 @@ def _asked(work: _Work, part: Part) -> tuple[Grouped, list[dict[str, object]]]:
 def _zero_mean(name: str, detail: str) -> dict[str, object]:
     reason = "zero_mean"
     row = {"query_id": name, "entry": -1, "stage": REASONS[reason], "reason": reason}
-    return {**row, "detail": detail, "bytes": None}
+    return {**row, "detail": detail}
 
 
 def _pool_rows(

@@ -34,6 +34,7 @@ from artrec.stages.session import describe
 from artrec.stages.slices import SliceSpec, join_units, member_units, unit_bytes
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, read_range
+from artrec.vectors.topk import NOBODY
 
 __all__ = ["Encoded", "encode_source"]
 
@@ -44,7 +45,7 @@ ROW_BYTES = 200  # of a member in a pending table, about: only to choose the num
 class Encoded:
     """What was listed, and what became of it: files of query_encoded.
 
-    ``names`` has entry, query_id and bytes of what has its name in the listing.
+    ``names`` has entry and query_id of what has its name in the listing.
     """
 
     listed: int
@@ -86,7 +87,7 @@ def encode_source(
     task = _Task(root, out, pending, archives, settings, encoder_id, slices)
     describe(spark, f"query: {listed} members in {len(slices)} slices")
     reports = run_tasks(spark, len(slices), partial(_encode_slice, task))
-    names = read_frame(spark, out, members, TABLES["members"], ["entry", "image_id", "bytes"])
+    names = read_frame(spark, out, members, TABLES["members"], ["entry", "image_id"])
     return Encoded(
         listed=listed,
         receipts=[receipt for report in reports for receipt in report.receipts],
@@ -139,7 +140,7 @@ def _rows(
     yield from refused
 
 
-def _row(member: Member, found: Vector | Rejected, own: int | None = None) -> dict[str, Any]:
+def _row(member: Member, found: Vector | Rejected, own: int = NOBODY) -> dict[str, Any]:
     reject = found if isinstance(found, Rejected) else None
     return {
         "entry": member.entry,

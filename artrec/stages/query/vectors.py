@@ -30,6 +30,7 @@ from artrec.stages.session import describe
 from artrec.stages.slices import SliceSpec, join_units
 from artrec.storage import Entry, Store
 from artrec.tables import TableWriter
+from artrec.vectors.topk import NOBODY
 
 __all__ = ["VectorFile", "read_vectors", "vector_files"]
 
@@ -37,6 +38,11 @@ NEEDED = ("query_id", "embedding")
 ROWS = 4096  # that are read at once
 BUFFER = 8 << 20  # bytes of one range read of a column
 MARK = b"PAR1"
+WRONG = "wrong"
+
+
+class _WrongDimension(InputError):
+    """A vector that cannot be compared with the release's."""
 
 
 @dataclass(frozen=True)
@@ -167,11 +173,22 @@ def read_vectors(
     task = _Task(source, out, files, places, slices, *facts)
     describe(spark, f"query: {entry} vectors in {len(slices)} slices")
     reports = run_tasks(spark, len(slices), partial(_read_slice, task))
+    for report in reports:
+        if WRONG in report.notes:
+            raise InputError(report.notes[WRONG])
     return Encoded(entry, [receipt for report in reports for receipt in report.receipts])
 
 
 def _read_slice(task: _Task, attempt: Attempt) -> TaskReport:
+    """A vector of another dimension is told in a note: an error would be tried again."""
     spec = task.slices[attempt.index]
+    try:
+        return _read(task, spec, attempt)
+    except _WrongDimension as error:
+        return TaskReport(notes={WRONG: str(error)})
+
+
+def _read(task: _Task, spec: SliceSpec, attempt: Attempt) -> TaskReport:
     with TableWriter(task.out, SCRATCH, TABLES["query_encoded"], attempt.stem) as writer:
         for at in range(int(spec.low[0]), int(spec.high[0]) + 1):
             for batch in _judged(task, *task.places[at]):
@@ -208,7 +225,7 @@ def _rows(task: _Task, batch: pa.RecordBatch, entry: int, url: str, row: int) ->
         "entry": range(entry, entry + batch.num_rows),
         "query_id": [name or "" for name in ids],
         "set_id": named.get("set_id", nothing),
-        "own": named.get("vector_no", nothing),
+        "own": [NOBODY if own is None else own for own in named.get("vector_no", nothing)],
         "reason": reasons,
         "detail": details,
         "embedding": vectors,
@@ -223,7 +240,7 @@ def _vectors(
 ) -> tuple[list[Any], list[str | None], list[str | None]]:
     """Of each row its vector, or a reason and a detail.
 
-    Raises InputError for a vector of another dimension.
+    Raises _WrongDimension for a vector of another dimension.
     """
     count = len(column)
     vectors: list[Any] = [None] * count
@@ -234,7 +251,7 @@ def _vectors(
     lengths = np.asarray(pc.list_value_length(given), np.int64)
     wrong = np.flatnonzero(lengths != task.dim)
     if len(wrong):
-        raise InputError(
+        raise _WrongDimension(
             f"{url}: row {row + rows[wrong[0]]} is a vector of {lengths[wrong[0]]} numbers; those "
             f"of encoder {task.encoder} have {task.dim}"
         )

@@ -21,7 +21,7 @@ __all__ = ["check_balance", "judged", "rejected", "write_queries"]
 
 
 def judged(spark: SparkSession, out: Store, encoded: Encoded, sets: bool) -> DataFrame:
-    """entry, query_id, set_id, own, bytes of all that was listed, and the reason for rejects.
+    """entry, query_id, set_id, own of all that was listed, and the reason for rejects.
 
     As in a catalog the last of one name counts, whatever became of it. Where no sets are asked for
     each query is one of its own.
@@ -32,8 +32,6 @@ def judged(spark: SparkSession, out: Store, encoded: Encoded, sets: bool) -> Dat
     if encoded.names is not None:
         frame = frame.drop("query_id").join(encoded.names, "entry")
         frame = frame.withColumn("set_id", _folder(F.col("query_id")))
-    else:
-        frame = frame.withColumn("bytes", F.lit(None).cast("long"))
     if not sets:
         frame = frame.withColumn("set_id", F.col("query_id"))
     later = Window.partitionBy("query_id").orderBy(F.desc("entry"))
