@@ -46,7 +46,7 @@ QUERY = [
         key=("entry",),
         sort=("set_id", "entry"),
     ),
-    Table(  # a list for each set, or several where it was cut
+    Table(  # a list for each set, or several where it, or the join, was cut
         "query_pools",
         columns(
             set_id=pa.string(),

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.clusters.connect import serving
@@ -54,6 +55,24 @@ def test_a_night_over_connect_is_as_one_without(
     assert [line for line in ended.log.splitlines() if not line.startswith("{")] == []
     assert_same_tables(root, clean)
     assert_whole(root, archive)
+
+
+def test_a_query_over_connect_is_as_one_without(
+    remote: str, archive: Path, clean: Path, tmp_path: Path
+) -> None:
+    asked = [sys.executable, str(REPOSITORY / "jobs" / "query.py"), str(archive), "-k", "3"]
+    tables = {}
+    for name, about in (("here", {}), ("there", {"SPARK_REMOTE": remote})):
+        out = tmp_path / name
+        places = ("--root", str(clean), "--out", str(out), "--quiet")
+        ended = job([*asked, *places], environment(tmp_path, **about))
+        assert (ended.code, ended.log) == (0, ""), ended.out + ended.log
+        tables[name] = [
+            pq.read_table(sorted((out / table).iterdir())).to_pylist()
+            for table in ("neighbors", "query_rejects")
+        ]
+    assert all(tables["here"])
+    assert tables["there"] == tables["here"]
 
 
 def test_an_archive_that_cannot_be_read_ends_a_night_over_connect_with_its_code(

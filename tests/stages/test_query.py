@@ -220,8 +220,9 @@ def saved(path: Path, **columns: Any) -> Path:
 
 
 def test_vectors_find_what_brute_force_finds_bit_for_bit(
-    release: Night, tmp_path: Path, ask: Asking
+    release: Night, tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(joining, "RANGE_BYTES", 1)  # each core meets a part of the catalog
     vectors = some_vectors(14)
     spoiled = [*vectors[:12], [float("nan")] * 154, [0.0] * 154, None, vectors[12], vectors[13]]
     names = [*(f"q{n:02d}" for n in range(15)), None, "q03"]
@@ -350,6 +351,11 @@ def test_columns_and_encoders_that_do_not_fit_are_refused(
     text = saved(tmp_path / "c.parquet", query_id=["a"], vector_no=[1])
     pq.write_table(pa.table({"query_id": ["a"], "embedding": ["b"]}), text)
     refused(ask(text), 4, "embedding is string, not list<float>")
+    (tmp_path / "mixed").mkdir()
+    plain.rename(tmp_path / "mixed/b.parquet")
+    (tmp_path / "mixed/read.me").write_text("vectors of mine")
+    refused(ask(tmp_path / "mixed"), 4, "read.me: no Parquet, beside vectors")
+    plain = tmp_path / "mixed/b.parquet"
     other = pq.read_table(plain).replace_schema_metadata({"artrec.encoder": "other-1"})
     pq.write_table(other, plain)
     refused(ask(plain), 3, "vectors of encoder other-1; those of release first are of handmade-")

@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
+from artrec.index import shard_ranges
 from artrec.schemas import TABLES
 from artrec.stages.blocks import vector_blocks
 from artrec.stages.frames import Attempt, TaskReport, parallelism, run_tasks
@@ -43,8 +44,12 @@ LEAST = 256  # queries of a part, unless there are fewer
 LIST_ENTRIES = 4 << 20  # of the lists of a part, 24 bytes each
 MEMBERS = 16  # times so many members as queries may a part of means read
 
+RANGE_BYTES = 64 << 20  # of live vectors that one task meets at least
+
 Place = tuple[str, int]
 """Set and entry."""
+Numbers = tuple[int, int]
+"""From one vector_no to another, both included."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class _Work:
     out: Store
     live: Sequence[Receipt]
     queries: Sequence[Receipt]
-    parts: Sequence[Part]
+    tasks: Sequence[tuple[Part, Numbers | None]]
     k: int
     sets: str
     metadata: dict[str, str]
@@ -86,15 +91,28 @@ def join_queries(
     block_rows: int,
     metadata: dict[str, str],
 ) -> list[TaskReport]:
-    """One task for each part; receipts of query_pools and of query_rejects, counters of sets."""
+    """Receipts of query_pools and of query_rejects, counters of sets.
+
+    A task lets a part meet all live vectors, or a range of them where parts are few.
+    """
     width = k if sets == "none" else k + ALONE
     most = max(1, min(block_rows, LIST_ENTRIES // width))
-    even = -(-sum(receipt.rows for receipt in queries) // parallelism(spark))
+    cores = parallelism(spark)
+    even = -(-sum(receipt.rows for receipt in queries) // cores)
     rows = max(LEAST, min(even, most * MEMBERS if sets == "centroid" else most))
     parts = list(cut_parts(_places(out, queries), rows, most, whole=sets == "centroid"))
-    work = _Work(root, out, live, queries, parts, k, sets, metadata)
-    describe(spark, f"query: {len(parts)} parts of the join")
-    return run_tasks(spark, len(parts), partial(_join_part, work))
+    ranges = _ranges(live, -(-cores // max(1, len(parts))))
+    tasks = [(part, between) for part in parts for between in ranges]
+    work = _Work(root, out, live, queries, tasks, k, sets, metadata)
+    describe(spark, f"query: {len(parts)} parts of the join, {len(ranges)} of the vectors")
+    return run_tasks(spark, len(tasks), partial(_join_part, work))
+
+
+def _ranges(live: Sequence[Receipt], wanted: int) -> list[Numbers | None]:
+    """So many ranges of the live vectors, or fewer where those would be small."""
+    size = sum(receipt.bytes for receipt in live)
+    count = min(wanted, -(-size // RANGE_BYTES))
+    return [None] if count < 2 else [*shard_ranges(count)]
 
 
 def _places(out: Store, queries: Sequence[Receipt]) -> Iterator[Place]:
@@ -137,15 +155,16 @@ def _pieces(members: Iterator[Place], most: int | None) -> list[Part]:
 
 
 def _join_part(work: _Work, attempt: Attempt) -> TaskReport:
-    part, table = work.parts[attempt.index], TABLES["query_pools"]
+    (part, between), table = work.tasks[attempt.index], TABLES["query_pools"]
     asked, rejects = _asked(work, part)
+    first = between is None or between[0] == 0  # the other ranges have the same sets
     lone = part.sets == 1
     width = work.k if lone else work.k + asked.most_own
     with (
         TableWriter(work.out, SCRATCH, table, attempt.stem, work.metadata) as pools,
         TableWriter(work.out, SCRATCH, TABLES["query_rejects"], attempt.stem) as refused,
     ):
-        if rejects:
+        if rejects and first:
             schema = TABLES["query_rejects"].columns
             refused.write(pa.RecordBatch.from_pylist(rejects, schema=schema))
         if len(asked.names):
@@ -153,20 +172,20 @@ def _join_part(work: _Work, attempt: Attempt) -> TaskReport:
             block = Block(numbers=numbers, vectors=asked.vectors)
             found = join(
                 block,
-                _candidates(work, asked.own if lone else None),
+                _candidates(work, between, asked.own if lone else None),
                 k=width,
                 metric=work.metadata["metric"],
                 self_join=False,
             )
             lists = nearest_of_sets(asked, found.others, found.distances, work.k)
             pools.write(_pool_rows(asked.names, attempt.index, *lists))
-    counters = {"queries": 0 if part.piece else len(asked.names)}
+    counters = {"queries": len(asked.names) if first and not part.piece else 0}
     return TaskReport(receipts=[*pools.receipts, *refused.receipts], counters=counters)
 
 
-def _candidates(work: _Work, without: Ints | None) -> Iterator[Block]:
-    """All live vectors, but for those of some numbers."""
-    for block in vector_blocks(work.root, work.live):
+def _candidates(work: _Work, between: Numbers | None, without: Ints | None) -> Iterator[Block]:
+    """All live vectors, or those of a range, but for those of some numbers."""
+    for block in vector_blocks(work.root, work.live, between):
         if without is None or not len(without):
             yield block
             continue

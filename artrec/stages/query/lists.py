@@ -33,7 +33,7 @@ def write_lists(
     describe(spark, "query: names")
     found = read_frame(spark, out, pools, TABLES["query_pools"])
     pairs = found.select("set_id", F.explode(F.arrays_zip("others", "distances")).alias("other"))
-    entries = (  # a set that was cut has several lists
+    entries = (  # a set that was cut, or joined in ranges, has several lists
         pairs.groupBy("set_id", F.col("other.others").alias("vector_no"))
         .agg(F.min("other.distances").alias("distance"))
         .join(

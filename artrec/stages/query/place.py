@@ -18,6 +18,7 @@ __all__ = ["ACCOUNT", "SCRATCH", "own_place", "put_account"]
 SCRATCH = "scratch"
 ACCOUNT = "query.json"
 _CLAIM = f"{SCRATCH}/claim"
+_FOLDERS = ("neighbors", "query_rejects", SCRATCH)  # the claim goes last
 
 
 @contextmanager
@@ -43,7 +44,8 @@ def own_place(out: Store, others: Iterable[tuple[str, str]]) -> Iterator[None]:
         yield
     except BaseException:
         with suppress(ArtrecError):
-            _remove(out, "", ())
+            for folder in _FOLDERS:
+                _remove(out, folder, ())
         raise
     _remove(out, SCRATCH, ())
 

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
 from artrec.archive import Pin
+from artrec.archive.parquet import is_parquet
 from artrec.archive.ranges import RangeFile, Ranges
 from artrec.errors import ArchiveError, ConfigError, InputError, NotFound
 from artrec.releases import Release
@@ -74,12 +75,20 @@ def vector_files(store: Store, path: str, release: Release, sets: bool) -> list[
     Raises InputError for a column that is missing or of another type, ConfigError for vectors that
     say they are of another encoder than the release's.
     """
+    entries, stray = _parquet(store, path)
     found: list[VectorFile] = []
-    for entry in _parquet(store, path):
+    for entry in entries:
         ranges = Ranges(store, Pin("parquet", entry.path, entry.bytes, entry.etag))
-        file = _opened(ranges)
+        try:
+            file = _opened(ranges)
+        except ArchiveError:
+            if stray and not found:  # a member like others, which is no picture
+                return []
+            raise
         if not found and not {*NEEDED} & {*file.schema_arrow.names}:
             return []
+        if stray:
+            raise InputError(f"{stray}: no Parquet, beside vectors in files that are")
         _check(file.schema_arrow, ranges.url, release, sets)
         meta = file.metadata
         groups = [meta.row_group(n) for n in range(meta.num_row_groups)]
@@ -87,27 +96,25 @@ def vector_files(store: Store, path: str, release: Release, sets: bool) -> list[
     return found
 
 
-def _parquet(store: Store, path: str) -> Iterator[Entry]:
-    """Parquet under a path, but for what engines leave beside it; nothing where others lie too."""
+def _parquet(store: Store, path: str) -> tuple[list[Entry], str]:
+    """Parquet files under a path, up to the first other file, whose URL is the second.
+
+    What engines leave beside tables does not count.
+    """
     try:
         entry = store.stat(path) if path else None
     except NotFound:
         entry = None
     if entry is not None:
-        if store.read(path, 0, len(MARK)) == MARK:
-            yield entry
-        return
-    first = True
+        return [entry] if store.read(path, 0, len(MARK)) == MARK else [], ""
+    found: list[Entry] = []
     for entry in store.list(path):
-        name = entry.path.rpartition("/")[2]
-        if name.startswith(("_", ".")):
+        if entry.path.rpartition("/")[2].startswith(("_", ".")):
             continue
-        if not name.endswith(".parquet"):
-            if first:
-                return
-            raise InputError(f"{store.path_url(entry.path)}: no Parquet, among files that are")
-        first = False
-        yield entry
+        if not is_parquet(entry):
+            return found, store.path_url(entry.path)
+        found.append(entry)
+    return found, ""
 
 
 def _opened(ranges: Ranges) -> pq.ParquetFile:
