@@ -74,7 +74,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run(command: list[str], root: Path, place: Path = REPOSITORY, **more: str) -> str:
+def run(command: list[str], root: Path, place: Path, **more: str) -> str:
     environment = os.environ | {
         "ROOT": str(root),
         "IMAGE": IMAGE,
@@ -99,12 +99,12 @@ def test_the_readme_has_examples_that_are_run() -> None:
     [block for block in blocks_of_readme() if not block.how],
     ids=lambda b: f"{b.language}-{b.line}",
 )
-def test_an_example_of_the_readme_works(block: Block, root: Path) -> None:
+def test_an_example_of_the_readme_works(block: Block, root: Path, tmp_path: Path) -> None:
     if block.language == "bash":
-        assert run(["bash", "-euo", "pipefail", "-c", block.text], root)
+        assert run(["bash", "-euo", "pipefail", "-c", block.text], root, tmp_path)
     elif block.language == "python":
         before = f"root, image = {str(root)!r}, {IMAGE!r}\n"
-        assert run([sys.executable, "-c", before + block.text], root)
+        assert run([sys.executable, "-c", before + block.text], root, tmp_path)
     else:
         connection = duckdb.connect()
         connection.execute((root / "releases" / "2026-01-02.sql").read_text())
