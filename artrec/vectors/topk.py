@@ -23,7 +23,7 @@ from artrec.vectors.distance import (
     squared_norms,
 )
 
-__all__ = ["BruteForce", "NOBODY", "Searcher", "TopK", "merge", "orderable", "select"]
+__all__ = ["BruteForce", "NOBODY", "Searcher", "TopK", "merge", "order_entries", "orderable", "select"]
 
 NOBODY = -1  # the id of an empty place, whose distance is +inf
 
@@ -145,7 +145,7 @@ def select(rows: Ints, distances: Floats, ids: Ints, n: int, k: int) -> TopK:
 
     Nothing is collapsed: an id that stands twice in a row fills two places.
     """
-    order, listed = _order(rows, distances, ids)
+    order, listed = order_entries(rows, distances, ids)
     place = np.arange(len(listed)) - np.searchsorted(listed, np.arange(n))[listed]
     kept = place < k
     lists = TopK.empty(n, k)
@@ -155,7 +155,7 @@ def select(rows: Ints, distances: Floats, ids: Ints, n: int, k: int) -> TopK:
     return lists
 
 
-def _order(rows: Ints, distances: Floats, ids: Ints) -> tuple[Ints, Ints]:
+def order_entries(rows: Ints, distances: Floats, ids: Ints) -> tuple[Ints, Ints]:
     """The permutation that sorts by (row, distance, id), and the rows in that order.
 
     Row, the first bits of the distance and the place in the input are sorted as one number, which

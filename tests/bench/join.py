@@ -42,13 +42,18 @@ JOINS: dict[str, Callable[..., Any]] = {
 
 def mixture(n: int, dim: int, seed: int) -> NDArray[np.float32]:
     """Vectors [n, dim] about n / 200 centers, with a spread of 28 directions and a little noise."""
+    return clustered(n, dim, seed)[0]
+
+
+def clustered(n: int, dim: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The mixture, and of each vector the center that it lies about."""
     rng = np.random.default_rng(seed)
     directions = rng.standard_normal((min(28, dim), dim))
     centers = rng.standard_normal((max(1, n // 200), len(directions)))
-    inner = centers[rng.integers(0, len(centers), n)]
-    inner = inner + 0.7 * rng.standard_normal(inner.shape)
+    of = rng.integers(0, len(centers), n)
+    inner = centers[of] + 0.7 * rng.standard_normal((n, len(directions)))
     spread = inner @ directions + 0.1 * rng.standard_normal((n, dim))
-    return np.asarray(spread, dtype=np.float32)
+    return np.asarray(spread, dtype=np.float32), of
 
 
 def product(vectors: NDArray[np.float32], tiling: Tiling) -> None:

@@ -1,0 +1,146 @@
+"""What is kept of a ruled join, how far it is complete, and what is published of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artrec.errors import ConfigError
+from artrec.vectors.distance import Floats, Ints
+from artrec.vectors.join import LAST_NO
+from artrec.vectors.rules.lists import FREE, Lists, ranks, take
+from artrec.vectors.rules.rule import Flags, Rule
+from artrec.vectors.topk import NOBODY
+
+__all__ = ["RuledPools", "SHORTAGES", "finished", "published", "shortages", "without"]
+
+SHORTAGES = ("", "no_label", "few_candidates", "few_left")
+"""Why a list is short: it is not; the row has no value to be within; the conditions leave too few
+candidates; they leave enough, of which too few are left when copies are collapsed and values counted.
+"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RuledPools:
+    """Of each of n entities the nearest others under a rule, and how far they reach.
+
+    ``lists`` [n, size] hold at most ``most`` of a value, which may be more than are to stand: the
+    spare ones come in when others go. ``ends`` bool [n, size]: entries behind which others of the
+    same value may be that are not in the list.
+
+    ``radius`` float32 and ``radius_id`` int64 [n]: let the rule take its own number of each value
+    from all candidates, without an end. Whatever it takes up to and with the radius is in the list;
+    all of it, where the radius is (+inf, LAST_NO). ``permitted`` int64 [n]: candidates that the
+    conditions leave, before copies are collapsed and values counted; ``nowhere`` bool [n]: the row
+    lacks a label to be within.
+
+    Proof: the list holds the first ``size`` of the ``most`` nearest of each value, and ``most`` is
+    not less than the rule's number. See :func:`without` for what goes.
+    """
+
+    rule: Rule
+    lists: Lists
+    ends: Flags
+    radius: Floats
+    radius_id: Ints
+    permitted: Ints
+    nowhere: Flags
+
+    @property
+    def complete(self) -> Flags:
+        """Lists, bool [n], that hold all that the rule would ever take."""
+        return np.asarray(np.isinf(self.radius) & (self.radius > 0))
+
+
+def finished(
+    lists: Lists, rule: Rule, most: int | None, allowed: Ints, nowhere: Flags
+) -> RuledPools:
+    """The pools of lists [n, size + 1]: what the last place holds says whether they were cut."""
+    size = lists.ids.shape[1] - 1
+    cut = lists.ids[:, size] != NOBODY
+    kept = Lists(lists.distances[:, :size], lists.ids[:, :size], lists.values[:, :size])
+    ends = np.zeros(kept.ids.shape, dtype=np.bool_)
+    if most is not None:
+        at = np.nonzero(kept.ids != NOBODY)
+        values = kept.values[at]
+        ends[at] = (values != FREE) & (ranks(at[0], values) == most - 1)
+    return RuledPools(
+        rule,
+        kept,
+        ends,
+        np.where(cut, kept.distances[:, -1], np.float32(np.inf)),
+        np.where(cut, kept.ids[:, -1], LAST_NO),
+        allowed,
+        nowhere,
+    )
+
+
+def published(pools: RuledPools, k: int) -> tuple[Lists, Flags]:
+    """The lists [n, k] that the rule takes, and which rows, bool [n], must be joined anew.
+
+    These have fewer than ``k`` entries and a radius, beyond which there may be others.
+    """
+    n, size = pools.lists.ids.shape
+    if not 1 <= k <= size:
+        raise ConfigError(f"of pools of {size} between 1 and {size} can be published, not {k}")
+    lists = take(*pools.lists.flat(), n, k, pools.rule.most)
+    return lists, (lists.counts < k) & ~pools.complete
+
+
+def shortages(pools: RuledPools, lists: Lists) -> NDArray[np.int8]:
+    """For each of ``lists`` [n, k] the place of its reason in SHORTAGES, 0 for a full one."""
+    k = lists.ids.shape[1]
+    reasons = [lists.counts == k, pools.nowhere, pools.permitted < k]
+    return np.select(reasons, [0, 1, 2], 3).astype(np.int8)
+
+
+def without(pools: RuledPools, gone: Ints, copied: Ints | None = None) -> RuledPools:
+    """The pools after ``gone`` int64 [g] have left; their own rows stay and mean nothing.
+
+    While of a value that has an end as many are left as may stand, nobody misses what is behind the
+    end. Where fewer are left, the list is known up to the end alone, and is cut there. An end that
+    goes moves to the entry of its value before it. With ``collapse`` a copy may stand in for what
+    goes and is not in the list: it is known up to just before each of ``copied``, those of ``gone``
+    that have equal vectors (None: all of them). ``permitted`` stays what it was.
+    """
+    lists, most = pools.lists, pools.rule.most or 0
+    rows, places = np.nonzero(lists.ids != NOBODY)
+    ids, values, ended = lists.ids[rows, places], lists.values[rows, places], pools.ends[rows, places]
+    stays = ~np.isin(ids, gone)
+    pairs = np.column_stack((rows, values.astype(np.int64)))
+    of = np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
+    short = ended & (np.bincount(of, weights=stays)[of] < most) if len(of) else ended
+    # Where lists are cut, as one number: 2 p just before place p, 2 p + 1 behind it.
+    edge = np.full(len(lists.ids), 2 * lists.ids.shape[1])
+    np.minimum.at(edge, rows[short], 2 * places[short] + 1)
+    if pools.rule.collapse:
+        doubtful = ~stays if copied is None else ~stays & np.isin(ids, copied)
+        np.minimum.at(edge, rows[doubtful], 2 * places[doubtful])
+    last = np.full(len(of), -1)
+    np.maximum.at(last, of[stays], np.flatnonzero(stays))
+    moved = last[of[ended]]
+    ended = np.zeros(len(of), dtype=np.bool_)
+    ended[moved[moved >= 0]] = True
+    kept = stays & (places < (edge[rows] + 1) // 2)
+    return _cut(pools, edge, rows[kept], places[kept], ended[kept])
+
+
+def _cut(pools: RuledPools, edge: Ints, rows: Ints, places: Ints, ended: Flags) -> RuledPools:
+    """Pools of the entries at ``rows`` and ``places``, in order, cut at ``edge`` [n]."""
+    old, n = pools.lists, len(edge)
+    size = old.ids.shape[1]
+    lists, ends = Lists.empty(n, size), np.zeros((n, size), dtype=np.bool_)
+    where = (rows, np.arange(len(rows)) - np.searchsorted(rows, np.arange(n))[rows])
+    lists.distances[where] = old.distances[rows, places]
+    lists.ids[where] = old.ids[rows, places]
+    lists.values[where] = old.values[rows, places]
+    ends[where] = ended
+    radius, radius_id = pools.radius.copy(), pools.radius_id.copy()
+    cut = np.flatnonzero(edge < 2 * size)
+    at = (cut, edge[cut] // 2)
+    radius[cut], radius_id[cut] = old.distances[at], old.ids[at] - (edge[cut] % 2 == 0)
+    return RuledPools(
+        pools.rule, lists, ends, radius, radius_id, pools.permitted, pools.nowhere
+    )
