@@ -23,7 +23,16 @@ from artrec.vectors.distance import (
     squared_norms,
 )
 
-__all__ = ["BruteForce", "NOBODY", "Searcher", "TopK", "merge", "order_entries", "orderable", "select"]
+__all__ = [
+    "BruteForce",
+    "NOBODY",
+    "Searcher",
+    "TopK",
+    "merge",
+    "order_entries",
+    "orderable",
+    "select",
+]
 
 NOBODY = -1  # the id of an empty place, whose distance is +inf
 

@@ -1,6 +1,6 @@
 """Time the joins under rules against the self-join without one, in one process.
 
-    OPENBLAS_NUM_THREADS=1 python tests/bench/rules.py --n 40000 --dim 128 --k 50 --json OUT
+    OPENBLAS_NUM_THREADS=1 python -m tests.bench.rules --n 40000 --dim 128 --k 50 --json OUT
 
 The data are the mixture of ``join.py``. Labels are made up so that it is hard for a rule: an artist
 is a cluster, so those who are near are those who are not allowed; styles are 25 clusters each.
@@ -13,14 +13,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from artrec.vectors import METRICS, Block, self_join
 from artrec.vectors.rules import Entities, Rule, ruled_join

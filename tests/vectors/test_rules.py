@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -53,16 +53,23 @@ RULES = {
 }
 
 
-def force(entities: Entities, rule: Rule, apart: Floats, gone: frozenset[int]) -> Lists:
-    """All that the rule takes, for each row: one candidate after the other."""
+def force(
+    entities: Entities,
+    rule: Rule,
+    apart: Floats,
+    gone: frozenset[int] = frozenset(),
+    queries: Sequence[int] | None = None,
+) -> Lists:
+    """All that the rule takes, for each row or query: one candidate after the other."""
     vectors = [tuple((row + np.float32(0)).tolist()) for row in entities.vectors]
     labels = entities.labels.tolist()
     flags = [True] * len(labels) if entities.flags is None else entities.flags.tolist()
     lists = []
-    for query, own in enumerate(labels):
+    for place, query in enumerate(range(len(labels)) if queries is None else queries):
+        own = labels[query]
         taken: list[tuple[float, int]] = []
         copies, of_value = {vectors[query]}, Counter[int]()
-        others = [(far, i) for i, far in enumerate(apart[query].tolist()) if i != query]
+        others = [(far, i) for i, far in enumerate(apart[place].tolist()) if i != query]
         for far, i in sorted(others):
             if i in gone or (rule.flagged and not flags[i]):
                 continue
@@ -84,15 +91,15 @@ def force(entities: Entities, rule: Rule, apart: Floats, gone: frozenset[int]) -
     return lists
 
 
-def labelled(made: Floats, seed: int, codes: tuple[int, int, int] = (4, 12, 3)) -> Entities:
+def labelled(made: Floats, rule: Rule, seed: int) -> Entities:
     """Vectors, every third of them under two rows of labels; of labels one in eight is missing."""
     rng = np.random.default_rng(seed)
     twice = np.repeat(np.arange(len(made)), 1 + (rng.random(len(made)) < 0.3))
-    labels = np.column_stack([rng.integers(0, size, len(twice)) for size in codes])
+    labels = np.column_stack([rng.integers(0, size, len(twice)) for size in (4, 12, 3)])
     labels[rng.random(labels.shape) < 0.125] = -1
-    labels[np.flatnonzero(np.diff(twice) == 0) + 1, ARTIST] = codes[ARTIST]  # no row twice
     flags = rng.random(len(twice)) < 0.6
-    return Entities(numbers(len(made))[twice], made[twice], labels.astype(np.int32), flags)
+    entities = Entities(numbers(len(made))[twice], made[twice], labels.astype(np.int32), flags)
+    return entities.narrowed(rule)[0]
 
 
 def listed(pools: RuledPools) -> Lists:
@@ -118,9 +125,9 @@ def test_a_list_holds_the_nearest_that_the_rule_takes(
     matrix: Matrix, metric: str, kind: str, name: str
 ) -> None:
     rule, k = RULES[name], 9
-    entities = labelled(KINDS[kind](56, 4), 3)
+    entities = labelled(KINDS[kind](56, 4), rule, 3)
     apart = matrix(metric, entities.vectors, entities.vectors)
-    everything = force(entities, rule, apart, frozenset())
+    everything = force(entities, rule, apart)
     tiling = Tiling(16, 23)
     whole = ruled_join(entities, rule, k=k, metric=metric, tiling=tiling)
     cut = ruled_join(entities, rule, k=k, metric=metric, tiling=tiling, blocks=3)
@@ -165,11 +172,11 @@ def test_any_rule_in_any_blocks_and_tiles_is_the_rule(
 ) -> None:
     made = np.random.default_rng(seed).integers(-2, 3, (n, 3)).astype(np.float32)
     made[:, 0] = 1  # ties and copies, but no zeros
-    entities = labelled(made, seed)
+    entities = labelled(made, rule, seed)
     apart = matrix(metric, entities.vectors, entities.vectors)
     tiling = Tiling(rows, columns)
     found = ruled_join(entities, rule, k=k, metric=metric, tiling=tiling, blocks=blocks)
-    everything = force(entities, rule, apart, frozenset())
+    everything = force(entities, rule, apart)
     assert listed(found) == [row[:k] for row in everything]
 
 
@@ -194,12 +201,11 @@ def crowds(n: int, of: int) -> Entities:
 def test_crowds_of_an_artist_are_seen_through(matrix: Matrix, rule: Rule, blocks: int) -> None:
     entities = crowds(900, 30)
     pools = ruled_join(entities, rule, k=12, metric="euclidean", blocks=blocks)
-    some = np.arange(0, 900, 40)
+    some = list(range(0, 900, 40))
     apart = matrix("euclidean", entities.vectors[some], entities.vectors)
-    whole = np.zeros((900, 900), dtype=np.float32)
-    whole[some] = apart
-    everything = force(entities, rule, whole, frozenset())
-    assert [listed(pools)[row] for row in some] == [everything[row][:12] for row in some]
+    everything = force(entities, rule, apart, queries=some)
+    found = listed(pools)
+    assert [found[row] for row in some] == [row[:12] for row in everything]
 
 
 @pytest.mark.parametrize("blocks", [1, 3])
@@ -291,7 +297,7 @@ def test_what_is_published_after_some_have_gone_is_a_join_of_the_rest(
 ) -> None:
     made = np.random.default_rng(seed).integers(-2, 3, (40, 3)).astype(np.float32)
     made[:, 0] = 1
-    entities = labelled(made, seed)
+    entities = labelled(made, rule, seed)
     apart = matrix("euclidean", entities.vectors, entities.vectors)
     pools = ruled_join(entities, rule, k=k + 4, metric="euclidean", spare=spare)
     everyone = st.integers(0, len(entities.numbers) - 1)
@@ -339,15 +345,26 @@ def test_a_copy_may_stand_in_for_what_goes() -> None:
 
 def test_rows_that_a_rule_cannot_tell_apart_are_refused() -> None:
     twice = Entities(np.array([7, 7]), spread(1, 2)[[0, 0]], np.array([[0, 1], [0, 2]], np.int32))
-    with pytest.raises(InputError, match="vector_no 7 stands twice with the labels"):
+    with pytest.raises(InputError, match="vector_no 7 stands twice with the labels that"):
         ruled_join(twice, Rule(never=(0,)), k=1, metric="dot")
     assert ids_of(ruled_join(twice, Rule(never=(1,)), k=1, metric="dot")) == [[1], [0]]
+
+
+def test_rows_are_narrowed_to_what_a_rule_can_tell_apart() -> None:
+    vectors = spread(2, 2)[[0, 0, 0, 1]]
+    labels = np.array([[3, 1], [0, 2], [0, 4], [0, 5]], dtype=np.int32)
+    entities = Entities(np.array([7, 7, 7, 9]), vectors, labels)
+    found, of = entities.narrowed(Rule(within=(0,)))
+    assert found.numbers.tolist() == [7, 7, 9]
+    assert found.labels.tolist() == [[0, -1], [3, -1], [0, -1]]
+    assert of.tolist() == [1, 0, 0, 2]
+    assert (found.vectors[of] == vectors).all()
 
 
 def test_a_number_has_one_vector() -> None:
     twice = Entities(np.array([7, 7]), spread(2, 2), np.array([[0], [1]], np.int32))
     with pytest.raises(InputError, match="vector_no 7 has two vectors"):
-        ruled_join(twice, Rule(), k=1, metric="dot")
+        ruled_join(twice, Rule(never=(0,)), k=1, metric="dot")
 
 
 def test_settings_without_meaning_are_refused() -> None:
@@ -388,5 +405,5 @@ def test_entities_of_another_shape_are_refused(
 
 
 def test_vectors_without_a_distance_are_refused() -> None:
-    with pytest.raises(InputError, match="zero.*ids 1"):
+    with pytest.raises(InputError, match=r"zero.*ids 1"):
         ruled_join(on_a_line([(0,), (0,)], 1, 0), Rule(), k=1, metric="cosine")

@@ -1,10 +1,10 @@
 """The exact self-join under a rule: of each entity the nearest that the rule leaves it.
 
 Rows with other values of ``within`` are never multiplied: each group is joined alone, so the cost
-is about the sum of their squares. In a group, equal rows are one kind (:mod:`kinds`), kinds are laid
-out by cells and cut to blocks, each block is bounded (:mod:`bounds`) and meets itself, then every
-other block once (:mod:`meeting`). The rule is applied to pairs before they are measured, and lists
-merge under it (:mod:`lists`): they depend on vectors, labels and rule alone.
+is about the sum of their squares. In a group, equal rows are one kind (:mod:`kinds`). Kinds are
+laid out by cells and cut to blocks; each block is bounded (:mod:`bounds`) and meets itself, then
+every other block once (:mod:`meeting`). The rule is applied to pairs before they are measured, and
+lists merge under it (:mod:`lists`): they depend on vectors, labels and rule alone.
 
 Time is that of ``self_join`` and what a rule adds: pairs that are near but not allowed are looked
 at, and pairs of one crowd are measured until the bound of their value shuts them out. Memory is
@@ -31,13 +31,12 @@ from artrec.vectors.distance import (
     check_metric,
     check_vectors,
     distances_of_pairs,
-    squared_norms,
 )
 from artrec.vectors.join import distinct
 from artrec.vectors.layout import plan_layout, sample_rows
 from artrec.vectors.rules.bounds import Bounds, bound_rows, seed_rows
 from artrec.vectors.rules.kinds import Kinds
-from artrec.vectors.rules.lists import FREE, Lists, take
+from artrec.vectors.rules.lists import FREE, Lists, joined, take
 from artrec.vectors.rules.meeting import RuledSide, meet_ruled
 from artrec.vectors.rules.pools import RuledPools, finished
 from artrec.vectors.rules.rule import Codes, Entities, Flags, Rule
@@ -85,7 +84,7 @@ def ruled_join(
         lists.distances[rows], lists.ids[rows] = found.distances, found.ids
         lists.values[rows] = found.values
         allowed[rows] = permitted(rule, entities.labels[rows], flags[rows])
-    nowhere = (entities.labels[:, list(rule.within)] < 0).any(axis=1)
+    nowhere = np.asarray((entities.labels[:, rule.within] < 0).any(axis=1))
     return finished(lists, rule, most, allowed, nowhere)
 
 
@@ -93,7 +92,7 @@ def _groups(labels: Codes, within: tuple[int, ...]) -> list[Ints]:
     """Rows, ascending, of each group of equal values; a row without a value is in none."""
     if not within:
         return [np.arange(len(labels))]
-    codes = labels[:, list(within)]
+    codes = labels[:, within]
     rows = np.flatnonzero((codes >= 0).all(axis=1))
     of = np.unique(codes[rows], axis=0, return_inverse=True)[1].reshape(-1)
     order = np.argsort(of, kind="stable")
@@ -162,9 +161,7 @@ class _GroupJoin:
             if not len(here):
                 continue
             part = kinds.part(here)
-            bounds = bound_rows(
-                layout, part, cells[here], seeds, self._width, self._most, values
-            )
+            bounds = bound_rows(layout, part, cells[here], seeds, self._width, self._most, values)
             sides.append((here, self._met(layout.frame, part, bounds)))
         return sides
 
@@ -196,11 +193,7 @@ class _GroupJoin:
         held = Lists(lists.distances[rows], lists.ids[rows], lists.values[rows])
         kept = others != ids[rows][place]
         new = (place[kept], own[kept], others[kept], kinds.rows.values[mine[kept]])
-        parts = (np.concatenate(pair) for pair in zip(held.flat(), new, strict=True))
-        at_rows, distances, entries, values = parts
-        merged = take(
-            at_rows, distances, entries, values, len(rows), self._width, self._most
-        )
+        merged = take(*joined([held.flat(), new]), len(rows), self._width, self._most)
         lists.distances[rows], lists.ids[rows] = merged.distances, merged.ids
         lists.values[rows] = merged.values
         return lists

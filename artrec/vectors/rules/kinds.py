@@ -111,7 +111,7 @@ class Kinds:
         )
 
     def expanded(self, kinds: Ints, width: int) -> tuple[Ints, Ints]:
-        """The ids behind each of ``kinds`` [m] that a list of ``width`` can take: places and ids."""
+        """Places in ``kinds`` [m], and the ids behind each that a list of ``width`` can take."""
         sizes = np.minimum(self.sizes[kinds], 1 if self.rule.collapse else width)
         place = np.repeat(np.arange(len(kinds)), sizes)
         nth = np.arange(len(place)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
@@ -137,7 +137,7 @@ class Kinds:
 
 def unlike(a: Labelled, rows: Ints, b: Labelled, columns: Ints) -> Flags:
     """Whether ``rows`` of ``a`` and ``columns`` of ``b`` may be neighbors at all, bool [m]."""
-    found = a.keys[rows] != b.keys[columns]
+    found = np.asarray(a.keys[rows] != b.keys[columns])
     for own, others in zip(a.never.T, b.never.T, strict=True):
         own_codes = own[rows]
         found &= (own_codes < 0) | (own_codes != others[columns])

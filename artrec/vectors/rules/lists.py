@@ -24,9 +24,12 @@ from artrec.vectors.distance import Floats, Ints
 from artrec.vectors.rules.rule import Codes
 from artrec.vectors.topk import NOBODY, order_entries
 
-__all__ = ["FREE", "Lists", "merge_lists", "ranks", "take"]
+__all__ = ["FREE", "Flat", "Lists", "joined", "merge_lists", "ranks", "take"]
 
 FREE = -1  # the value of what is not counted
+
+Flat = tuple[Ints, Floats, Ints, Codes]
+"""Entries: rows, distances, ids and values [m]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +56,7 @@ class Lists:
         """Entries of each list, int64 [n]."""
         return np.asarray((self.ids != NOBODY).sum(axis=1), dtype=np.int64)
 
-    def flat(self) -> tuple[Ints, Floats, Ints, Codes]:
+    def flat(self) -> Flat:
         """All entries: rows, distances, ids and values [m], list by list in their order."""
         rows, places = np.nonzero(self.ids != NOBODY)
         at = (rows, places)
@@ -67,14 +70,23 @@ def merge_lists(a: Lists, b: Lists, most: int | None) -> Lists:
     """
     if a.ids.shape != b.ids.shape:
         raise InputError(f"lists [n, width] differ in shape: {a.ids.shape} against {b.ids.shape}")
-    parts = zip(a.flat(), b.flat(), strict=True)
-    rows, distances, ids, values = (np.concatenate(pair) for pair in parts)
+    rows, distances, ids, values = joined([a.flat(), b.flat()])
     order = np.lexsort((distances, ids, rows))
     rows, distances, ids, values = rows[order], distances[order], ids[order], values[order]
     fresh = np.ones(len(rows), dtype=np.bool_)
     fresh[1:] = (rows[1:] != rows[:-1]) | (ids[1:] != ids[:-1])
     n, width = a.ids.shape
     return take(rows[fresh], distances[fresh], ids[fresh], values[fresh], n, width, most)
+
+
+def joined(parts: list[Flat]) -> Flat:
+    """All entries of ``parts``, of which there are some."""
+    return (
+        np.concatenate([part[0] for part in parts]),
+        np.concatenate([part[1] for part in parts]),
+        np.concatenate([part[2] for part in parts]),
+        np.concatenate([part[3] for part in parts]),
+    )
 
 
 def take(

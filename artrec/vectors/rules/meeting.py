@@ -15,7 +15,7 @@ import numpy as np
 from artrec.vectors.distance import Floats, Ints, distances_of_pairs
 from artrec.vectors.rules.bounds import Bounds
 from artrec.vectors.rules.kinds import Kinds, unlike
-from artrec.vectors.rules.lists import FREE, Lists, ranks, take
+from artrec.vectors.rules.lists import FREE, Flat, Lists, joined, ranks, take
 from artrec.vectors.rules.rule import Codes, Flags
 from artrec.vectors.screen import Frame, Screen
 from artrec.vectors.sieve import Tiling
@@ -31,7 +31,7 @@ _ROOM = 1 << 20  # entries that may wait, at the least
 class _Found:
     """Entries that wait: rows, distances, ids and values, in any order."""
 
-    parts: list[tuple[Ints, Floats, Ints, Codes]] = field(default_factory=list)
+    parts: list[Flat] = field(default_factory=list)
     count: int = 0
 
     def add(self, rows: Ints, distances: Floats, ids: Ints, values: Codes) -> None:
@@ -41,10 +41,7 @@ class _Found:
     def lists(self, n: int, width: int, most: int | None) -> Lists:
         if not self.parts:
             return Lists.empty(n, width)
-        rows, distances, ids, values = (
-            np.concatenate(columns) for columns in zip(*self.parts, strict=True)
-        )
-        return take(rows, distances, ids, values, n, width, most)
+        return take(*joined(self.parts), n, width, most)
 
 
 class RuledSide:
@@ -75,14 +72,14 @@ class RuledSide:
         limits = [self.screen.column_limits(column) for column in self.ceilings.T]
         self.limits = np.column_stack(limits)
 
-    def classes(self, rows: Ints, values: Codes) -> Ints | Codes:
+    def classes(self, rows: Ints, values: Codes) -> Ints:
         """The class of entries with ``values`` [m] for ``rows`` [m]."""
         if self.few:
-            return values  # FREE is -1: the last
+            return values.astype(np.int64)  # FREE is -1: the last
         if self.most is None:
             return np.zeros(len(rows), dtype=np.int64)
         own = self.kinds.rows.values[rows]
-        return ((own == values) & (own != FREE)).astype(np.int64)
+        return np.asarray((own == values) & (own != FREE), dtype=np.int64)
 
     def tile_limits(self, rows: slice, values: Codes) -> Floats:
         """Costs that cells of ``rows`` by columns of ``values`` must not exceed, or [rows, 1]."""

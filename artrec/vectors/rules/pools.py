@@ -18,7 +18,7 @@ __all__ = ["RuledPools", "SHORTAGES", "finished", "published", "shortages", "wit
 
 SHORTAGES = ("", "no_label", "few_candidates", "few_left")
 """Why a list is short: it is not; the row has no value to be within; the conditions leave too few
-candidates; they leave enough, of which too few are left when copies are collapsed and values counted.
+candidates; they leave enough, but too few when copies are collapsed and values counted.
 """
 
 
@@ -107,7 +107,11 @@ def without(pools: RuledPools, gone: Ints, copied: Ints | None = None) -> RuledP
     """
     lists, most = pools.lists, pools.rule.most or 0
     rows, places = np.nonzero(lists.ids != NOBODY)
-    ids, values, ended = lists.ids[rows, places], lists.values[rows, places], pools.ends[rows, places]
+    ids, values, ended = (
+        lists.ids[rows, places],
+        lists.values[rows, places],
+        pools.ends[rows, places],
+    )
     stays = ~np.isin(ids, gone)
     pairs = np.column_stack((rows, values.astype(np.int64)))
     of = np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
@@ -141,6 +145,4 @@ def _cut(pools: RuledPools, edge: Ints, rows: Ints, places: Ints, ended: Flags) 
     cut = np.flatnonzero(edge < 2 * size)
     at = (cut, edge[cut] // 2)
     radius[cut], radius_id[cut] = old.distances[at], old.ids[at] - (edge[cut] % 2 == 0)
-    return RuledPools(
-        pools.rule, lists, ends, radius, radius_id, pools.permitted, pools.nowhere
-    )
+    return RuledPools(pools.rule, lists, ends, radius, radius_id, pools.permitted, pools.nowhere)

@@ -102,26 +102,39 @@ class Entities:
 
     def check(self, rule: Rule) -> None:
         """Raise ConfigError for columns that are not there, InputError for rows that ``rule``
-        cannot tell apart, or that have one number and different vectors.
+        cannot tell apart (see :meth:`narrowed`), or that have one number and different vectors.
         """
-        if max(rule.columns, default=-1) >= self.labels.shape[1]:
-            raise ConfigError(f"{self.labels.shape[1]} columns of labels are not enough for {rule}")
+        first, _ = self._distinct(rule)
+        if len(first) < len(self.numbers):
+            number = self.numbers[np.setdiff1d(np.arange(len(self.numbers)), first)[0]]
+            raise InputError(f"vector_no {number} stands twice with the labels that {rule} reads")
         again = np.flatnonzero(self.numbers[1:] == self.numbers[:-1]) + 1
         other = again[(self.vectors[again] != self.vectors[again - 1]).any(axis=1)]
         if len(other):
             raise InputError(f"vector_no {self.numbers[other[0]]} has two vectors")
-        again = np.union1d(again, again - 1)
-        flags = self.offered(rule)[again].astype(np.int32)
-        keys = np.column_stack(
-            (np.unique(self.numbers[again], return_inverse=True)[1], self.labels[again], flags)
-        )
-        keys = keys[:, [0, *(1 + column for column in rule.columns), -1]]
-        found, first, sizes = np.unique(keys, axis=0, return_index=True, return_counts=True)
-        if (sizes > 1).any():
-            number = self.numbers[again[first[sizes > 1][0]]]
-            raise InputError(
-                f"vector_no {number} stands twice with the labels {found[sizes > 1][0, 1:-1]}"
-            )
+
+    def narrowed(self, rule: Rule) -> tuple[Entities, Ints]:
+        """The rows that ``rule`` can tell apart, and of each row here, int64 [n], which one it is.
+
+        They are in the order of number, labels read and flag; labels not read become -1.
+        """
+        first, of = self._distinct(rule)
+        labels = np.full_like(self.labels[first], -1)
+        labels[:, rule.columns] = self.labels[first][:, rule.columns]
+        flags = self.offered(rule)[first]
+        return Entities(self.numbers[first], self.vectors[first], labels, flags), of
+
+    def _distinct(self, rule: Rule) -> tuple[Ints, Ints]:
+        if max(rule.columns, default=-1) >= self.labels.shape[1]:
+            raise ConfigError(f"{self.labels.shape[1]} columns of labels are not enough for {rule}")
+        read = self.labels[:, rule.columns].T
+        columns = (self.offered(rule), *read[::-1], self.numbers)
+        order = np.lexsort(columns)
+        new = np.ones(len(order), dtype=np.bool_)
+        new[1:] = np.any([column[order[1:]] != column[order[:-1]] for column in columns], axis=0)
+        of = np.empty(len(order), dtype=np.int64)
+        of[order] = np.cumsum(new) - 1
+        return order[new], of
 
     def offered(self, rule: Rule) -> Flags:
         """Rows that may stand in lists as far as flags go, bool [n]."""
