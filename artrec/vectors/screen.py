@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from artrec.vectors.distance import LARGEST, Floats, Wides, chunks
+from artrec.vectors.distance import LARGEST, Floats, Ints, Wides, chunks
 
 __all__ = ["Frame", "Screen", "reciprocal_power"]
 
@@ -122,9 +122,13 @@ class Screen:
         """Costs [q] that no candidate exceeds whose exact distance is at most ``distances`` [q]."""
         return self._limits(lengths, distances, self._reach)
 
-    def column_limits(self, distances: Floats) -> Floats:
-        """The same for the candidates [r] as askers: of queries that the frame was made for."""
-        return self._limits(self.lengths, distances, self._queries_reach)
+    def column_limits(self, distances: Floats, columns: Ints | None = None) -> Floats:
+        """The same for the candidates [r] as askers: of queries that the frame was made for.
+
+        For some ``columns`` [m] ``distances`` are [m].
+        """
+        lengths = self.lengths if columns is None else self.lengths[columns]
+        return self._limits(lengths, distances, self._queries_reach)
 
     def ceilings(self, lengths: Wides, costs: Floats) -> Floats:
         """Distances [q] that no candidate exceeds whose cost is at most ``costs`` [q]."""

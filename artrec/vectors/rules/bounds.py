@@ -69,7 +69,7 @@ def bound_rows(
 ) -> Bounds:
     """The bounds of ``kinds``, a block of ``layout`` whose rows have ``cells``.
 
-    ``values``: 0, or of how many codes of the counted column the bounds are wanted one by one.
+    ``values``: of how many codes of the counted column the bounds are wanted one by one.
     """
     found = Bounds.unknown(len(kinds), values)
     standing = _standing(kinds)
@@ -216,8 +216,8 @@ class _Groups:
         mine = np.where(self.whole[at] == own, last[np.arange(len(rows)), at], np.inf)
         found.own[rows] = _ceilings(screen, lengths, mine.astype(np.float32))
         if found.values.shape[1]:
-            for column, value in enumerate(self.whole.tolist()):
-                found.values[rows, value] = _ceilings(screen, lengths, last[:, column])
+            each = _ceilings(screen, np.repeat(lengths, last.shape[1]), last.reshape(-1))
+            found.values[np.ix_(rows, self.whole)] = each.reshape(last.shape)
 
 
 def _ceilings(screen: Screen, lengths: Wides, costs: Floats) -> Floats:

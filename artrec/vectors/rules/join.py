@@ -7,9 +7,10 @@ every other block once (:mod:`meeting`). The rule is applied to pairs before the
 lists merge under it (:mod:`lists`): they depend on vectors, labels and rule alone.
 
 Time is that of ``self_join`` and what a rule adds: pairs that are near but not allowed are looked
-at, and pairs of one crowd are measured until the bound of their value shuts them out. Memory is
-that of ``self_join`` and 4 bytes a place for values. Where neither end's list can be filled and the
-counted column has many values, every pair of a group that may stand is measured.
+at, and pairs of one crowd are measured until the limit of their value shuts them out. Memory is
+that of ``self_join``, 4 bytes a place for values and up to 100 MB for the limits of a block. Where
+neither end's list can be filled and the counted column has many values, every pair of a group that
+may stand is measured.
 
 A stage deals this by blocks. Entities are rows (id, vector_no, vector, labels), the ids numbered in
 the order of (vector_no, labels). They are grouped by the value of ``within``, a large group by the
@@ -47,6 +48,7 @@ __all__ = ["permitted", "ruled_join"]
 
 BLOCK_ROWS = 16_384
 _SMALL = 512  # rows that need no bounds
+_LIMITS = 24 << 20  # of values, for the rows of a block
 _FEW = 4  # values are few while their places are not more than so many lists
 
 
@@ -145,7 +147,7 @@ class _GroupJoin:
         """Blocks that have met themselves, and the rows of ``kinds`` in each."""
         rows, total = kinds.rows, len(kinds)
         longest = float(np.sqrt(rows.squares.max(initial=0.0)))
-        values = self._values(kinds)
+        values = self._values(kinds, min(total, BLOCK_ROWS))
         if total <= _SMALL and self._blocks < 2:
             frame = Frame.of_all(self._metric, rows.vectors, rows.squares, longest)
             return [(np.arange(total), self._met(frame, kinds, Bounds.unknown(total, values)))]
@@ -165,15 +167,17 @@ class _GroupJoin:
             sides.append((here, self._met(layout.frame, part, bounds)))
         return sides
 
-    def _values(self, kinds: Kinds) -> int:
-        """How many values are counted one by one, if they are few; else 0."""
+    def _values(self, kinds: Kinds, rows: int) -> int:
+        """How many values are counted, if ``rows`` may have a limit for each of them."""
         if self._most is None:
             return 0
         values = int(kinds.rows.values.max(initial=FREE)) + 1
-        return values if values * self._most <= _FEW * self._width else 0
+        return values if values * rows <= _LIMITS else 0
 
     def _met(self, frame: Frame, kinds: Kinds, bounds: Bounds) -> RuledSide:
-        side = RuledSide(frame, kinds, bounds, self._width, self._most)
+        few = bounds.values.shape[1] * (self._most or 0) <= _FEW * self._width
+        few &= bounds.values.shape[1] > 0
+        side = RuledSide(frame, kinds, bounds, self._width, self._most, few)
         meet_ruled(side, side, self._tiling)
         side.tighten()
         return side

@@ -78,8 +78,8 @@ class Kinds:
         values = np.full(len(ids), FREE, dtype=np.int32)
         if rule.at_most is not None:
             values = labels[:, rule.at_most[1]]
-        # Flagged ones first; the rest of the order is any that is fixed.
-        key = np.column_stack((~flags, content, values, never)).astype(np.int64)
+        # Flagged ones first. Of a value all together: a crowd is met in one tile, and seen through.
+        key = np.column_stack((~flags, values, content, never)).astype(np.int64)
         found, at, kind_of = np.unique(key, axis=0, return_index=True, return_inverse=True)
         kind_of = kind_of.reshape(-1)
         sizes = np.bincount(kind_of, minlength=len(at))
@@ -87,7 +87,7 @@ class Kinds:
         keys, before = ids[at], np.full(len(at), -1)
         if rule.collapse:
             keys = ids[first][content[at]]
-            before = _chains(ids[at], found[:, 1], found[:, 0] == 0)
+            before = _chains(ids[at], found[:, 2], found[:, 0] == 0)
         rows = Labelled(vectors[at], squares[at], never[at], values[at], keys)
         starts = np.cumsum(sizes) - sizes
         offered = int((found[:, 0] == 0).sum())

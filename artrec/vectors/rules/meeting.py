@@ -1,8 +1,8 @@
 """Blocks met pair by pair under a rule: each product once, for its row and its column.
 
 As in :mod:`artrec.vectors.pairs`, a pair that may be near enough for either end is measured exactly
-and entered; here it must be allowed to one end as well, and a row has more than one ceiling: one
-for what is counted with its own value, or one for each value where these are few.
+and entered; here it must be allowed to one end as well, and of values that are counted each has a
+limit of its own.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from artrec.vectors.rules.lists import FREE, Flat, Lists, joined, ranks, take
 from artrec.vectors.rules.rule import Codes, Flags
 from artrec.vectors.screen import Frame, Screen
 from artrec.vectors.sieve import Tiling
+from artrec.vectors.topk import orderable
 
 __all__ = ["RuledSide", "meet_ruled"]
 
@@ -45,53 +46,82 @@ class _Found:
 
 
 class RuledSide:
-    """A block in a meeting: kinds, their factors, ceilings and what was found for them.
+    """A block in a meeting: kinds, their factors, limits and what was found for them.
 
-    ``ceilings`` [r, c]: the distance beyond which an entry is of no use to a row, by its class.
-    With ``few`` values that is the entry's value, FREE the last of c; else class 1 is the row's own
-    value where values are counted, class 0 all others.
+    An entry is of no use to a row whose list is full within ``ceilings`` [r], nor beyond what is
+    known of its value: ``of_value`` [r, v + 1] are costs that the entries of each value must not
+    exceed, the last column for those that are not counted; without these (v = 0) ``of_own`` [r]
+    are those of the row's own value. ``few``: values are so few that lists may never be full.
     """
 
     def __init__(
-        self, frame: Frame, kinds: Kinds, bounds: Bounds, width: int, most: int | None
+        self, frame: Frame, kinds: Kinds, bounds: Bounds, width: int, most: int | None, few: bool
     ) -> None:
-        self.kinds, self.width, self.most = kinds, width, most
-        self.few = bounds.values.shape[1] > 0
-        self.screen = Screen(frame, kinds.rows.vectors, kinds.rows.squares)
-        self.left, _ = self.screen.left(kinds.rows.vectors, kinds.rows.squares)
+        rows = kinds.rows
+        self.kinds, self.width, self.most, self.few = kinds, width, most, few
+        self.screen = Screen(frame, rows.vectors, rows.squares)
+        self.left, _ = self.screen.left(rows.vectors, rows.squares)
         self.found = _Found()
-        classes = [bounds.full]
-        if self.few:
-            classes = [*bounds.values.T, bounds.full]
-        elif most is not None:
-            classes = [bounds.full, bounds.own]
-        self.ceilings = np.minimum(np.column_stack(classes), bounds.full[:, None])
-        self._limit()
+        self.ceilings = bounds.full
+        self.limits = self.screen.column_limits(self.ceilings)
+        self.of_own = self.screen.column_limits(bounds.own)
+        self.of_value = np.full((len(kinds), bounds.values.shape[1] + 1), np.inf, np.float32)
+        known = np.nonzero(np.isfinite(bounds.values))
+        self._lower(known[0], known[1], bounds.values[known])
 
-    def _limit(self) -> None:
-        limits = [self.screen.column_limits(column) for column in self.ceilings.T]
-        self.limits = np.column_stack(limits)
-
-    def classes(self, rows: Ints, values: Codes) -> Ints:
-        """The class of entries with ``values`` [m] for ``rows`` [m]."""
-        if self.few:
-            return values.astype(np.int64)  # FREE is -1: the last
-        if self.most is None:
-            return np.zeros(len(rows), dtype=np.int64)
-        own = self.kinds.rows.values[rows]
-        return np.asarray((own == values) & (own != FREE), dtype=np.int64)
+    def _lower(self, rows: Ints, values: Ints | Codes, distances: Floats) -> None:
+        """Know that there are enough of ``values`` [m] within ``distances`` of ``rows``."""
+        limits = self.screen.column_limits(distances, rows)
+        if self.of_value.shape[1] > 1:
+            self.of_value[rows, values] = np.minimum(self.of_value[rows, values], limits)
+            return
+        own = np.flatnonzero(self.kinds.rows.values[rows] == values)
+        rows, limits = rows[own], limits[own]
+        self.of_own[rows] = np.minimum(self.of_own[rows], limits)
 
     def tile_limits(self, rows: slice, values: Codes) -> Floats:
         """Costs that cells of ``rows`` by columns of ``values`` must not exceed, or [rows, 1]."""
-        return self.limits[rows][:, values] if self.few else self.limits[rows, :1]
+        limits = self.limits[rows, None]
+        return np.minimum(self.of_value[rows][:, values], limits) if self.few else limits
+
+    def asks(self, rows: Ints, other: RuledSide, columns: Ints, costs: Floats) -> Flags:
+        """Whether ``columns`` [m] of ``other`` may stand in the lists of ``rows``, bool [m]."""
+        kinds = other.kinds
+        found = (columns < kinds.offered) & (costs <= self.limits[rows])
+        values = kinds.rows.values[columns]
+        if self.of_value.shape[1] > 1:
+            found &= costs <= self.of_value[rows, values]  # FREE is -1: the last
+        elif self.most is not None:
+            found &= (values != self.kinds.rows.values[rows]) | (costs <= self.of_own[rows])
+        if kinds.rule.collapse:
+            at = np.flatnonzero(found)
+            found[at] = kinds.first_for(self.kinds.rows, rows[at], columns[at])
+        return found
+
+    def crowded_out(self, rows: Ints, other: RuledSide, columns: Ints, costs: Floats) -> Flags:
+        """Whether others of the value of ``columns`` [m], met with them, leave them no place."""
+        values = other.kinds.rows.values[columns]
+        across = self.of_value.shape[1]
+        counted = np.flatnonzero(values != FREE)
+        if self.most is None or across == 1 or not len(counted):
+            return np.zeros(len(rows), dtype=np.bool_)
+        cells = rows[counted] * across + values[counted]
+        keys = (cells.view(np.uint64) << np.uint64(32)) | orderable(costs[counted])
+        order = np.argsort(keys)
+        cells = cells[order]
+        new = np.flatnonzero(np.append(True, cells[1:] != cells[:-1]))
+        new = new[np.diff(np.append(new, len(cells))) >= self.most]
+        at = counted[order[new + self.most - 1]]
+        far = other.screen.ceilings(self.screen.lengths[rows[at]], costs[at])
+        self._lower(rows[at], values[at], far)
+        return costs > self.of_value[rows, values]
 
     def enter(self, rows: Ints, distances: Floats, other: RuledSide, kinds: Ints) -> None:
         """``kinds`` [m] of ``other`` at ``distances`` from ``rows``, as far as they are of use."""
-        values = other.kinds.rows.values[kinds]
-        near = np.flatnonzero(distances <= self.ceilings[rows, self.classes(rows, values)])
+        near = np.flatnonzero(distances <= self.ceilings[rows])
         place, ids = other.kinds.expanded(kinds[near], self.width)
         near = near[place]
-        self.found.add(rows[near], distances[near], ids, values[near])
+        self.found.add(rows[near], distances[near], ids, other.kinds.rows.values[kinds[near]])
         if self.found.count > max(_ROOM, 2 * len(self.kinds) * self.width):
             self.tighten()
 
@@ -103,18 +133,13 @@ class RuledSide:
         """Forget what has been overtaken, and look no further than what is left."""
         lists = self.lists()
         self.found = _Found()
-        entries = lists.flat()
-        self.found.add(*entries)
-        self.ceilings = np.minimum(self.ceilings, lists.distances[:, -1:])
+        rows, distances, ids, values = lists.flat()
+        self.found.add(rows, distances, ids, values)
+        self.ceilings = np.minimum(self.ceilings, lists.distances[:, -1])
+        self.limits = self.screen.column_limits(self.ceilings)
         if self.most is not None:
-            rows, distances, _, values = entries
-            last = (ranks(rows, values) == self.most - 1) & (values != FREE)
-            rows, values, distances = rows[last], values[last], distances[last]
-            classes = self.classes(rows, values)
-            if not self.few:
-                rows, distances, classes = (a[classes == 1] for a in (rows, distances, classes))
-            self.ceilings[rows, classes] = np.minimum(self.ceilings[rows, classes], distances)
-        self._limit()
+            last = np.flatnonzero((ranks(rows, values) == self.most - 1) & (values != FREE))
+            self._lower(rows[last], values[last], distances[last])
 
 
 def meet_ruled(a: RuledSide, b: RuledSide, tiling: Tiling) -> int:
@@ -164,17 +189,17 @@ class _Waiting:
 
     def __init__(self, a: RuledSide, b: RuledSide) -> None:
         self._a, self._b = a, b
-        self._pairs: list[tuple[Ints, Ints, Flags, Flags]] = []
+        self._pairs: list[tuple[Ints, Ints, Floats, Flags, Flags]] = []
         self._count = 0
 
     def add(self, rows: Ints, columns: Ints, costs: Floats) -> None:
         a, b = self._a, self._b
         may = np.flatnonzero(unlike(a.kinds.rows, rows, b.kinds.rows, columns))
         rows, columns, costs = rows[may], columns[may], costs[may]
-        asks_a = _asks(a, rows, b, columns, costs)
-        asks_b = _asks(b, columns, a, rows, costs)
+        asks_a = a.asks(rows, b, columns, costs)
+        asks_b = b.asks(columns, a, rows, costs)
         kept = np.flatnonzero(asks_a | asks_b)
-        self._pairs.append((rows[kept], columns[kept], asks_a[kept], asks_b[kept]))
+        self._pairs.append((rows[kept], columns[kept], costs[kept], asks_a[kept], asks_b[kept]))
         self._count += len(kept)
         if self._count > _PIECE:
             self.measure()
@@ -184,25 +209,21 @@ class _Waiting:
         if not self._count:
             return
         a, b = self._a, self._b
-        rows, columns, asks_a, asks_b = (
+        rows, columns, costs, asks_a, asks_b = (
             np.concatenate(parts) for parts in zip(*self._pairs, strict=True)
         )
         self._pairs, self._count = [], 0
+        for side, here, other, there, asks in (
+            (a, rows, b, columns, asks_a),
+            (b, columns, a, rows, asks_b),
+        ):
+            at = np.flatnonzero(asks)
+            asks[at[side.crowded_out(here[at], other, there[at], costs[at])]] = False
         left, right = a.kinds.rows, b.kinds.rows
+        kept = np.flatnonzero(asks_a | asks_b)
+        rows, columns, asks_a, asks_b = rows[kept], columns[kept], asks_a[kept], asks_b[kept]
         distances = distances_of_pairs(
             a.screen.metric, left.vectors, left.squares, rows, right.vectors, right.squares, columns
         )
         a.enter(rows[asks_a], distances[asks_a], b, columns[asks_a])
         b.enter(columns[asks_b], distances[asks_b], a, rows[asks_b])
-
-
-def _asks(side: RuledSide, rows: Ints, other: RuledSide, columns: Ints, costs: Floats) -> Flags:
-    """Whether ``columns`` of ``other`` may stand in the lists of ``rows``, bool [m]."""
-    kinds = other.kinds
-    classes = side.classes(rows, kinds.rows.values[columns])
-    found = columns < kinds.offered
-    found &= costs <= side.limits[rows, classes]
-    if kinds.rule.collapse:
-        at = np.flatnonzero(found)
-        found[at] = kinds.first_for(side.kinds.rows, rows[at], columns[at])
-    return found
