@@ -12,13 +12,14 @@ that of ``self_join``, 4 bytes a place for values and up to 100 MB for the limit
 neither end's list can be filled and the counted column has many values, every pair of a group that
 may stand is measured.
 
-A stage deals this by blocks. Entities are rows (id, vector_no, vector, labels), the ids numbered in
-the order of (vector_no, labels). They are grouped by the value of ``within``, a large group by the
-block of its layout, equal vectors to one block (with ``collapse`` that is a condition, else thrift:
-cells are found for distinct vectors, once). ``seed_rows`` of a sample of the group travel with the
-layout. A task takes two blocks as :class:`RuledSide`, whose bounds were found when each met itself,
-lets them meet and emits (id, distance, id, value); lists are merged by ``merge_lists``, in any
-order. ``finished`` and ``permitted`` need the counts of labels of a group, no vectors.
+A stage deals this by blocks. Entities are rows (id, vector_no, vector, labels, flag), the ids
+numbered in the order of (vector_no, labels, flag). They are grouped by ``within``, a large group
+cut by the blocks of its layout, equal vectors to one block (with ``collapse`` that is a condition,
+else thrift; so cells are found for each distinct vector once). ``seed_rows`` of the group's sample
+travel with its layout. A task makes ``Kinds`` of a block, bounds them, lets the :class:`RuledSide`
+meet itself and keeps its ceilings; another takes two such blocks, lets them meet, and emits (id of
+the kind, distance, id, value). ``merge_lists`` brings these together in any order, ``entity_lists``
+takes them to the rows, ``finished`` makes pools of them. ``permitted`` needs counts of labels only.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from artrec.vectors.rules.rule import Codes, Entities, Flags, Rule
 from artrec.vectors.screen import Frame
 from artrec.vectors.sieve import Tiling
 
-__all__ = ["permitted", "ruled_join"]
+__all__ = ["entity_lists", "permitted", "ruled_join"]
 
 BLOCK_ROWS = 16_384
 _SMALL = 512  # rows that need no bounds
@@ -141,7 +142,7 @@ class _GroupJoin:
             part = side.lists()
             found.distances[rows], found.ids[rows] = part.distances, part.ids
             found.values[rows] = part.values
-        return self._with_copies(ids, kinds, kind_of, found)
+        return entity_lists(ids, kinds, kind_of, found, self._metric, self._most)
 
     def _sides(self, kinds: Kinds) -> list[tuple[Ints, RuledSide]]:
         """Blocks that have met themselves, and the rows of ``kinds`` in each."""
@@ -182,25 +183,32 @@ class _GroupJoin:
         side.tighten()
         return side
 
-    def _with_copies(self, ids: Ints, kinds: Kinds, kind_of: Ints, found: Lists) -> Lists:
-        """Lists of the entities: those of their kinds, and the others of their own kind."""
-        lists = Lists(found.distances[kind_of], found.ids[kind_of], found.values[kind_of])
-        sociable = (kinds.sizes > 1) & (kinds.rows.never < 0).all(axis=1)
-        sociable &= (np.arange(len(kinds)) < kinds.offered) & (not self._rule.collapse)
-        rows = np.flatnonzero(sociable[kind_of])
-        if not len(rows):
-            return lists
-        place, others = kinds.expanded(kind_of[rows], self._width + 1)
-        mine = kind_of[rows][place]
-        vectors, squares = kinds.rows.vectors, kinds.rows.squares
-        own = distances_of_pairs(self._metric, vectors, squares, mine, vectors, squares, mine)
-        held = Lists(lists.distances[rows], lists.ids[rows], lists.values[rows])
-        kept = others != ids[rows][place]
-        new = (place[kept], own[kept], others[kept], kinds.rows.values[mine[kept]])
-        merged = take(*joined([held.flat(), new]), len(rows), self._width, self._most)
-        lists.distances[rows], lists.ids[rows] = merged.distances, merged.ids
-        lists.values[rows] = merged.values
+
+def entity_lists(
+    ids: Ints, kinds: Kinds, kind_of: Ints, found: Lists, metric: str, most: int | None
+) -> Lists:
+    """The lists of entities with ``ids`` [n]: those of their kinds, and the others of their own.
+
+    ``found`` are the lists of ``kinds``, from all meetings.
+    """
+    lists = Lists(found.distances[kind_of], found.ids[kind_of], found.values[kind_of])
+    width = found.ids.shape[1]
+    sociable = (kinds.sizes > 1) & (kinds.rows.never < 0).all(axis=1)
+    sociable &= (np.arange(len(kinds)) < kinds.offered) & (not kinds.rule.collapse)
+    rows = np.flatnonzero(sociable[kind_of])
+    if not len(rows):
         return lists
+    place, others = kinds.expanded(kind_of[rows], width + 1)  # the row itself may be among them
+    mine = kind_of[rows][place]
+    vectors, squares = kinds.rows.vectors, kinds.rows.squares
+    own = distances_of_pairs(metric, vectors, squares, mine, vectors, squares, mine)
+    held = Lists(lists.distances[rows], lists.ids[rows], lists.values[rows])
+    kept = others != ids[rows][place]
+    new = (place[kept], own[kept], others[kept], kinds.rows.values[mine[kept]])
+    merged = take(*joined([held.flat(), new]), len(rows), width, most)
+    lists.distances[rows], lists.ids[rows] = merged.distances, merged.ids
+    lists.values[rows] = merged.values
+    return lists
 
 
 def _compact(labels: Codes, column: int) -> Codes:
