@@ -1,0 +1,205 @@
+"""The approximate self-join, for sizes at which the exact one is too dear.
+
+Method: vectors are laid out by the cells of a k-means quantiser (:mod:`artrec.vectors.layout`).
+Pairs of near cells are multiplied once and tested for both sides (:mod:`probing`); then rounds of
+refinement offer the neighbors of a neighbor to each other (:mod:`refining`). How many cells and
+rounds is found while it runs, from the recall of a random sample of rows whose exact neighbors are
+known (:mod:`steering`), so that the lower end of its 95 % interval reaches the target. What is
+listed has its exact distance and stands in the exact order: a list may miss a neighbor, but never
+says a wrong distance.
+
+It can be dealt out by blocks of a layout, with lists between rounds as tables (row, cost, other):
+
+- layout, sample and truth are made once; ranks and sizes of cells (c^2 and c numbers) are small;
+- a block fills its lists from its own cells and those of other blocks that its seeds name;
+- for a round of probing a task gets two blocks as one :class:`Field`, with their lists' last costs,
+  and probes the pairs of cells across them; what it offers goes to the rows' blocks, which settle;
+- for a round of refinement a block gets its circles (its lists, and a shuffle of entries by their
+  other end), reads the vectors in them, most of which lie in near blocks, and offers likewise;
+- between rounds only the lists of the sample and of those they name are collected.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from artrec.errors import ConfigError
+from artrec.vectors.approximate.field import Field
+from artrec.vectors.approximate.probing import fill, pair_ranks, probe, seeds
+from artrec.vectors.approximate.recall import Recall, Sample
+from artrec.vectors.approximate.refining import circles, refine
+from artrec.vectors.approximate.steering import Outlook, first_probes
+from artrec.vectors.distance import Wides, check_metric, check_vectors, squared_norms
+from artrec.vectors.join import Block, Pools, join
+from artrec.vectors.layout import plan_layout, sample_rows
+
+__all__ = ["Approximate", "Recall", "Step", "approximate_self_join"]
+
+_SAMPLE = 800
+_MOST_STEPS = 12
+_SYMMETRIC = 0.6  # seconds of the exact self-join by those of a join that multiplies pairs twice
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What was done: all pairs of cells of a rank below ``probes`` looked at, or, where that is 0,
+    a round of refinement; at what cost, and the recall after it.
+    """
+
+    probes: int
+    products: int
+    seconds: float
+    recall: float
+    low: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Approximate:
+    """Approximate ``pools`` and how they came about.
+
+    ``plan``, the ``probes`` of each step, makes the same pools again without a search. ``products``
+    and ``seconds`` (of the processor) are those of all, ``planning`` seconds of them went to
+    sample and choice; the exact self-join has ``exact_products`` and would take about
+    ``exact_seconds``, judged by the truth of the sample.
+    """
+
+    pools: Pools
+    plan: tuple[int, ...]
+    steps: tuple[Step, ...]
+    recall: Recall
+    products: int
+    seconds: float
+    planning: float
+    exact_products: int
+    exact_seconds: float
+
+
+def approximate_self_join(
+    block: Block,
+    *,
+    k: int,
+    metric: str,
+    target: float = 0.98,
+    plan: Sequence[int] | None = None,
+    groups: Sequence[str] | None = None,
+    sample: int = _SAMPLE,
+    seed: int = 0,
+) -> Approximate:
+    """Pools of at most ``k`` others for each vector of ``block``, most of which are the true ones.
+
+    With a ``plan`` its steps are made and their recall measured; else steps follow until the lower
+    end of the 95 % interval of recall@k, of ``sample`` random rows, reaches ``target``. ``groups``
+    [n] names the group of each vector, for recall by group. Raises as ``join`` does.
+    """
+    check_metric(metric)
+    if k < 1:
+        raise ConfigError(f"k must be at least 1, got {k}")
+    if not 0 < target <= 1:
+        raise ConfigError(f"a recall above 0, up to 1, can be aimed at, not {target}")
+    if plan is not None and (not plan or min(plan) < 0 or not plan[0]):
+        raise ConfigError(f"a plan probes cells first, then more or 0 (refines), got {plan}")
+    check_vectors(block.vectors, block.numbers, metric)
+    if len(block.numbers) < 2:
+        return _nobody(block, k, metric)
+    return _Run(block, k, metric, target, sample, seed).made(plan, groups)
+
+
+def _nobody(block: Block, k: int, metric: str) -> Approximate:
+    pools = join(block, [block], k=k, metric=metric)
+    return Approximate(pools, (), (), Recall(1.0, 1.0, 1.0, 0), 0, 0.0, 0.0, 0, 0.0)
+
+
+class _Run:
+    """One join under way."""
+
+    def __init__(
+        self, block: Block, k: int, metric: str, target: float, sample: int, seed: int
+    ) -> None:
+        self._began = time.process_time()
+        self._target = target
+        total, squares = len(block.numbers), squared_norms(block.vectors)
+        chosen = np.sort(np.random.default_rng(seed).permutation(total)[: sample_rows(total)])
+        longest = float(np.sqrt(squares.max(initial=0.0)))
+        layout = plan_layout(block.vectors[chosen], total, metric, 1, longest, seed)
+        self._field = Field(layout, block, squares, k)
+        self._ranks = pair_ranks(layout.centers)
+        self._seen = np.zeros(self._ranks.shape, dtype=np.bool_)
+        before = time.process_time()
+        self._sample = Sample.of(self._field, block, sample, seed + 1)
+        self._planning = time.process_time() - before
+        each = self._planning / max(1, len(self._sample.rows))
+        self._exact_seconds = _SYMMETRIC * each * total
+        self._products = (len(self._sample.rows) + len(layout.centers)) * total
+        self._steps: list[Step] = []
+        self._recalls: Wides = np.zeros(len(self._sample.rows))
+        self._outlook: Outlook | None = None
+
+    def made(self, plan: Sequence[int] | None, groups: Sequence[str] | None) -> Approximate:
+        if plan is not None:
+            for probes in plan:
+                self._step(probes)
+        else:
+            self._step(first_probes(self._ranks, self._field, self._sample, self._target))
+            while not self._done():
+                self._step(self._next())
+        field, total = self._field, len(self._field.cells)
+        pools = field.pools()
+        recall = self._sample.summary(field, self._recalls, groups)
+        return Approximate(
+            pools=pools,
+            plan=tuple(step.probes for step in self._steps),
+            steps=tuple(self._steps),
+            recall=recall,
+            products=self._products + sum(step.products for step in self._steps),
+            seconds=time.process_time() - self._began,
+            planning=self._planning,
+            exact_products=total * (total + 1) // 2,
+            exact_seconds=self._exact_seconds,
+        )
+
+    def _done(self) -> bool:
+        return self._steps[-1].low >= self._target or self._probed == len(self._ranks)
+
+    @property
+    def _probed(self) -> int:
+        return min(len(self._ranks), max(step.probes for step in self._steps))
+
+    def _next(self) -> int:
+        if len(self._steps) == _MOST_STEPS:
+            return len(self._ranks)
+        before = time.process_time()
+        self._outlook = Outlook(
+            self._field, self._ranks, self._sample, self._probed, self._recalls
+        )
+        chosen = self._outlook.cheapest(self._target)
+        self._planning += time.process_time() - before
+        return chosen
+
+    def _step(self, probes: int) -> None:
+        before = time.process_time()
+        products = self._refined() if not probes else self._looked(probes)
+        seconds = time.process_time() - before
+        before = time.process_time()
+        self._recalls = self._sample.recalls(self._field)
+        recall = self._sample.summary(self._field, self._recalls, None)
+        self._planning += time.process_time() - before
+        self._steps.append(Step(probes, products, seconds, recall.mean, recall.low))
+
+    def _refined(self) -> int:
+        around = self._outlook.circles if self._outlook is not None else None
+        self._outlook = None
+        return refine(self._field, self._seen, around or circles(self._field.lists))
+
+    def _looked(self, probes: int) -> int:
+        field, self._outlook = self._field, None
+        if not self._steps:
+            width = field.lists.costs.shape[1]
+            self._seen = seeds(self._ranks, field.sizes, probes, width)
+            return fill(field, self._seen)
+        pairs = (self._ranks < probes) & ~self._seen
+        self._seen |= pairs
+        return probe(field, pairs)

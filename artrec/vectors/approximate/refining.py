@@ -1,0 +1,125 @@
+"""A round of refinement: whoever stand in one list are offered to each other.
+
+After NN-descent (Dong, Moses and Li, WWW 2011). The *circle* of a vector are the nearest of its
+list and the nearest of those in whose lists it stands; each two of one circle are measured by one
+product per circle, and offered unless their cells have been probed. In later rounds only pairs with
+a new entry are looked at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artrec.vectors.approximate.field import Field, Lists, Places
+from artrec.vectors.distance import Floats, Ints
+
+__all__ = ["CIRCLE", "Circles", "circles", "refine"]
+
+_FORWARD, _BACKWARD = 48, 16  # of a circle
+CIRCLE = _FORWARD + _BACKWARD
+_NEW = 24  # of them new, in later rounds
+_BATCH = 1 << 19  # numbers of the vectors gathered at once
+
+Pairs = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Circles:
+    """Of some vectors those to be brought together, int32 [q, m], and the new of them [q, p].
+
+    Places left over hold -1. Where all are new, ``new`` is ``all`` itself.
+    """
+
+    all: Places
+    new: Places
+
+    @property
+    def products(self) -> int:
+        return self.all.shape[0] * self.all.shape[1] * self.new.shape[1]
+
+
+def circles(lists: Lists) -> Circles:
+    """The circles of all vectors that have new entries in them."""
+    forward = lists.others[:, :_FORWARD]
+    back, back_new = _backward(lists, _BACKWARD)
+    everyone = np.concatenate((forward, back), axis=1)
+    new = np.concatenate((lists.new[:, :_FORWARD], back_new), axis=1) & (everyone >= 0)
+    if new.sum() == (everyone >= 0).sum():
+        return Circles(everyone, everyone)
+    first = np.argsort(~new, axis=1, kind="stable")
+    everyone = np.take_along_axis(everyone, first, axis=1)
+    most = min(_NEW, everyone.shape[1])
+    counts = np.minimum(new.sum(axis=1), most)
+    fresh = np.where(np.arange(most) < counts[:, None], everyone[:, :most], np.int32(-1))
+    kept = np.flatnonzero(counts)
+    return Circles(everyone[kept], fresh[kept])
+
+
+def _backward(lists: Lists, most: int) -> tuple[Places, Pairs]:
+    """Of each vector the nearest in whose lists it stands without their standing in its own."""
+    rows, places = np.nonzero(lists.others[:, :_FORWARD] >= 0)
+    others, costs = lists.others[rows, places], lists.costs[rows, places]
+    width = min(_FORWARD, lists.costs.shape[1])
+    only = costs > lists.costs[others, width - 1]
+    found = Lists.empty(len(lists.costs), most)
+    new = lists.new[rows, places][only]
+    found.offer(others[only], costs[only], rows[only].astype(np.int32), new)
+    found.settle()
+    return found.others, found.new
+
+
+def refine(field: Field, probed: Pairs, around: Circles) -> int:
+    """Bring those of each circle together: the products made."""
+    lists = field.lists
+    lists.new[...] = False
+    lists.repeated = True
+    step = max(1, _BATCH // (around.all.shape[1] * field.left.shape[1]))
+    for start in range(0, len(around.all), step):
+        part = slice(start, start + step)
+        everyone = around.all[part]
+        new = everyone if around.new is around.all else around.new[part]
+        _bring(field, probed, everyone, new)
+        if lists.crowded:
+            lists.settle()
+    lists.settle()
+    return around.products
+
+
+def _bring(field: Field, probed: Pairs, everyone: Places, new: Places) -> None:
+    limits, halves = field.lists.limits, field.halves
+    vectors = field.left[everyone, : field.dim]
+    chosen = vectors[:, : new.shape[1]]
+    # -cost + halves of the row, which is above halves - limit where the cost is below it
+    nearness = chosen @ vectors.swapaxes(1, 2)
+    nearness -= np.where(everyone >= 0, halves[everyone], np.float32(np.inf))[:, None, :]
+    own = np.arange(new.shape[1])
+    nearness[:, own, own] = -np.inf
+    floors = np.where(new >= 0, halves[new] - limits[new], np.float32(np.inf))
+    within = nearness > floors[:, :, None]
+    if new is not everyone:  # pairs are met from one side only: those near for the other one
+        from_new = np.where(new >= 0, halves[new], np.float32(np.inf))
+        within |= nearness + limits[everyone][:, None, :] > from_new[:, :, None]
+    _offer(field, probed, everyone, new, nearness, np.flatnonzero(within))
+
+
+def _offer(
+    field: Field, probed: Pairs, everyone: Places, new: Places, nearness: Floats, cells: Ints
+) -> None:
+    columns, height = everyone.shape[1], new.shape[1]
+    at = cells // columns
+    here = new.reshape(-1)[at]
+    circle = at // height
+    there = everyone.reshape(-1)[circle * columns + (cells - at * columns)]
+    fresh = ~probed[field.cells[here], field.cells[there]]
+    here, there = here[fresh], there[fresh]
+    costs = field.halves[here] - nearness.reshape(-1)[cells[fresh]]
+    if new is everyone:
+        field.lists.offer(here, costs, there)
+        return
+    limits = field.lists.limits
+    for own, other in ((here, there), (there, here)):
+        near = costs < limits[own]
+        field.lists.offer(own[near], costs[near], other[near])

@@ -1,0 +1,146 @@
+"""Which step comes next: cells further away, or a round of refinement.
+
+After each step the recall of a sample of rows is measured. What further cells would find is known
+then without looking, since the cells of all true neighbors of the sample are known; what a round of
+refinement would find, too: a missing neighbor that stands in one circle with the row. Sequences of
+steps that reach the target are compared by a formula of their cost, not by a clock, so the same
+vectors always take the same steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artrec.vectors.approximate.field import Field
+from artrec.vectors.approximate.recall import Sample, interval
+from artrec.vectors.approximate.refining import CIRCLE, Circles, circles
+from artrec.vectors.distance import Ints, Wides
+
+__all__ = ["Outlook", "first_probes"]
+
+_LEAST, _SEEDS = 4, 12  # cells that may be probed from either side
+_GROWTH = 1.4
+_ROUNDS = 4
+
+# Nanoseconds of a pair, fitted on one core: by the dimension, and beside it.
+_PROBE = (0.024, 0.9)
+_REFINE = (0.035, 4.0)
+_LATER = 0.5  # cost of a further round by that of the first
+
+
+def _grid(least: int, most: int) -> list[int]:
+    """Numbers of cells worth probing: from ``least``, each 1.4 times the one before, to all."""
+    found, probes = [], float(least)
+    while probes < most:
+        found.append(int(probes))
+        probes = max(probes + 1, probes * _GROWTH)
+    return [*found, most]
+
+
+def first_probes(ranks: NDArray[np.int32], field: Field, sample: Sample, target: float) -> int:
+    """Cells to begin with: as many as reach the target, if few do."""
+    links = _link_ranks(ranks, field, sample)
+    for probes in _grid(_LEAST, max(_LEAST, len(ranks))):
+        if probes > _SEEDS or interval((links < probes).mean(axis=1))[0] >= target:
+            break
+    return min(probes, _SEEDS)
+
+
+def _link_ranks(ranks: NDArray[np.int32], field: Field, sample: Sample) -> NDArray[np.int32]:
+    """Ranks [s, k] of the cells of rows and their true neighbors; -1 where there is none."""
+    found = ranks[field.cells[sample.positions][:, None], field.cells[sample.links]]
+    return np.where(sample.links >= 0, found, -1)
+
+
+class Outlook:
+    """What may come after ``probes`` cells were probed and some rounds were made."""
+
+    def __init__(
+        self, field: Field, ranks: NDArray[np.int32], sample: Sample, probes: int, recalls: Wides
+    ) -> None:
+        self._field, self._sample, self._probes = field, sample, probes
+        self._miss = float(1 - recalls.mean())
+        self._beyond = self._miss - (1 - interval(recalls)[0])  # negative
+        self._links = _link_ranks(ranks, field, sample)
+        self._missing = ~sample.found(field)
+        sizes = field.sizes.astype(np.float64)
+        by_rank = np.bincount(ranks.ravel(), np.outer(sizes, sizes).ravel(), len(ranks) + 1)
+        self._products = np.append(0.0, np.cumsum(by_rank)) / 2
+        self.circles: Circles | None = None
+
+    def cheapest(self, target: float) -> int:
+        """The first step of the cheapest sequence: cells to probe, or 0 for a refinement."""
+        cells = len(self._field.starts) - 1
+        further = [p for p in _grid(self._probes + 1, cells) if p > self._probes]
+        by_cells = [
+            (self._cost_of(probes), probes)
+            for probes in further
+            if self._reaches(self._left(probes), target)
+        ]
+        best = min(by_cells, default=(np.inf, 0))
+        once = self._round_cost()
+        if best[0] <= once:
+            return best[1]
+        power = self._power()
+        for probes in (self._probes, *further):
+            cost, miss = self._cost_of(probes), self._left(probes)
+            for turn in range(_ROUNDS):
+                cost += once if turn == 0 else once * _LATER
+                miss *= float(np.exp(-power * (1 - miss) ** 2))
+                if self._reaches(miss, target):
+                    best = min(best, (cost, probes if probes > self._probes else 0))
+                    break
+        return best[1]
+
+    def _cost_of(self, probes: int) -> float:
+        pairs = self._products[probes] - self._products[self._probes]
+        return float(pairs) * (_PROBE[0] * self._field.dim + _PROBE[1])
+
+    def _round_cost(self) -> float:
+        pairs = len(self._field.cells) * CIRCLE**2
+        return pairs * (_REFINE[0] * self._field.dim + _REFINE[1])
+
+    def _left(self, probes: int) -> float:
+        """The share of neighbors still missing after so many cells."""
+        if not self._missing.any():
+            return self._miss
+        return self._miss * float((self._links[self._missing] >= probes).mean())
+
+    def _reaches(self, miss: float, target: float) -> bool:
+        """Whether the lower end would reach the target; its distance shrinks as a root does."""
+        rows = len(self._sample.rows)
+        share = miss / self._miss if self._miss > 0 else 1.0
+        below = max(-self._beyond * share**0.5, min(1.0, 3 / rows))
+        return 1 - miss - below >= target
+
+    def _power(self) -> float:
+        """With r found, a round leaves exp(-power r^2) of what is missing: by what it would now."""
+        rows, places = np.nonzero(self._missing)
+        if not len(rows):
+            return 0.0
+        self.circles = circles(self._field.lists)
+        ends = self._sample.positions[rows], self._sample.links[rows, places]
+        left = 1 - _met(self.circles, len(self._field.cells), *ends).mean()
+        return float(-np.log(max(left, 0.02)) / (1 - self._miss) ** 2)
+
+
+def _met(around: Circles, total: int, one: Ints, other: Ints) -> NDArray[np.bool_]:
+    """Which of the pairs [m] stand in one circle."""
+    asked = np.zeros(total + 1, dtype=np.bool_)
+    asked[one] = asked[other] = True
+    asked[-1] = False
+    circle, place = np.nonzero(asked[around.all])
+    member = around.all[circle, place].astype(np.int64)
+    keys = np.sort(member * len(around.all) + circle)
+    starts = np.searchsorted(keys, one * len(around.all))
+    counts = np.searchsorted(keys, (one + 1) * len(around.all)) - starts
+    pair = np.repeat(np.arange(len(one)), counts)
+    nth = np.arange(len(pair)) - np.repeat(np.cumsum(counts) - counts, counts)
+    pivots = keys[starts[pair] + nth] % len(around.all)
+    wanted = other[pair] * len(around.all) + pivots
+    at = np.minimum(np.searchsorted(keys, wanted), max(0, len(keys) - 1))
+    hit = keys[at] == wanted if len(keys) else np.zeros(len(pair), dtype=np.bool_)
+    return np.bincount(pair, hit, len(one)) > 0
