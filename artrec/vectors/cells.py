@@ -70,9 +70,8 @@ def fit_cells(points: Floats, count: int, seed: int = 0) -> Floats:
         starts = (np.cumsum(sizes) - sizes)[full]
         sums = np.add.reduceat(points[order], starts, axis=0, dtype=np.float64)
         centers[full] = sums / sizes[full, None]
-        for empty, largest in zip(
-            np.flatnonzero(sizes == 0), np.argsort(-sizes, kind="stable"), strict=False
-        ):
+        by_size = full[np.argsort(-sizes[full], kind="stable")]
+        for empty, largest in zip(np.flatnonzero(sizes == 0), by_size, strict=False):
             first = order[np.searchsorted(of[order], largest)]
             centers[empty] = points[first]
     return centers

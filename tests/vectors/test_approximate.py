@@ -143,7 +143,7 @@ def test_a_refinement_finds_what_the_circles_promise(monkeypatch: pytest.MonkeyP
             if frozenset((row, other)) in listed:
                 promised += 1
                 missed += block.numbers[other] not in after.others[row]
-    assert promised > 500
+    assert promised > 300
     assert missed == 0
 
 
@@ -151,13 +151,10 @@ def test_a_join_that_loses_neighbors_says_so(monkeypatch: pytest.MonkeyPatch) ->
     block = Block(numbers(3000), bunches(3000, 12))
     whole = approximate_self_join(block, k=10, metric="cosine", plan=(ALL,), sample=3000)
 
-    def half(lists: field.Lists) -> None:
-        lists.others[:, ::2] = -1
-
     measured = field.Field.measured
 
     def losing(own: field.Field, positions: NDArray[np.int64]) -> object:
-        half(own.lists)
+        own.lists.entries[:, ::2] = 2**64 - 1
         return measured(own, positions)
 
     monkeypatch.setattr(field.Field, "measured", losing)

@@ -197,7 +197,7 @@ class _Run:
     def _looked(self, probes: int) -> int:
         field, self._outlook = self._field, None
         if not self._steps:
-            width = field.lists.costs.shape[1]
+            width = field.lists.width
             self._seen = seeds(self._ranks, field.sizes, probes, width)
             return fill(field, self._seen)
         pairs = (self._ranks < probes) & ~self._seen

@@ -94,7 +94,7 @@ class Sample:
 
     def found(self, field: Field) -> NDArray[np.bool_]:
         """Which of ``links`` [s, k] are listed; copies and places left over count as listed."""
-        listed = field.lists.others[self.positions]
+        listed = field.lists.others(self.positions)
         found = (self.links < 0) | (self.links == self.positions[:, None])
         for column in listed.T:
             found |= self.links == column[:, None]

@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from artrec.vectors.approximate.field import Field, Lists, Places
+from artrec.vectors.approximate.field import Field
+from artrec.vectors.approximate.lists import Flags, Lists, Places, entries
 from artrec.vectors.distance import Floats, Ints
 
 __all__ = ["CIRCLE", "Circles", "circles", "refine"]
@@ -23,7 +23,6 @@ CIRCLE = _FORWARD + _BACKWARD
 _NEW = 24  # of them new, in later rounds
 _BATCH = 1 << 19  # numbers of the vectors gathered at once
 
-Pairs = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,10 +42,10 @@ class Circles:
 
 def circles(lists: Lists) -> Circles:
     """The circles of all vectors that have new entries in them."""
-    forward = lists.others[:, :_FORWARD]
-    back, back_new = _backward(lists, _BACKWARD)
-    everyone = np.concatenate((forward, back), axis=1)
-    new = np.concatenate((lists.new[:, :_FORWARD], back_new), axis=1) & (everyone >= 0)
+    forward, forward_new = lists.others(width=_FORWARD), lists.new(_FORWARD)
+    backward, backward_new = _backward(lists, forward, forward_new)
+    everyone = np.concatenate((forward, backward), axis=1)
+    new = np.concatenate((forward_new, backward_new), axis=1)
     if new.sum() == (everyone >= 0).sum():
         return Circles(everyone, everyone)
     first = np.argsort(~new, axis=1, kind="stable")
@@ -58,23 +57,24 @@ def circles(lists: Lists) -> Circles:
     return Circles(everyone[kept], fresh[kept])
 
 
-def _backward(lists: Lists, most: int) -> tuple[Places, Pairs]:
+def _backward(lists: Lists, forward: Places, new: Flags) -> tuple[Places, Flags]:
     """Of each vector the nearest in whose lists it stands without their standing in its own."""
-    rows, places = np.nonzero(lists.others[:, :_FORWARD] >= 0)
-    others, costs = lists.others[rows, places], lists.costs[rows, places]
-    width = min(_FORWARD, lists.costs.shape[1])
-    only = costs > lists.costs[others, width - 1]
-    found = Lists.empty(len(lists.costs), most)
-    new = lists.new[rows, places][only]
-    found.offer(others[only], costs[only], rows[only].astype(np.int32), new)
+    rows, places = np.nonzero(forward >= 0)
+    others, costs = forward[rows, places], lists.costs(forward.shape[1])
+    last = costs[:, -1]
+    costs = costs[rows, places]
+    only = np.flatnonzero(costs > last[others])
+    found = Lists.empty(len(forward), _BACKWARD)
+    marks = new[rows[only], places[only]]
+    found.offer(others[only], entries(costs[only], rows[only].astype(np.int32), marks))
     found.settle()
-    return found.others, found.new
+    return found.others(), found.new(_BACKWARD)
 
 
-def refine(field: Field, probed: Pairs, around: Circles) -> int:
+def refine(field: Field, probed: Flags, around: Circles) -> int:
     """Bring those of each circle together: the products made."""
     lists = field.lists
-    lists.new[...] = False
+    lists.grow_old()
     lists.repeated = True
     step = max(1, _BATCH // (around.all.shape[1] * field.left.shape[1]))
     for start in range(0, len(around.all), step):
@@ -88,7 +88,7 @@ def refine(field: Field, probed: Pairs, around: Circles) -> int:
     return around.products
 
 
-def _bring(field: Field, probed: Pairs, everyone: Places, new: Places) -> None:
+def _bring(field: Field, probed: Flags, everyone: Places, new: Places) -> None:
     limits, halves = field.lists.limits, field.halves
     vectors = field.left[everyone, : field.dim]
     chosen = vectors[:, : new.shape[1]]
@@ -106,7 +106,7 @@ def _bring(field: Field, probed: Pairs, everyone: Places, new: Places) -> None:
 
 
 def _offer(
-    field: Field, probed: Pairs, everyone: Places, new: Places, nearness: Floats, cells: Ints
+    field: Field, probed: Flags, everyone: Places, new: Places, nearness: Floats, cells: Ints
 ) -> None:
     columns, height = everyone.shape[1], new.shape[1]
     at = cells // columns
@@ -117,9 +117,9 @@ def _offer(
     here, there = here[fresh], there[fresh]
     costs = field.halves[here] - nearness.reshape(-1)[cells[fresh]]
     if new is everyone:
-        field.lists.offer(here, costs, there)
+        field.lists.offer(here, entries(costs, there))
         return
     limits = field.lists.limits
     for own, other in ((here, there), (there, here)):
         near = costs < limits[own]
-        field.lists.offer(own[near], costs[near], other[near])
+        field.lists.offer(own[near], entries(costs[near], other[near]))

@@ -1,0 +1,139 @@
+"""The nearest so far of many vectors, as rows of sorted numbers.
+
+An entry is one number: its cost, as ``orderable`` gives it, in the upper 32 bits, then the position
+of the other vector, and in the last bit whether it is new. Rows of such numbers sort many times as
+fast as places by keys, and what is offered to them finds its row by a sort of 16-bit numbers, which
+takes no comparisons.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artrec.vectors.distance import Floats, Ints
+from artrec.vectors.topk import orderable
+
+__all__ = ["Entries", "Flags", "Lists", "Places", "entries"]
+
+Places = NDArray[np.int32]
+Flags = NDArray[np.bool_]
+Entries = NDArray[np.uint64]
+
+_EMPTY = np.uint64(2**64 - 1)
+_HALF, _ONE = np.uint64(32), np.uint64(1)
+_POSITION = np.uint64(2**31 - 1)
+_GROUP = 1 << 16  # rows that a 16-bit number tells apart
+_SLAB = 1 << 11  # rows merged at once
+
+
+def entries(costs: Floats, others: Places, new: Flags | None = None) -> Entries:
+    """Entries [m] of ``costs`` and positions [m]; all new unless told."""
+    keys = orderable(costs) << _HALF
+    keys |= others.astype(np.uint64) << _ONE
+    keys |= _ONE if new is None else new
+    return keys
+
+
+@dataclass(slots=True, eq=False)
+class Lists:
+    """``entries`` [r, w], each row ascending, and ``limits`` float32 [r], the costs of the last
+    (+inf where there is room). What is offered waits until :meth:`settle`.
+    """
+
+    entries: Entries
+    limits: Floats
+    repeated: bool = False  # whether a pair may be offered that is listed already
+    waiting: list[tuple[Places, Entries]] = field(default_factory=list)
+    count: int = 0
+
+    @classmethod
+    def empty(cls, rows: int, width: int) -> Lists:
+        return cls(np.full((rows, width), _EMPTY), np.full(rows, np.inf, np.float32))
+
+    @property
+    def width(self) -> int:
+        return self.entries.shape[1]
+
+    @property
+    def crowded(self) -> bool:
+        return self.count > max(1 << 20, self.entries.size)
+
+    def others(self, rows: Ints | slice = slice(None), width: int | None = None) -> Places:
+        """The positions listed, int32 [q, w], -1 where there is room."""
+        part = self.entries[rows, :width]
+        found = ((part >> _ONE) & _POSITION).astype(np.int32)
+        found[part == _EMPTY] = -1
+        return found
+
+    def costs(self, width: int) -> Floats:
+        """The costs [r, width] of the first; +inf where there is room."""
+        return _costs(self.entries[:, :width])
+
+    def new(self, width: int) -> Flags:
+        """Which of the first are new, bool [r, width]."""
+        part = self.entries[:, :width]
+        return (part & _ONE != 0) & (part != _EMPTY)
+
+    def grow_old(self) -> None:
+        """Nothing that is listed is new any more."""
+        self.entries[self.entries != _EMPTY] &= ~_ONE
+
+    def offer(self, rows: Places, found: Entries) -> None:
+        if len(rows):
+            self.waiting.append((rows, found))
+            self.count += len(rows)
+
+    def settle(self) -> None:
+        """Merge what waits: of each row the least stay, of a repeated pair one."""
+        if not self.waiting:
+            return
+        rows, found = (np.concatenate(part) for part in zip(*self.waiting, strict=True))
+        self.waiting, self.count = [], 0
+        for first in range(0, len(self.entries), _GROUP):
+            own = slice(None)
+            if len(self.entries) > _GROUP:
+                own = np.flatnonzero((rows >= first) & (rows < first + _GROUP))
+            at = (rows[own] - np.int32(first)).astype(np.uint16)
+            order = np.argsort(at, kind="stable")
+            size = min(_GROUP, len(self.entries) - first)
+            self.merge(first, np.bincount(at, minlength=size), found[own][order])
+
+    def merge(self, first: int, counts: Ints, found: Entries) -> None:
+        """Merge ``found`` [m], of which the rows from ``first`` on get ``counts``, in their order."""
+        ends = np.append(0, np.cumsum(counts))
+        for start in range(0, len(counts), _SLAB):
+            stop = min(start + _SLAB, len(counts))
+            rows = slice(first + start, first + stop)
+            most = int(counts[start:stop].max(initial=0))
+            if not most:
+                continue
+            merged = np.full((stop - start, self.width + most), _EMPTY)
+            merged[:, : self.width] = self.entries[rows]
+            offered = np.arange(most) < counts[start:stop, None]
+            merged[:, self.width :][offered] = found[ends[start] : ends[stop]]
+            if self.repeated:
+                _drop_repeated(merged)
+            merged.sort(axis=1)
+            self.entries[rows] = merged[:, : self.width]
+            self.limits[rows] = _costs(merged[:, self.width - 1])
+
+
+def _drop_repeated(merged: Entries) -> None:
+    """Leave each pair once in a row: as it was listed, or else at its least cost."""
+    turned = merged << _HALF
+    turned |= merged >> _HALF
+    turned.sort(axis=1)
+    other = turned >> (_HALF + _ONE)
+    turned[:, 1:][other[:, 1:] == other[:, :-1]] = _EMPTY
+    np.left_shift(turned, _HALF, out=merged)
+    merged |= turned >> _HALF
+
+
+def _costs(found: Entries) -> Floats:
+    """The costs of entries; +inf of empty ones."""
+    bits = (found >> _HALF).astype(np.uint32)
+    costs = np.where(bits >> 31, bits & np.uint32((1 << 31) - 1), ~bits).view(np.float32)
+    return np.where(found == _EMPTY, np.float32(np.inf), costs)
