@@ -1,6 +1,6 @@
 """Two sets of vectors to measure neighbor joins on: an easy one and a hard one.
 
-    python -m tests.bench.vectors --data hard --n 20000 --dim 128 --archive paintings.zip --to hard.npy
+    python -m tests.bench.vectors --data hard --dim 128 --archive paintings.zip --to hard.npy
 
 *easy* is a clustered mixture; what a vector has of its own has few directions, about 12. *hard* is
 what random convolutions answer to crops of real pictures: no clusters to speak of, and an intrinsic

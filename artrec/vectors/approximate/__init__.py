@@ -172,9 +172,7 @@ class _Run:
         if len(self._steps) == _MOST_STEPS:
             return len(self._ranks)
         before = time.process_time()
-        self._outlook = Outlook(
-            self._field, self._ranks, self._sample, self._probed, self._recalls
-        )
+        self._outlook = Outlook(self._field, self._ranks, self._sample, self._probed, self._recalls)
         chosen = self._outlook.cheapest(self._target)
         self._planning += time.process_time() - before
         return chosen

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from artrec.vectors.approximate.lists import Lists, Places
+from artrec.vectors.approximate.lists import Entries, Lists, Places, from_orderable
 from artrec.vectors.distance import Floats, Ints, Wides, distances_of_pairs
 from artrec.vectors.join import Block, Pools, distinct, pools_of
 from artrec.vectors.layout import Layout
 from artrec.vectors.screen import Screen
 from artrec.vectors.sieve import Span
-from artrec.vectors.topk import TopK, select
+from artrec.vectors.topk import NOBODY, TopK, orderable, select
 
 __all__ = ["Field"]
 
@@ -46,9 +46,10 @@ class Field:
         )
         self.screen = Screen(layout.frame, self.span.vectors, self.span.squares)
         self.right = self.screen.right
-        self.left, lengths = self.screen.left(self.span.vectors, self.span.squares)
+        self.left, self._lengths = self.screen.left(self.span.vectors, self.span.squares)
+        self._row_of = first[order]
         self.dim = vectors.shape[1]
-        halves = lengths**2 / 2 if self.metric != "dot" else np.zeros(len(lengths))
+        halves = self._lengths**2 / 2 if self.metric != "dot" else np.zeros(len(first))
         self.halves = halves.astype(np.float32)
         self.lists = Lists.empty(len(first), min(k, max(1, len(first) - 1)) + _SPARE)
 
@@ -72,21 +73,49 @@ class Field:
         return found
 
     def _measured(self, positions: Ints) -> TopK:
-        span = self.span
         others = np.concatenate((positions[:, None], self.lists.others(positions)), axis=1)
-        rows, places = np.nonzero(others >= 0)
+        found = np.full(others.shape, np.inf, dtype=np.float32)
+        rows, places = np.nonzero(others[:, : self.k + 1] >= 0)
+        self._measure(positions, others, found, rows, places)
+        # Costs are rounded: spare ones count where they may be nearer than the k-th.
+        full = np.flatnonzero((others[:, self.k + 1 :] >= 0).any(axis=1))
+        at = positions[full]
+        furthest = found[full, 1 : self.k + 1].max(axis=1, initial=-np.inf)
+        limits = self.screen.limits(self._lengths[at], furthest)
+        rows, places = np.nonzero(self.lists.costs(at)[:, self.k :] <= limits[:, None])
+        self._measure(positions, others, found, full[rows], places + self.k + 1)
+        return self._ordered(others, found)
+
+    def _measure(
+        self, positions: Ints, others: Places, found: Floats, rows: Ints, places: Ints
+    ) -> None:
+        """Enter into ``found`` the distances of ``others`` at these rows and places."""
+        vectors, squares = self.span.vectors, self.span.squares
         columns = others[rows, places].astype(np.int64)
-        distances = distances_of_pairs(
-            self.metric,
-            span.vectors,
-            span.squares,
-            positions[rows],
-            span.vectors,
-            span.squares,
-            columns,
+        found[rows, places] = distances_of_pairs(
+            self.metric, vectors, squares, positions[rows], vectors, squares, columns
         )
-        place, numbers = span.expanded(columns)
-        return select(rows[place], distances[place], numbers, len(positions), self.k + 1)
+
+    def _ordered(self, others: Places, found: Floats) -> TopK:
+        """The nearest k + 1 numbers behind ``others`` [q, w], at distances +inf where unknown."""
+        if len(self.cells) == len(self.numbers):  # each stands for one: rows may be sorted alone
+            keys = orderable(found) << np.uint64(32)
+            keys |= self._row_of[others].astype(np.uint64)
+            keys.sort(axis=1)
+            return self._decoded(keys[:, : self.k + 1])
+        rows, places = np.nonzero(np.isfinite(found))
+        place, numbers = self.span.expanded(others[rows, places].astype(np.int64))
+        distances = found[rows, places][place]
+        return select(rows[place], distances, numbers, len(others), self.k + 1)
+
+    def _decoded(self, keys: Entries) -> TopK:
+        lists = TopK.empty(len(keys), self.k + 1)
+        distances = from_orderable(keys >> np.uint64(32))
+        numbers = self.numbers[(keys & np.uint64(2**32 - 1)).astype(np.int64)]
+        width = keys.shape[1]
+        lists.distances[:, :width] = distances
+        lists.ids[:, :width] = np.where(np.isfinite(distances), numbers, NOBODY)
+        return lists
 
     def pools(self) -> Pools:
         """The pools of all vectors of the block, in the order of their numbers."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from artrec.vectors.distance import Floats, Ints
 from artrec.vectors.topk import orderable
 
-__all__ = ["Entries", "Flags", "Lists", "Places", "entries"]
+__all__ = ["Entries", "Flags", "Lists", "Places", "entries", "from_orderable"]
 
 Places = NDArray[np.int32]
 Flags = NDArray[np.bool_]
@@ -68,9 +68,9 @@ class Lists:
         found[part == _EMPTY] = -1
         return found
 
-    def costs(self, width: int) -> Floats:
-        """The costs [r, width] of the first; +inf where there is room."""
-        return _costs(self.entries[:, :width])
+    def costs(self, rows: Ints | slice = slice(None), width: int | None = None) -> Floats:
+        """The costs listed, float32 [q, w], +inf where there is room."""
+        return _costs(self.entries[rows, :width])
 
     def new(self, width: int) -> Flags:
         """Which of the first are new, bool [r, width]."""
@@ -103,22 +103,20 @@ class Lists:
 
     def merge(self, first: int, counts: Ints, found: Entries) -> None:
         """Merge ``found`` [m], of which the rows from ``first`` on get ``counts``, in their order."""
-        ends = np.append(0, np.cumsum(counts))
-        for start in range(0, len(counts), _SLAB):
-            stop = min(start + _SLAB, len(counts))
-            rows = slice(first + start, first + stop)
-            most = int(counts[start:stop].max(initial=0))
-            if not most:
-                continue
-            merged = np.full((stop - start, self.width + most), _EMPTY)
-            merged[:, : self.width] = self.entries[rows]
-            offered = np.arange(most) < counts[start:stop, None]
-            merged[:, self.width :][offered] = found[ends[start] : ends[stop]]
+        starts = np.cumsum(counts) - counts
+        by_count = np.argsort(counts, kind="stable")
+        by_count = by_count[np.searchsorted(counts[by_count], 1) :]
+        for start in range(0, len(by_count), _SLAB):
+            rows = by_count[start : start + _SLAB]  # of about as many: little is left empty
+            nth = np.arange(counts[rows[-1]])
+            at = np.minimum(starts[rows, None] + nth, len(found) - 1)
+            offered = np.where(nth < counts[rows, None], found[at], _EMPTY)
+            merged = np.concatenate((self.entries[first + rows], offered), axis=1)
             if self.repeated:
                 _drop_repeated(merged)
             merged.sort(axis=1)
-            self.entries[rows] = merged[:, : self.width]
-            self.limits[rows] = _costs(merged[:, self.width - 1])
+            self.entries[first + rows] = merged[:, : self.width]
+            self.limits[first + rows] = _costs(merged[:, self.width - 1])
 
 
 def _drop_repeated(merged: Entries) -> None:
@@ -127,13 +125,18 @@ def _drop_repeated(merged: Entries) -> None:
     turned |= merged >> _HALF
     turned.sort(axis=1)
     other = turned >> (_HALF + _ONE)
-    turned[:, 1:][other[:, 1:] == other[:, :-1]] = _EMPTY
+    turned[:, 1:] |= (other[:, 1:] != other[:, :-1]) - _ONE  # all bits where it is the same
     np.left_shift(turned, _HALF, out=merged)
     merged |= turned >> _HALF
 
 
 def _costs(found: Entries) -> Floats:
     """The costs of entries; +inf of empty ones."""
-    bits = (found >> _HALF).astype(np.uint32)
-    costs = np.where(bits >> 31, bits & np.uint32((1 << 31) - 1), ~bits).view(np.float32)
+    costs = from_orderable(found >> _HALF)
     return np.where(found == _EMPTY, np.float32(np.inf), costs)
+
+
+def from_orderable(keys: Entries) -> Floats:
+    """The inverse of ``orderable``."""
+    bits = keys.astype(np.uint32)
+    return np.where(bits >> 31, bits & np.uint32((1 << 31) - 1), ~bits).view(np.float32)

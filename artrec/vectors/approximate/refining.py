@@ -24,7 +24,6 @@ _NEW = 24  # of them new, in later rounds
 _BATCH = 1 << 19  # numbers of the vectors gathered at once
 
 
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Circles:
     """Of some vectors those to be brought together, int32 [q, m], and the new of them [q, p].
@@ -60,7 +59,7 @@ def circles(lists: Lists) -> Circles:
 def _backward(lists: Lists, forward: Places, new: Flags) -> tuple[Places, Flags]:
     """Of each vector the nearest in whose lists it stands without their standing in its own."""
     rows, places = np.nonzero(forward >= 0)
-    others, costs = forward[rows, places], lists.costs(forward.shape[1])
+    others, costs = forward[rows, places], lists.costs(width=forward.shape[1])
     last = costs[:, -1]
     costs = costs[rows, places]
     only = np.flatnonzero(costs > last[others])

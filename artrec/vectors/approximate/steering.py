@@ -9,8 +9,6 @@ vectors always take the same steps.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
