@@ -82,7 +82,8 @@ class Field:
         at = positions[full]
         furthest = found[full, 1 : self.k + 1].max(axis=1, initial=-np.inf)
         limits = self.screen.limits(self._lengths[at], furthest)
-        rows, places = np.nonzero(self.lists.costs(at)[:, self.k :] <= limits[:, None])
+        may_count = self.lists.costs(at)[:, self.k :] <= limits[:, None]
+        rows, places = np.nonzero(may_count & (others[full, self.k + 1 :] >= 0))
         self._measure(positions, others, found, full[rows], places + self.k + 1)
         return self._ordered(others, found)
 

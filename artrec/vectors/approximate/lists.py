@@ -102,7 +102,7 @@ class Lists:
             self.merge(first, np.bincount(at, minlength=size), found[own][order])
 
     def merge(self, first: int, counts: Ints, found: Entries) -> None:
-        """Merge ``found`` [m], of which the rows from ``first`` on get ``counts``, in their order."""
+        """Merge ``found`` [m]: of them the rows from ``first`` on get ``counts``, in turn."""
         starts = np.cumsum(counts) - counts
         by_count = np.argsort(counts, kind="stable")
         by_count = by_count[np.searchsorted(counts[by_count], 1) :]
