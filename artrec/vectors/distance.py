@@ -30,6 +30,7 @@ __all__ = [
     "check_metric",
     "check_vectors",
     "chunks",
+    "distances_of_lists",
     "distances_of_pairs",
     "exact",
     "fixed_sums",
@@ -44,6 +45,7 @@ METRICS = ("cosine", "dot", "euclidean")
 LARGEST = float(np.finfo(np.float32).max)  # the distance of all that would be beyond
 
 _CHUNK = 1 << 16  # numbers of a float64 scratch array: they stay in a core's cache
+_LISTS = 1 << 11  # lists measured at once
 _ROUNDOFF = 2.0**-53  # of float64
 
 
@@ -103,6 +105,42 @@ def distances_of_pairs(
     sums = np.empty(len(rows), dtype=np.float64)
     for part in chunks(len(rows), a.shape[1]):
         sums[part] = _some_dots(a, rows[part], b.take(columns[part], axis=0))
+    return _from_dots(metric, sums, a, a_squares, rows, b, b_squares, columns)
+
+
+def distances_of_lists(
+    metric: str, vectors: Floats, squares: Wides, rows: Ints, others: Ints
+) -> Floats:
+    """Exact distances [q, k] of ``vectors[rows]`` from ``vectors[others]``, others being [q, k].
+
+    The same values as :func:`distances_of_pairs`, in less time for many equally long lists.
+    """
+    q, k = others.shape
+    found = np.empty((q, k), dtype=np.float32)
+    for block in range(0, q, _LISTS):
+        own, listed = rows[block : block + _LISTS], others[block : block + _LISTS]
+        dots = np.empty(listed.shape, dtype=np.float64)
+        for part in chunks(len(own), k * vectors.shape[1]):
+            y = vectors.take(listed[part], axis=0).astype(np.float64)
+            x = vectors.take(own[part], axis=0).astype(np.float64)
+            np.matmul(y, x[:, :, None], out=dots[part, :, None])
+        sides = (vectors, squares, np.repeat(own, k)), (vectors, squares, listed.reshape(-1))
+        flat = _from_dots(metric, dots.reshape(-1), *sides[0], *sides[1])
+        found[block : block + _LISTS] = flat.reshape(listed.shape)
+    return found
+
+
+def _from_dots(
+    metric: str,
+    sums: Wides,
+    a: Floats,
+    a_squares: Wides,
+    rows: Ints,
+    b: Floats,
+    b_squares: Wides,
+    columns: Ints,
+) -> Floats:
+    """Exact distances [m] of ``a[rows]`` from ``b[columns]``, whose dots are about ``sums``."""
     a_squares, b_squares = a_squares[rows], b_squares[columns]
     size = np.sqrt(a_squares * b_squares)  # |a| |b|, and exactly a.a where a == b
     # With g = gamma_d of float64: two orders of a.b differ by at most 2 g |a||b|; |a|^2 + |b|^2 -

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from artrec.vectors.approximate.lists import Entries, Lists, Places, from_orderable
-from artrec.vectors.distance import Floats, Ints, Wides, distances_of_pairs
+from artrec.vectors.distance import Floats, Ints, Wides, distances_of_lists, distances_of_pairs
 from artrec.vectors.join import Block, Pools, distinct, pools_of
 from artrec.vectors.layout import Layout
 from artrec.vectors.screen import Screen
@@ -75,8 +75,12 @@ class Field:
     def _measured(self, positions: Ints) -> TopK:
         others = np.concatenate((positions[:, None], self.lists.others(positions)), axis=1)
         found = np.full(others.shape, np.inf, dtype=np.float32)
-        rows, places = np.nonzero(others[:, : self.k + 1] >= 0)
-        self._measure(positions, others, found, rows, places)
+        first = others[:, : self.k + 1]
+        known = np.where(first >= 0, first, positions[:, None])
+        distances = distances_of_lists(
+            self.metric, self.span.vectors, self.span.squares, positions, known
+        )
+        found[:, : self.k + 1] = np.where(first >= 0, distances, np.float32(np.inf))
         # Costs are rounded: spare ones count where they may be nearer than the k-th.
         full = np.flatnonzero((others[:, self.k + 1 :] >= 0).any(axis=1))
         at = positions[full]
@@ -84,18 +88,13 @@ class Field:
         limits = self.screen.limits(self._lengths[at], furthest)
         may_count = self.lists.costs(at)[:, self.k :] <= limits[:, None]
         rows, places = np.nonzero(may_count & (others[full, self.k + 1 :] >= 0))
-        self._measure(positions, others, found, full[rows], places + self.k + 1)
-        return self._ordered(others, found)
-
-    def _measure(
-        self, positions: Ints, others: Places, found: Floats, rows: Ints, places: Ints
-    ) -> None:
-        """Enter into ``found`` the distances of ``others`` at these rows and places."""
-        vectors, squares = self.span.vectors, self.span.squares
+        rows, places = full[rows], places + self.k + 1
         columns = others[rows, places].astype(np.int64)
+        ends = positions[rows], self.span.vectors, self.span.squares, columns
         found[rows, places] = distances_of_pairs(
-            self.metric, vectors, squares, positions[rows], vectors, squares, columns
+            self.metric, self.span.vectors, self.span.squares, *ends
         )
+        return self._ordered(others, found)
 
     def _ordered(self, others: Places, found: Floats) -> TopK:
         """The nearest k + 1 numbers behind ``others`` [q, w], at distances +inf where unknown."""
