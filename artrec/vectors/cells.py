@@ -16,6 +16,7 @@ from artrec.vectors.screen import Frame, reciprocal_power
 
 __all__ = [
     "assign_cells",
+    "cell_costs",
     "cell_count",
     "coordinates",
     "fit_cells",
@@ -115,7 +116,7 @@ def _spread_along(points: Floats) -> Wides:
 def assign_cells(centers: Floats, points: Floats) -> Ints:
     """The nearest center, int64 [n], of each of ``points`` [n, d]; the first of equals."""
     found = np.empty(len(points), dtype=np.int64)
-    for part, costs in _costs(centers, points):
+    for part, costs in cell_costs(centers, points):
         found[part] = costs.argmin(axis=1)
     return found
 
@@ -124,15 +125,18 @@ def nearest_cells(centers: Floats, points: Floats, probes: int) -> Ints:
     """The ``probes`` nearest centers, int64 [n, probes], of each of ``points``, nearest first."""
     probes = min(probes, len(centers))
     found = np.empty((len(points), probes), dtype=np.int64)
-    for part, costs in _costs(centers, points):
+    for part, costs in cell_costs(centers, points):
         near = np.argpartition(costs, probes - 1, axis=1)[:, :probes]
         order = np.argsort(np.take_along_axis(costs, near, axis=1), axis=1, kind="stable")
         found[part] = np.take_along_axis(near, order, axis=1)
     return found
 
 
-def _costs(centers: Floats, points: Floats) -> Iterator[tuple[slice, Floats]]:
-    """Half squared distances of points from all centers, less those of the points from 0."""
+def cell_costs(centers: Floats, points: Floats) -> Iterator[tuple[slice, Floats]]:
+    """Slices of ``points`` and what each has to pay for each center, so that the least is nearest.
+
+    Half squared distances of points from all centers, less those of the points from 0.
+    """
     halves = (np.einsum("ij,ij->i", centers, centers, dtype=np.float64) / 2).astype(np.float32)
     step = max(1, _CELLS // len(centers))
     for start in range(0, len(points), step):

@@ -118,11 +118,11 @@ def test_the_same_vectors_take_the_same_steps_to_the_same_lists() -> None:
 
 def test_each_step_finds_more() -> None:
     block = Block(numbers(6000), spread(6000, 24))
-    found = approximate_self_join(block, k=10, metric="cosine", plan=(6, 12, 0, 0, 24))
+    found = approximate_self_join(block, k=10, metric="cosine", plan=(4, 6, 0, 0, 24))
     recalls = [step.recall for step in found.steps]
     assert recalls == sorted(recalls)
     assert recalls[0] < 0.6
-    assert recalls[2] > recalls[1] + 0.1
+    assert recalls[2] > recalls[1] + 0.05
     assert recalls[3] > recalls[2]
     assert found.steps[3].products < found.steps[2].products
 

@@ -32,8 +32,8 @@ from artrec.vectors.approximate.field import Field
 from artrec.vectors.approximate.probing import fill, pair_ranks, probe, seeds
 from artrec.vectors.approximate.recall import Recall, Sample
 from artrec.vectors.approximate.refining import circles, refine
-from artrec.vectors.approximate.steering import Outlook, first_probes
-from artrec.vectors.distance import Wides, check_metric, check_vectors, squared_norms
+from artrec.vectors.approximate.steering import Outlook, first_probes, link_ranks
+from artrec.vectors.distance import Ints, Wides, check_metric, check_vectors, squared_norms
 from artrec.vectors.join import Block, Pools, join
 from artrec.vectors.layout import plan_layout, sample_rows
 
@@ -127,7 +127,6 @@ class _Run:
         layout = plan_layout(block.vectors[chosen], total, metric, 1, longest, seed)
         self._field = Field(layout, block, squares, k)
         self._ranks = pair_ranks(layout.centers)
-        self._seen = np.zeros(self._ranks.shape, dtype=np.bool_)
         before = time.process_time()
         self._sample = Sample.of(self._field, block, sample, seed + 1)
         self._planning = time.process_time() - before
@@ -137,6 +136,7 @@ class _Run:
         self._steps: list[Step] = []
         self._recalls: Wides = np.zeros(len(self._sample.rows))
         self._outlook: Outlook | None = None
+        self._links: Ints | None = None
 
     def made(self, plan: Sequence[int] | None, groups: Sequence[str] | None) -> Approximate:
         if plan is not None:
@@ -172,7 +172,9 @@ class _Run:
         if len(self._steps) == _MOST_STEPS:
             return len(self._ranks)
         before = time.process_time()
-        self._outlook = Outlook(self._field, self._ranks, self._sample, self._probed, self._recalls)
+        if self._links is None:
+            self._links = link_ranks(self._field, self._sample)
+        self._outlook = Outlook(self._field, self._links, self._sample, self._probed, self._recalls)
         chosen = self._outlook.cheapest(self._target)
         self._planning += time.process_time() - before
         return chosen
@@ -190,14 +192,11 @@ class _Run:
     def _refined(self) -> int:
         around = self._outlook.circles if self._outlook is not None else None
         self._outlook = None
-        return refine(self._field, self._seen, around or circles(self._field.lists))
+        return refine(self._field, around or circles(self._field.lists))
 
     def _looked(self, probes: int) -> int:
         field, self._outlook = self._field, None
         if not self._steps:
             width = field.lists.width
-            self._seen = seeds(self._ranks, field.sizes, probes, width)
-            return fill(field, self._seen)
-        pairs = (self._ranks < probes) & ~self._seen
-        self._seen |= pairs
-        return probe(field, pairs)
+            return fill(field, seeds(self._ranks, field.sizes, probes, width))
+        return probe(field, min(probes, len(self._ranks)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from artrec.vectors.approximate.lists import Entries, Lists, Places, from_orderable
+from artrec.vectors.cells import coordinates
 from artrec.vectors.distance import Floats, Ints, Wides, distances_of_lists, distances_of_pairs
 from artrec.vectors.join import Block, Pools, distinct, pools_of
 from artrec.vectors.layout import Layout
@@ -16,7 +17,9 @@ from artrec.vectors.screen import Screen
 from artrec.vectors.sieve import Span
 from artrec.vectors.topk import NOBODY, TopK, orderable, select
 
-__all__ = ["Field"]
+__all__ = ["NEVER", "Field"]
+
+NEVER = np.uint8(255)
 
 _SPARE = 4  # places beyond k: costs near the k-th may stand in the wrong order
 _ROWS = 1 << 14  # lists measured at once
@@ -28,7 +31,11 @@ class Field:
     Cell c holds the positions ``starts[c]`` to ``starts[c + 1]``. ``left`` and ``right`` [r, m] are
     the factors of costs, ``halves`` [r] half the squared lengths of the first ``dim`` columns of
     ``left`` (0 for ``dot``): a cost is ``halves[i] + halves[j] - left[i, :dim] @ left[j, :dim]``.
+    ``levels`` uint8 [r, c] says in which turn a vector looked at a cell, or NEVER; the turn under
+    way is ``level``.
     """
+
+    CHUNK = 1 << 14
 
     def __init__(self, layout: Layout, block: Block, squares: Wides, k: int) -> None:
         self.numbers, self.k, self.metric = block.numbers, k, layout.frame.metric
@@ -39,6 +46,7 @@ class Field:
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
         self.copy_of = place[copy_of]
+        self.centers, self._frame = layout.centers, layout.frame
         self.cells = cells[order].astype(np.int32)
         self.starts = np.searchsorted(self.cells, np.arange(len(layout.centers) + 1))
         self.span = Span.of(
@@ -51,6 +59,8 @@ class Field:
         self.dim = vectors.shape[1]
         halves = self._lengths**2 / 2 if self.metric != "dot" else np.zeros(len(first))
         self.halves = halves.astype(np.float32)
+        self.levels = np.full((len(first), len(self.centers)), NEVER)
+        self.level = 0
         self.lists = Lists.empty(len(first), min(k, max(1, len(first) - 1)) + _SPARE)
 
     @property
@@ -62,6 +72,10 @@ class Field:
         """The positions of the vectors of ``cells``, in their order."""
         runs = [np.arange(self.starts[c], self.starts[c + 1], dtype=np.int32) for c in cells]
         return np.concatenate(runs) if runs else np.empty(0, np.int32)
+
+    def points(self, positions: Ints | slice) -> Floats:
+        """Where the vectors at ``positions`` lie among the centers."""
+        return coordinates(self._frame, self.span.vectors[positions], self.span.squares[positions])
 
     def measured(self, positions: Ints) -> TopK:
         """The lists of the vectors at ``positions``, themselves included, exact and in order."""

@@ -1,7 +1,9 @@
-"""Candidates of cells that are near each other: each pair of cells multiplied once, for both.
+"""Candidates of near cells: of each row's nearest cells all vectors, tested for both sides.
 
-Cells a and b are a *pair of rank r* when b is the r-th nearest of a, or a the r-th nearest of b,
-whichever is less. To probe p cells is to look at all pairs of a rank below p.
+Lists are first filled from cell to cell (:func:`fill`), which says how near an entry must be. Then
+each row looks at the cells nearest to itself (:func:`probe`): that finds far more than the cells
+nearest to its own cell. Each cell is multiplied with all rows that look at it, and a pair counts
+for both its ends, so two vectors miss each other only if neither looks at the other's cell.
 """
 
 from __future__ import annotations
@@ -9,23 +11,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from artrec.vectors.approximate.field import Field
-from artrec.vectors.approximate.lists import Places, entries
-from artrec.vectors.cells import nearest_cells
+from artrec.vectors.approximate.field import NEVER, Field
+from artrec.vectors.approximate.lists import Flags, Places, entries
+from artrec.vectors.cells import cell_costs, nearest_cells
 from artrec.vectors.distance import Floats, Ints
 
 __all__ = ["fill", "pair_ranks", "probe", "seeds"]
 
-Pairs = NDArray[np.bool_]
-
-_ROWS, _COLUMNS = 512, 8192
-_STRIP_CELLS = 1 << 18  # cells compared at once: they stay in a core's cache
+_ROWS = 512
+_STRIP_CELLS = 1 << 18  # costs computed and compared at once: they stay in a core's cache
 _ENOUGH = 4  # candidates for each place of a list, before the list says what may be left out
 _GROUPS = (4, 2, 1)
 
 
 def pair_ranks(centers: Floats) -> NDArray[np.int32]:
-    """The ranks [c, c] of all pairs of cells, symmetric; a cell has rank 0 with itself."""
+    """Ranks [c, c] of pairs of cells: r, where either is the r-th nearest of the other, from 0."""
     order = nearest_cells(centers, centers, len(centers))
     ranks = np.empty(order.shape, dtype=np.int32)
     np.put_along_axis(ranks, order, np.arange(len(centers), dtype=np.int32)[None, :], axis=1)
@@ -33,7 +33,7 @@ def pair_ranks(centers: Floats) -> NDArray[np.int32]:
     return np.minimum(ranks, ranks.T)
 
 
-def seeds(ranks: NDArray[np.int32], sizes: Ints, probes: int, width: int) -> Pairs:
+def seeds(ranks: NDArray[np.int32], sizes: Ints, probes: int, width: int) -> Flags:
     """Pairs [c, c] of a rank below ``probes``, and more where these hold too few vectors."""
     pairs = ranks < probes
     for cell in np.flatnonzero(pairs @ sizes < _ENOUGH * width):
@@ -43,13 +43,14 @@ def seeds(ranks: NDArray[np.int32], sizes: Ints, probes: int, width: int) -> Pai
     return pairs | pairs.T
 
 
-def fill(field: Field, pairs: Pairs) -> int:
-    """Fill empty lists from ``pairs`` [c, c], symmetric, from either side: the products made."""
+def fill(field: Field, pairs: Flags) -> int:
+    """Fill empty lists from ``pairs`` [c, c] of cells, symmetric: the products made."""
+    field.levels[...] = np.where(pairs, np.uint8(0), NEVER)[field.cells]
     products = 0
     for cell in np.flatnonzero(field.sizes):
         start, stop = field.starts[cell], field.starts[cell + 1]
         others = np.flatnonzero(pairs[cell])
-        columns = field.positions(np.append(cell, others[others != cell]))
+        columns = _positions(field, np.append(cell, others[others != cell]))
         right = field.right[columns]
         for top in range(start, stop, _ROWS):
             rows = np.arange(top, min(top + _ROWS, stop))
@@ -58,6 +59,12 @@ def fill(field: Field, pairs: Pairs) -> int:
             products += costs.size
             _list_least(field, rows, costs, columns)
     return products
+
+
+def _positions(field: Field, cells: Ints) -> Places:
+    """The positions of the vectors of ``cells``, in their order."""
+    runs = [np.arange(field.starts[c], field.starts[c + 1], dtype=np.int32) for c in cells]
+    return np.concatenate(runs)
 
 
 def _list_least(field: Field, rows: Ints, costs: Floats, columns: Places) -> None:
@@ -82,68 +89,55 @@ def _about_kth(costs: Floats, k: int) -> Floats:
     return np.partition(least, k - 1, axis=1)[:, k - 1]
 
 
-def probe(field: Field, pairs: Pairs) -> int:
-    """Look at ``pairs`` [c, c], symmetric and not looked at before: the products made."""
+def probe(field: Field, probes: int) -> int:
+    """Let each row look at its nearest ``probes`` cells, where it did not: the products made."""
+    field.level += 1
+    rows, starts = _askers(field, probes)
     products = 0
-    buffer = np.empty(_ROWS * _COLUMNS, dtype=np.float32)
-    sizes = field.sizes
-    for cell in np.flatnonzero(sizes):
-        later = cell + 1 + np.flatnonzero(pairs[cell, cell + 1 :])
-        for part in _parted(later, sizes):
-            products += _meet(field, cell, part, buffer)
-            if field.lists.crowded:
-                field.lists.settle()
+    for cell in np.flatnonzero(field.sizes):
+        asking = rows[starts[cell] : starts[cell + 1]]
+        step = max(1, _STRIP_CELLS // int(field.sizes[cell]))
+        for first in range(0, len(asking), step):
+            products += _meet(field, asking[first : first + step], cell)
+        if field.lists.crowded:
+            field.lists.settle()
     field.lists.settle()
     return products
 
 
-def _parted(cells: Ints, sizes: Ints) -> list[Ints]:
-    """``cells`` in parts of at most _COLUMNS vectors, or of one cell."""
-    if not len(cells):
-        return []
-    return np.split(cells, np.flatnonzero(np.diff(np.cumsum(sizes[cells]) // _COLUMNS)) + 1)
+def _askers(field: Field, probes: int) -> tuple[Places, Ints]:
+    """The rows that now look at each cell, cell after cell, and where [c + 1] each cell's begin."""
+    rows, cells = [], []
+    for start in range(0, len(field.cells), field.CHUNK):
+        chunk = slice(start, start + field.CHUNK)
+        levels = field.levels[chunk]
+        for part, costs in cell_costs(field.centers, field.points(chunk)):
+            most = np.partition(costs, probes - 1, axis=1)[:, probes - 1 : probes]
+            row, cell = np.nonzero((costs <= most) & (levels[part] == NEVER))
+            levels[part][row, cell] = field.level
+            rows.append((row + (start + part.start)).astype(np.int32))
+            cells.append(cell.astype(np.uint16 if len(field.centers) < 1 << 16 else np.int32))
+    cell = np.concatenate(cells)
+    order = np.argsort(cell, kind="stable")
+    counts = np.bincount(cell, minlength=len(field.centers))
+    return np.concatenate(rows)[order], np.append(0, np.cumsum(counts))
 
 
-def _meet(field: Field, cell: int, others: Ints, buffer: Floats) -> int:
-    columns = field.positions(others)
-    if not len(columns):
-        return 0
-    limits, products = field.lists.limits, 0
-    if len(columns) * _ROWS > len(buffer):
-        buffer = np.empty(_ROWS * len(columns), dtype=np.float32)
-    runs = np.split(others, np.flatnonzero(np.diff(others) > 1) + 1)
-    for top in range(field.starts[cell], field.starts[cell + 1], _ROWS):
-        rows = slice(top, min(top + _ROWS, field.starts[cell + 1]))
-        height = rows.stop - top
-        costs = buffer[: height * len(columns)].reshape(height, len(columns))
-        done = 0
-        for run in runs:
-            right = field.right[field.starts[run[0]] : field.starts[run[-1] + 1]]
-            np.matmul(field.left[rows], right.T, out=costs[:, done : done + len(right)])
-            done += len(right)
-        products += costs.size
-        _offer(field, top, costs, columns, limits[rows], limits[columns])
-    return products
-
-
-def _offer(
-    field: Field, top: int, costs: Floats, columns: Places, row_limits: Floats, limits: Floats
-) -> None:
-    """Offer what is below the limit of its row or of its column to that one."""
-    step = max(1, _STRIP_CELLS // costs.shape[1])
-    for first in range(0, len(costs), step):
-        strip = costs[first : first + step]
-        within = strip < row_limits[first : first + len(strip), None]
-        within |= strip < limits
-        cells = np.flatnonzero(within)
-        if not len(cells):
-            continue
-        rows = cells // costs.shape[1]
-        cells -= rows * costs.shape[1]
-        found = strip[rows, cells]
-        rows += first
-        for_rows = found < row_limits[rows]
-        for_columns = found < limits[cells]
-        here, there = (rows + top).astype(np.int32), columns[cells]
-        for own, other, near in ((here, there, for_rows), (there, here, for_columns)):
-            field.lists.offer(own[near], entries(found[near], other[near]))
+def _meet(field: Field, rows: Places, cell: int) -> int:
+    """Offer ``rows`` [q] and the vectors of ``cell`` to each other: the products made."""
+    start, stop = field.starts[cell], field.starts[cell + 1]
+    limits, levels = field.lists.limits, field.levels
+    costs = field.left.take(rows, axis=0) @ field.right[start:stop].T
+    within = costs < limits[rows, None]
+    within |= costs < limits[start:stop]
+    at = np.flatnonzero(within)
+    found = costs.reshape(-1)[at]
+    row = at // costs.shape[1]
+    there = (at - row * costs.shape[1] + start).astype(np.int32)
+    here = rows[row]
+    back = levels[there, field.cells[here]]  # when the other looks, or looked, at this row's cell
+    near = np.flatnonzero((back >= field.level) & (found < limits[here]))
+    field.lists.offer(here[near], entries(found[near], there[near]))
+    near = np.flatnonzero((back > field.level) & (found < limits[there]))
+    field.lists.offer(there[near], entries(found[near], here[near]))
+    return costs.size

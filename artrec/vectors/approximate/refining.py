@@ -1,9 +1,9 @@
 """A round of refinement: whoever stand in one list are offered to each other.
 
 After NN-descent (Dong, Moses and Li, WWW 2011). The *circle* of a vector are the nearest of its
-list and the nearest of those in whose lists it stands; each two of one circle are measured by one
-product per circle, and offered unless their cells have been probed. In later rounds only pairs with
-a new entry are looked at.
+list and the nearest of those in whose lists it stands. Each two of one circle are measured, by one
+product for each circle, and offered to each other unless one has looked at the other's cell. In
+later rounds only pairs with a new entry are looked at.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from artrec.vectors.approximate.field import Field
+from artrec.vectors.approximate.field import NEVER, Field
 from artrec.vectors.approximate.lists import Flags, Lists, Places, entries
 from artrec.vectors.distance import Floats, Ints
 
@@ -70,7 +70,7 @@ def _backward(lists: Lists, forward: Places, new: Flags) -> tuple[Places, Flags]
     return found.others(), found.new(_BACKWARD)
 
 
-def refine(field: Field, probed: Flags, around: Circles) -> int:
+def refine(field: Field, around: Circles) -> int:
     """Bring those of each circle together: the products made."""
     lists = field.lists
     lists.grow_old()
@@ -80,14 +80,14 @@ def refine(field: Field, probed: Flags, around: Circles) -> int:
         part = slice(start, start + step)
         everyone = around.all[part]
         new = everyone if around.new is around.all else around.new[part]
-        _bring(field, probed, everyone, new)
+        _bring(field, everyone, new)
         if lists.crowded:
             lists.settle()
     lists.settle()
     return around.products
 
 
-def _bring(field: Field, probed: Flags, everyone: Places, new: Places) -> None:
+def _bring(field: Field, everyone: Places, new: Places) -> None:
     limits, halves = field.lists.limits, field.halves
     vectors = field.left[everyone, : field.dim]
     chosen = vectors[:, : new.shape[1]]
@@ -101,18 +101,19 @@ def _bring(field: Field, probed: Flags, everyone: Places, new: Places) -> None:
     if new is not everyone:  # pairs are met from one side only: those near for the other one
         from_new = np.where(new >= 0, halves[new], np.float32(np.inf))
         within |= nearness + limits[everyone][:, None, :] > from_new[:, :, None]
-    _offer(field, probed, everyone, new, nearness, np.flatnonzero(within))
+    _offer(field, everyone, new, nearness, np.flatnonzero(within))
 
 
-def _offer(
-    field: Field, probed: Flags, everyone: Places, new: Places, nearness: Floats, cells: Ints
-) -> None:
+def _offer(field: Field, everyone: Places, new: Places, nearness: Floats, cells: Ints) -> None:
     columns, height = everyone.shape[1], new.shape[1]
     at = cells // columns
     here = new.reshape(-1)[at]
     circle = at // height
     there = everyone.reshape(-1)[circle * columns + (cells - at * columns)]
-    fresh = ~probed[field.cells[here], field.cells[there]]
+    fresh = np.flatnonzero(
+        (field.levels[here, field.cells[there]] == NEVER)
+        & (field.levels[there, field.cells[here]] == NEVER)
+    )
     here, there = here[fresh], there[fresh]
     costs = field.halves[here] - nearness.reshape(-1)[cells[fresh]]
     if new is everyone:

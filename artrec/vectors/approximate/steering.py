@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from artrec.vectors.approximate.field import Field
 from artrec.vectors.approximate.recall import Sample, interval
 from artrec.vectors.approximate.refining import CIRCLE, Circles, circles
+from artrec.vectors.cells import cell_costs
 from artrec.vectors.distance import Ints, Wides
 
-__all__ = ["Outlook", "first_probes"]
+__all__ = ["Outlook", "first_probes", "link_ranks"]
 
 _LEAST, _SEEDS = 4, 12  # cells that may be probed from either side
 _GROWTH = 1.4
@@ -39,39 +40,62 @@ def _grid(least: int, most: int) -> list[int]:
 
 
 def first_probes(ranks: NDArray[np.int32], field: Field, sample: Sample, target: float) -> int:
-    """Cells to begin with: as many as reach the target, if few do."""
-    links = _link_ranks(ranks, field, sample)
-    for probes in _grid(_LEAST, max(_LEAST, len(ranks))):
-        if probes > _SEEDS or interval((links < probes).mean(axis=1))[0] >= target:
-            break
-    return min(probes, _SEEDS)
+    """Cells to fill the lists from: as many as reach the target, if few do; else the least."""
+    links = ranks[field.cells[sample.positions][:, None], field.cells[sample.links]]
+    links = np.where(sample.links >= 0, links, -1)
+    for probes in _grid(_LEAST, _SEEDS):
+        if interval((links < probes).mean(axis=1))[0] >= target:
+            return probes
+    return _LEAST
 
 
-def _link_ranks(ranks: NDArray[np.int32], field: Field, sample: Sample) -> NDArray[np.int32]:
-    """Ranks [s, k] of the cells of rows and their true neighbors; -1 where there is none."""
-    found = ranks[field.cells[sample.positions][:, None], field.cells[sample.links]]
-    return np.where(sample.links >= 0, found, -1)
+def link_ranks(field: Field, sample: Sample) -> Ints:
+    """Of rows and their true neighbors [s, k]: the cells that either must probe to find the other.
+
+    Whatever is nearer, one's cell to the other or the other's to it; -1 where there is none.
+    """
+    known = np.flatnonzero(sample.links.reshape(-1) >= 0)
+    ones = np.repeat(sample.positions, sample.links.shape[1])[known]
+    others = sample.links.reshape(-1)[known]
+    ranks = np.full(sample.links.size, -1)
+    ranks[known] = np.minimum(_ranks(field, ones, others), _ranks(field, others, ones))
+    return ranks.reshape(sample.links.shape)
+
+
+def _ranks(field: Field, of: Ints, wanted: Ints) -> Ints:
+    """How many cells are nearer to each of ``of`` [m] than the cell of ``wanted`` [m]."""
+    ranks = np.empty(len(of), dtype=np.int64)
+    positions, which = np.unique(of, return_inverse=True)
+    order = np.argsort(which, kind="stable")
+    ends = np.append(0, np.cumsum(np.bincount(which, minlength=len(positions))))
+    for start in range(0, len(positions), field.CHUNK):
+        chosen = positions[start : start + field.CHUNK]
+        for part, costs in cell_costs(field.centers, field.points(chosen)):
+            first, last = start + part.start, start + part.start + len(costs)
+            asked = order[ends[first] : ends[last]]
+            for piece in np.array_split(asked, 1 + costs.size // (1 << 20)):
+                own = costs[which[piece] - first]
+                cells = field.cells[wanted[piece]]
+                ranks[piece] = (own < own[np.arange(len(piece)), cells, None]).sum(axis=1)
+    return ranks
 
 
 class Outlook:
     """What may come after ``probes`` cells were probed and some rounds were made."""
 
     def __init__(
-        self, field: Field, ranks: NDArray[np.int32], sample: Sample, probes: int, recalls: Wides
+        self, field: Field, links: Ints, sample: Sample, probes: int, recalls: Wides
     ) -> None:
         self._field, self._sample, self._probes = field, sample, probes
         self._miss = float(1 - recalls.mean())
         self._beyond = self._miss - (1 - interval(recalls)[0])  # negative
-        self._links = _link_ranks(ranks, field, sample)
+        self._links = links
         self._missing = ~sample.found(field)
-        sizes = field.sizes.astype(np.float64)
-        by_rank = np.bincount(ranks.ravel(), np.outer(sizes, sizes).ravel(), len(ranks) + 1)
-        self._products = np.append(0.0, np.cumsum(by_rank)) / 2
         self.circles: Circles | None = None
 
     def cheapest(self, target: float) -> int:
         """The first step of the cheapest sequence: cells to probe, or 0 for a refinement."""
-        cells = len(self._field.starts) - 1
+        cells = len(self._field.centers)
         further = [p for p in _grid(self._probes + 1, cells) if p > self._probes]
         by_cells = [
             (self._cost_of(probes), probes)
@@ -94,8 +118,9 @@ class Outlook:
         return best[1]
 
     def _cost_of(self, probes: int) -> float:
-        pairs = self._products[probes] - self._products[self._probes]
-        return float(pairs) * (_PROBE[0] * self._field.dim + _PROBE[1])
+        cells, rows = len(self._field.centers), len(self._field.cells)
+        pairs = rows**2 / cells * (probes - self._probes)
+        return pairs * (_PROBE[0] * self._field.dim + _PROBE[1])
 
     def _round_cost(self) -> float:
         pairs = len(self._field.cells) * CIRCLE**2
