@@ -120,7 +120,7 @@ def distances_of_lists(
     for block in range(0, q, _LISTS):
         own, listed = rows[block : block + _LISTS], others[block : block + _LISTS]
         dots = np.empty(listed.shape, dtype=np.float64)
-        for part in chunks(len(own), k * vectors.shape[1]):
+        for part in chunks(len(own), max(1, k) * vectors.shape[1]):
             y = vectors.take(listed[part], axis=0).astype(np.float64)
             x = vectors.take(own[part], axis=0).astype(np.float64)
             np.matmul(y, x[:, :, None], out=dots[part, :, None])

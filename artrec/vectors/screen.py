@@ -103,6 +103,14 @@ class Screen:
         """The left factor [q, m] and the lengths [q] that the other methods take."""
         return self._factor(queries, squares, self._scale, -4)
 
+    def own_left(self) -> Floats:
+        """The left factor [r, m] of the candidates themselves, who ask too."""
+        own = np.ones_like(self.right)
+        np.negative(self.right[:, : self._dim], out=own[:, : self._dim])
+        if self._extra:
+            own[:, self._dim : self._dim + 2] = self.right[:, -2:]
+        return own
+
     def _factor(
         self, vectors: Floats, squares: Wides, scale: float, halves_at: int
     ) -> tuple[Floats, Wides]:

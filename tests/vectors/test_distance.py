@@ -100,6 +100,20 @@ def test_the_order_of_the_fast_sum_does_not_show(
     assert (exact(metric, a, b).view(np.int32) == before.view(np.int32)).all()
 
 
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(("n", "k", "dim"), [(30, 7, 5), (5000, 3, 40), (9, 0, 4), (0, 6, 4)])
+def test_distances_of_lists_are_those_of_their_pairs(metric: str, n: int, k: int, dim: int) -> None:
+    vectors = normal(50, dim)
+    vectors[7] = vectors[8]
+    squares = distance.squared_norms(vectors)
+    rng = np.random.default_rng(1)
+    own, others = rng.integers(0, 50, n), rng.integers(0, 50, (n, k))
+    found = distance.distances_of_lists(metric, vectors, squares, own, others)
+    each = exact(metric, vectors[np.repeat(own, k)], vectors[others.reshape(-1)])
+    assert found.tobytes() == each.tobytes()
+    assert found.shape == (n, k)
+
+
 def test_float64_sums_are_right_to_the_last_bit_of_float32() -> None:
     a, b = normal(300, 200), normal(300, 200, 1)
     for x, y, found in zip(a.tolist(), b.tolist(), exact("dot", a, b), strict=True):

@@ -116,3 +116,11 @@ def test_a_distance_without_bound_has_no_limit(metric: str) -> None:
     screen, _, lengths = screened(metric, spread(3, 4), spread(5, 4))
     distances = np.array([np.inf, np.finfo(np.float32).max, 1.0], dtype=np.float32)
     assert np.isinf(screen.limits(lengths, distances)).tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_candidates_ask_with_the_factor_that_queries_have(metric: str) -> None:
+    vectors = spread(40, 9)
+    screen, left, lengths = screened(metric, vectors, vectors)
+    assert screen.own_left().tobytes() == left.tobytes()
+    assert screen.lengths.tolist() == lengths.tolist()

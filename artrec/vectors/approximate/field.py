@@ -54,7 +54,7 @@ class Field:
         )
         self.screen = Screen(layout.frame, self.span.vectors, self.span.squares)
         self.right = self.screen.right
-        self.left, self._lengths = self.screen.left(self.span.vectors, self.span.squares)
+        self.left, self._lengths = self.screen.own_left(), self.screen.lengths
         self._row_of = first[order]
         self.dim = vectors.shape[1]
         halves = self._lengths**2 / 2 if self.metric != "dot" else np.zeros(len(first))

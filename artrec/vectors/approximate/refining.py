@@ -88,38 +88,36 @@ def refine(field: Field, around: Circles) -> int:
 
 
 def _bring(field: Field, everyone: Places, new: Places) -> None:
-    limits, halves = field.lists.limits, field.halves
-    vectors = field.left[everyone, : field.dim]
-    chosen = vectors[:, : new.shape[1]]
-    # -cost + halves of the row, which is above halves - limit where the cost is below it
-    nearness = chosen @ vectors.swapaxes(1, 2)
-    nearness -= np.where(everyone >= 0, halves[everyone], np.float32(np.inf))[:, None, :]
-    own = np.arange(new.shape[1])
-    nearness[:, own, own] = -np.inf
-    floors = np.where(new >= 0, halves[new] - limits[new], np.float32(np.inf))
-    within = nearness > floors[:, :, None]
-    if new is not everyone:  # pairs are met from one side only: those near for the other one
-        from_new = np.where(new >= 0, halves[new], np.float32(np.inf))
-        within |= nearness + limits[everyone][:, None, :] > from_new[:, :, None]
-    _offer(field, everyone, new, nearness, np.flatnonzero(within))
+    """Offer to each other all of ``new`` [b, p] and ``everyone`` [b, m], whose first are the new.
+
+    A cost is below a limit where ``nearness``, its negative but for the half square of the row, is
+    above what is left of that; places left over are further than anything.
+    """
+    limits, height = field.lists.limits, new.shape[1]
+    vectors = field.left.take(everyone, axis=0)[:, :, : field.dim]
+    halves = np.where(everyone >= 0, field.halves[everyone], np.float32(np.inf))
+    allowed = np.where(everyone >= 0, limits[everyone], np.float32(0))
+    rows = np.where(new >= 0, halves[:, :height], np.float32(np.inf))
+    nearness = vectors[:, :height] @ vectors.swapaxes(1, 2)
+    nearness -= halves[:, None, :]
+    within = nearness > (rows - np.where(new >= 0, allowed[:, :height], np.float32(0)))[:, :, None]
+    within |= nearness + allowed[:, None, :] > rows[:, :, None]
+    within &= np.arange(everyone.shape[1]) > np.arange(height)[:, None]  # each pair once
+    _offer(field, everyone, nearness, np.flatnonzero(within))
 
 
-def _offer(field: Field, everyone: Places, new: Places, nearness: Floats, cells: Ints) -> None:
-    columns, height = everyone.shape[1], new.shape[1]
-    at = cells // columns
-    here = new.reshape(-1)[at]
-    circle = at // height
-    there = everyone.reshape(-1)[circle * columns + (cells - at * columns)]
-    fresh = np.flatnonzero(
-        (field.levels[here, field.cells[there]] == NEVER)
-        & (field.levels[there, field.cells[here]] == NEVER)
-    )
-    here, there = here[fresh], there[fresh]
-    costs = field.halves[here] - nearness.reshape(-1)[cells[fresh]]
-    if new is everyone:
-        field.lists.offer(here, entries(costs, there))
-        return
+def _offer(field: Field, everyone: Places, nearness: Floats, at: Ints) -> None:
+    _, height, width = nearness.shape
+    row = at // width
+    circle = row // height
+    members = everyone.reshape(-1)
+    here = members[row + circle * (width - height)]
+    there = members[at - (row - circle) * width]
+    for _ in range(2):  # from both ends, in the end as they were
+        unseen = np.flatnonzero(field.levels[here, field.cells[there]] == NEVER)
+        here, there, at = there[unseen], here[unseen], at[unseen]
+    costs = field.halves[here] - nearness.reshape(-1)[at]
     limits = field.lists.limits
-    for own, other in ((here, there), (there, here)):
-        near = costs < limits[own]
-        field.lists.offer(own[near], entries(costs[near], other[near]))
+    for one, other in ((here, there), (there, here)):
+        near = np.flatnonzero(costs < limits[one])
+        field.lists.offer(one[near], entries(costs[near], other[near]))
