@@ -103,6 +103,14 @@ def test_the_steps_chosen_reach_the_target_and_cost_less(metric: str) -> None:
     assert found.products < found.exact_products
 
 
+@pytest.mark.parametrize("target", [0.999, 1.0])
+def test_a_target_that_few_rows_cannot_show_is_reached_all_the_same(target: float) -> None:
+    block = Block(numbers(3000), spread(3000, 16))
+    found = approximate_self_join(block, k=10, metric="cosine", target=target, sample=50)
+    true = join(block, [block], k=10, metric="cosine")
+    assert recall(found.pools, true) >= target
+
+
 def test_the_same_vectors_take_the_same_steps_to_the_same_lists() -> None:
     block = Block(numbers(4000), spread(4000, 16))
     runs = [

@@ -1,22 +1,32 @@
 """The approximate self-join, for sizes at which the exact one is too dear.
 
 Method: vectors are laid out by the cells of a k-means quantiser (:mod:`artrec.vectors.layout`).
-Pairs of near cells are multiplied once and tested for both sides (:mod:`probing`); then rounds of
-refinement offer the neighbors of a neighbor to each other (:mod:`refining`). How many cells and
-rounds is found while it runs, from the recall of a random sample of rows whose exact neighbors are
-known (:mod:`steering`), so that the lower end of its 95 % interval reaches the target. What is
-listed has its exact distance and stands in the exact order: a list may miss a neighbor, but never
-says a wrong distance.
+Each looks at the vectors of the cells nearest to it, and a pair that is looked at counts for both
+(:mod:`probing`); rounds of refinement offer the neighbors of a neighbor to each other
+(:mod:`refining`). How many cells and rounds is found while it runs, from the recall of a random
+sample of rows whose exact neighbors are known (:mod:`steering`), so that the lower end of its 95 %
+interval reaches the target. What is listed has its exact distance and stands in the exact order: a
+list may miss a neighbor, but never says a wrong distance. Of many vectors that lie nearer to each
+other than float32 costs can tell, any k may be listed.
 
-It can be dealt out by blocks of a layout, with lists between rounds as tables (row, cost, other):
+With r vectors of dimension d, w = k + 4 places and c cells (2 sqrt(r)) one process needs, in bytes,
 
-- layout, sample and truth are made once; ranks and sizes of cells (c^2 and c numbers) are small;
-- a block fills its lists from its own cells and those of other blocks that its seeds name;
-- for a round of probing a task gets two blocks as one :class:`Field`, with their lists' last costs,
-  and probes the pairs of cells across them; what it offers goes to the rows' blocks, which settle;
-- for a round of refinement a block gets its circles (its lists, and a shuffle of entries by their
-  other end), reads the vectors in them, most of which lie in near blocks, and offers likewise;
-- between rounds only the lists of the sample and of those they name are collected.
+    4 r (3 d + 8)     the vectors in their order, and both factors
+    r (8 w + c)       lists, and which cells each has looked at
+    36 r w            entries that wait to be merged, and their merging
+    8 r k'            circles, k' = 64, in a round of refinement
+
+It can be dealt out by blocks of a layout, with lists kept between turns as tables of (row, other,
+cost), and ``levels`` (a byte, or a bit, for each row and cell) with the block:
+
+- layout, sample and truth are made once; centers and sizes of cells are small;
+- filling: a block reads the cells that the seeds of its own name, most of which are its own;
+- probing: each block says which rows look at which cells (row, its vector, limit and the cells it
+  looked at); a block gets those that look at its cells, multiplies them with the cells, and offers
+  go to the blocks of their rows, which merge them;
+- refining: a block gets its circles (its lists, and entries shuffled by their other end), reads the
+  vectors that stand in them, most of which lie in near blocks, and offers in the same way;
+- between turns the lists of the sample alone are collected, and who stands in circles with it.
 """
 
 from __future__ import annotations
@@ -40,14 +50,15 @@ from artrec.vectors.layout import plan_layout, sample_rows
 __all__ = ["Approximate", "Recall", "Step", "approximate_self_join"]
 
 _SAMPLE = 600
+_SHOWING = 5  # rows, by the share that may be missed, for an interval that ends within it
 _MOST_STEPS = 12
 _SYMMETRIC = 0.6  # seconds of the exact self-join by those of a join that multiplies pairs twice
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What was done: all pairs of cells of a rank below ``probes`` looked at, or, where that is 0,
-    a round of refinement; at what cost, and the recall after it.
+    """What was done: nearest ``probes`` cells looked at (the first time those nearest to a cell,
+    then to each vector), or, where that is 0, a round of refinement; the recall after it.
     """
 
     probes: int
@@ -92,8 +103,9 @@ def approximate_self_join(
     """Pools of at most ``k`` others for each vector of ``block``, most of which are the true ones.
 
     With a ``plan`` its steps are made and their recall measured; else steps follow until the lower
-    end of the 95 % interval of recall@k, of ``sample`` random rows, reaches ``target``. ``groups``
-    [n] names the group of each vector, for recall by group. Raises as ``join`` does.
+    end of the 95 % interval of recall@k reaches ``target``, or everything was looked at. Measured
+    are ``sample`` random rows, or as many as can show such a recall. ``groups`` [n] names the group
+    of each vector, for recall by group. Raises as ``join`` does.
     """
     check_metric(metric)
     if k < 1:
@@ -105,6 +117,8 @@ def approximate_self_join(
     check_vectors(block.vectors, block.numbers, metric)
     if len(block.numbers) < 2:
         return _nobody(block, k, metric)
+    if plan is None and target < 1:
+        sample = max(sample, int(_SHOWING / (1 - target)))
     return _Run(block, k, metric, target, sample, seed).made(plan, groups)
 
 

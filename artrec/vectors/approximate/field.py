@@ -17,7 +17,7 @@ from artrec.vectors.screen import Screen
 from artrec.vectors.sieve import Span
 from artrec.vectors.topk import NOBODY, TopK, orderable, select
 
-__all__ = ["NEVER", "Field"]
+__all__ = ["Field", "NEVER"]
 
 NEVER = np.uint8(255)
 
@@ -87,7 +87,8 @@ class Field:
         return found
 
     def _measured(self, positions: Ints) -> TopK:
-        others = np.concatenate((positions[:, None], self.lists.others(positions)), axis=1)
+        own = positions[:, None].astype(np.int32)
+        others = np.concatenate((own, self.lists.others(positions)), axis=1)
         found = np.full(others.shape, np.inf, dtype=np.float32)
         first = others[:, : self.k + 1]
         known = np.where(first >= 0, first, positions[:, None])

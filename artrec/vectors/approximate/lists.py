@@ -55,7 +55,7 @@ class Lists:
 
     @property
     def width(self) -> int:
-        return self.entries.shape[1]
+        return int(self.entries.shape[1])
 
     @property
     def crowded(self) -> bool:
@@ -75,7 +75,8 @@ class Lists:
     def new(self, width: int) -> Flags:
         """Which of the first are new, bool [r, width]."""
         part = self.entries[:, :width]
-        return (part & _ONE != 0) & (part != _EMPTY)
+        found: Flags = (part & _ONE != 0) & (part != _EMPTY)
+        return found
 
     def grow_old(self) -> None:
         """Nothing that is listed is new any more."""
@@ -93,7 +94,7 @@ class Lists:
         rows, found = (np.concatenate(part) for part in zip(*self.waiting, strict=True))
         self.waiting, self.count = [], 0
         for first in range(0, len(self.entries), _GROUP):
-            own = slice(None)
+            own: Ints | slice = slice(None)
             if len(self.entries) > _GROUP:
                 own = np.flatnonzero((rows >= first) & (rows < first + _GROUP))
             at = (rows[own] - np.int32(first)).astype(np.uint16)

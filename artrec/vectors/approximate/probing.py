@@ -94,7 +94,7 @@ def probe(field: Field, probes: int) -> int:
     field.level += 1
     rows, starts = _askers(field, probes)
     products = 0
-    for cell in np.flatnonzero(field.sizes):
+    for cell in np.flatnonzero(field.sizes).tolist():
         asking = rows[starts[cell] : starts[cell + 1]]
         step = max(1, _STRIP_CELLS // int(field.sizes[cell]))
         for first in range(0, len(asking), step):

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from artrec.vectors.approximate.field import Field
+from artrec.vectors.approximate.lists import Flags
 from artrec.vectors.distance import Floats, Ints, Wides
 from artrec.vectors.join import Block, join
 from artrec.vectors.topk import NOBODY, TopK
@@ -92,10 +92,10 @@ class Sample:
         share = np.minimum(near.sum(axis=1), self.counts) / np.maximum(self.counts, 1)
         return np.where(self.counts > 0, share, 1.0)
 
-    def found(self, field: Field) -> NDArray[np.bool_]:
+    def found(self, field: Field) -> Flags:
         """Which of ``links`` [s, k] are listed; copies and places left over count as listed."""
         listed = field.lists.others(self.positions)
-        found = (self.links < 0) | (self.links == self.positions[:, None])
+        found: Flags = (self.links < 0) | (self.links == self.positions[:, None])
         for column in listed.T:
             found |= self.links == column[:, None]
         return found

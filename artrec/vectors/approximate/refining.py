@@ -36,7 +36,7 @@ class Circles:
 
     @property
     def products(self) -> int:
-        return self.all.shape[0] * self.all.shape[1] * self.new.shape[1]
+        return int(self.all.size) * int(self.new.shape[1])
 
 
 def circles(lists: Lists) -> Circles:
