@@ -133,7 +133,9 @@ class _Writer:
             schema = pa.schema(map(_text_field, batch.schema))
             self._file.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
         else:
-            for row in batch.to_pylist(maps_as_pydicts="strict"):
+            columns = [_values(batch.column(i)) for i in range(batch.num_columns)]
+            for values in zip(*columns, strict=True):
+                row = dict(zip(batch.schema.names, values, strict=True))
                 line = json.dumps(row, ensure_ascii=False, default=bytes.hex)
                 self._stream.write(line.encode() + b"\n")
 
@@ -149,9 +151,16 @@ def _text(column: pa.Array) -> pa.Array:
         return pa.array([None if v is None else v.hex() for v in column.to_pylist()], pa.string())
     if not pa.types.is_nested(column.type):
         return column
-    values = column.to_pylist(maps_as_pydicts="strict")
-    texts = [None if v is None else json.dumps(v, ensure_ascii=False) for v in values]
+    texts = [None if v is None else json.dumps(v, ensure_ascii=False) for v in _values(column)]
     return pa.array(texts, pa.string())
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """As JSON has them: of maps objects."""
+    values: list[Any] = column.to_pylist()
+    if pa.types.is_map(column.type):
+        return [None if value is None else dict(value) for value in values]
+    return values
 
 
 def _live_batches(
