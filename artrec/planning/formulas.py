@@ -42,7 +42,7 @@ STAGE = {
 
 LISTING = 12e-6  # a member of the central directory, as a row
 WRITING = 4e-9  # a byte written: compressed, hashed, its row's digest
-ROW = 0.6e-3  # a member through the joins of the catalog
+ROW = 0.9e-3  # a member through the joins of the catalog
 ENTRY = 2.2e-6  # a list's entry from the pool to both neighbor tables
 JOINED = 0.25e-3  # a row of the catalog through the side jobs of evaluate
 TREE = 3.5e-7  # a vector, for each tree and each halving
@@ -159,7 +159,7 @@ def _ingest(work: Work, rates: Rates) -> Figures:
         requests=reads + 6 * tasks + 10 if tasks else 0,
         tasks=tasks,
         seconds=seconds + _rows(count, 50e-6, work, rates),
-        worker_bytes=PYTHON + 3 * WINDOW + 3 * ROW_GROUP + VIEWED * rates.pixels,
+        worker_bytes=PYTHON + 5 * WINDOW + 6 * ROW_GROUP + VIEWED * rates.pixels,
         bytes_written=written,
     )
 
@@ -185,7 +185,7 @@ def _embed(work: Work, rates: Rates) -> Figures:
     tasks = _slices(size, work.embed_slice_bytes, ROW_GROUP, work.cores)
     groups = size // ROW_GROUP + tasks
     busy = size * (rates.encode + rates.byte) + groups * rates.request
-    network = NETWORK if work.torch else 0
+    network = NETWORK if work.torch or work.trains else 0
     pixels = work.batch * work.side**2 * 3
     return Figures(
         images=work.encode,
