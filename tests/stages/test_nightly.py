@@ -15,6 +15,7 @@ from artrec.releases import Draft
 from artrec.releases.verify import verify
 from artrec.schemas import PUBLISHED, Table
 from artrec.stages import NAMES, embed, frames, ingest, inventory, nightly, slices
+from artrec.stages.neighbors import lists
 from artrec.stages.session import Options, execute, start_spark
 from artrec.storage import Store, open_store
 from tests.nights import (
@@ -243,18 +244,24 @@ def gone_on(
 ) -> GoneOn:
     """Without adaptive execution, so that plans are as they were guessed."""
     plans: dict[str, str] = {}
-    write = frames.write_frame
+    write, name = frames.write_frame, lists._named_in_tasks
 
     def written(frame: DataFrame, store: Store, folder: str, table: Table, *more: Any) -> Any:
         jvm: Any = frame
         plans[table.name] = jvm._jdf.queryExecution().executedPlan().toString()
         return write(frame, store, folder, table, *more)
 
+    def named(rows: DataFrame, *more: Any) -> Any:
+        jvm: Any = rows
+        plans["neighbors_nested"] = jvm._jdf.queryExecution().executedPlan().toString()
+        return name(rows, *more)
+
     root = tmp_path_factory.mktemp("gone-on") / "root"
     shutil.copytree(release.root, root)
     given = (*release.assignments[:-1], f"sources.main.url={sources / 'second.zip'}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(frames, "write_frame", written)
+        patch.setattr(lists, "_named_in_tasks", named)
         spark.conf.set("spark.sql.adaptive.enabled", "false")
         try:
             with pytest.MonkeyPatch.context() as killing:
