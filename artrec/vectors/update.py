@@ -114,7 +114,7 @@ def _entering(
     pools: Pools, rows: Block, added: Block, metric: str, tiling: Tiling
 ) -> tuple[Ints, Floats, Ints]:
     """Rows, distances and numbers of what is added within the radius of a row."""
-    size = pools.others.shape[1]
+    size = pools.others.shape[1] + 1  # one more shows that a list is cut
     old, new = (
         Laid.of(rows.numbers, rows.vectors, size),
         Laid.of(added.numbers, added.vectors, size),

@@ -147,3 +147,12 @@ def test_pools_of_other_vectors_are_refused() -> None:
     other = Block(np.arange(5, dtype=np.int64), spread(5, 2))
     with pytest.raises(InputError, match="not those of the live vectors"):
         update(anew(other, 2, "dot"), block, Block(NONE, spread(0, 2)), NONE, k=2, metric="dot")
+
+
+def test_copies_that_enter_and_do_not_all_find_place_shorten_the_reach() -> None:
+    line = np.array([[0], [5], [9]], dtype=np.float32)
+    live = Block(np.array([0, 1, 2]), line)
+    added = Block(np.array([7, 8]), np.array([[3], [3]], dtype=np.float32))
+    pools = update(anew(live, 1, "euclidean"), live, added, np.array([1]), k=1, metric="euclidean")
+    assert pools.others[0].tolist() == [7]
+    assert (pools.radius[0], pools.radius_no[0]) == (3.0, 7)
