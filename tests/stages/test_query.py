@@ -20,11 +20,13 @@ from artrec import encoders
 from artrec import picture as pictures
 from artrec.stages.query import joining
 from artrec.stages.query.joining import Part, cut_parts
+from artrec.storage import open_store
 from tests.brute_force import distance
 from tests.commands.conftest import Called
 from tests.commands.conftest import artrec as artrec
 from tests.nights import BROKEN, PAINTINGS, PREFIX, SAME, Night, tree
 from tests.pictures import Named, picture, write_folder, write_zip
+from tests.services.s3 import Server
 
 Rows = list[dict[str, Any]]
 Lists = dict[str, list[tuple[str, float]]]
@@ -65,10 +67,12 @@ class Answer:
 def ask(spark: SparkSession, release: Night, tmp_path: Path, artrec: Any) -> Asking:
     """Ask the first release; the answer lies in ``out`` unless told otherwise."""
 
-    def asking(source: Path, *more: str, out: str = "out", root: Path | None = None) -> Answer:
-        place = tmp_path / out
+    def asking(
+        source: Path | str, *more: str, out: str = "out", root: Path | None = None
+    ) -> Answer:
+        place = out if "://" in out else tmp_path / out
         options = ("--root", str(root or release.root), "--quiet", *more)
-        return Answer(artrec("query", str(source), "--out", str(place), *options), place)
+        return Answer(artrec("query", str(source), "--out", str(place), *options), tmp_path / out)
 
     return asking
 
@@ -320,6 +324,21 @@ def test_sets_are_nearest_to_their_mean_and_one_without_direction_is_a_reject(
         "rejected_sets": 1,
         "neighbors": 15,
     }
+
+
+@pytest.mark.long
+def test_a_query_on_s3_is_as_one_on_a_disk(s3_server: Server, tmp_path: Path, ask: Asking) -> None:
+    bucket = s3_server.bucket()
+    source = write_zip(tmp_path / "asked.zip", ASKED)
+    s3_server.client().put_object(Bucket=bucket, Key="asked.zip", Body=source.read_bytes())
+    here = ask(source, "-k", "3")
+    there = ask(f"s3://{bucket}/asked.zip", "-k", "3", out=f"s3://{bucket}/answers")
+    assert there.called.code == 0, there.called.err
+    found = Answer(there.called, s3_server.folder / bucket / "answers")
+    assert found.rows("neighbors") == here.rows("neighbors")
+    assert found.rows("query_rejects") == here.rows("query_rejects")
+    keys = [entry.path for entry in open_store(f"s3://{bucket}/answers").list()]
+    assert {key.partition("/")[0] for key in keys} == {"neighbors", "query_rejects", "query.json"}
 
 
 # What is refused.
