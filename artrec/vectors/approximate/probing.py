@@ -19,7 +19,7 @@ from artrec.vectors.distance import Floats, Ints
 __all__ = ["fill", "pair_ranks", "probe", "seeds"]
 
 _ROWS = 512
-_STRIP_CELLS = 1 << 18  # costs computed and compared at once: they stay in a core's cache
+_STRIP_CELLS = 1 << 17  # costs computed and compared at once: they stay in a core's cache
 _ENOUGH = 4  # candidates for each place of a list, before the list says what may be left out
 _GROUPS = (4, 2, 1)
 

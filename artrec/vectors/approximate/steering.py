@@ -20,7 +20,8 @@ from artrec.vectors.distance import Ints, Wides
 
 __all__ = ["Outlook", "first_probes", "link_ranks"]
 
-_LEAST, _SEEDS = 4, 12  # cells that may be probed from either side
+_LEAST, _MOST = 4, 12  # cells to fill the lists from
+_LONG = 256  # numbers of a vector from which on it pays to fill them from the least
 _GROWTH = 1.4
 _ROUNDS = 4
 _JUDGES = 250  # rows of the sample by whose neighbors the steps are compared
@@ -42,13 +43,16 @@ def _grid(least: int, most: int) -> list[int]:
 
 
 def first_probes(ranks: NDArray[np.int32], field: Field, sample: Sample, target: float) -> int:
-    """Cells to fill the lists from: as many as reach the target, if few do; else the least."""
+    """Cells to fill the lists from: as many as reach the target, if few do.
+
+    Else they are to say what need not be listed later; more cells say it better, for more products.
+    """
     links = ranks[field.cells[sample.positions][:, None], field.cells[sample.links]]
     links = np.where(sample.links >= 0, links, -1)
-    for probes in _grid(_LEAST, _SEEDS):
+    for probes in _grid(_LEAST, _MOST):
         if interval((links < probes).mean(axis=1))[0] >= target:
             return probes
-    return _LEAST
+    return _LEAST if field.dim >= _LONG else 2 * _LEAST
 
 
 def link_ranks(field: Field, sample: Sample) -> Ints:
