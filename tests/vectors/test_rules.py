@@ -364,6 +364,16 @@ def test_a_copy_may_stand_in_for_what_goes() -> None:
     assert (lists.ids[0].tolist(), again[0]) == ([1, -1], False)
 
 
+def test_a_copy_may_stand_in_for_what_was_crowded_out() -> None:
+    line = on_a_line([(9,), (0,), (0,), (1,), (1,)], 0, 1, 2, 2, 3)
+    pools = ruled_join(line, Rule(collapse=True, at_most=(1, 0)), k=3, metric="euclidean")
+    assert ids_of(pools)[0] == [1, 4]  # 2 is crowded out by 1, and 3 is a copy of it
+    again = published(without(pools, np.array([2])), 2)[1]
+    assert again[0]
+    lists, again = published(without(pools, np.array([2]), copied=np.array([], np.int64)), 2)
+    assert (lists.ids[0].tolist(), again[0]) == ([1, 4], False)
+
+
 # -- what is refused ---------------------------------------------------------------------------
 
 

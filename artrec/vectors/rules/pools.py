@@ -102,10 +102,10 @@ def without(pools: RuledPools, gone: Ints, copied: Ints | None = None) -> RuledP
     While of a value that has an end as many are left as may stand, nobody misses what is behind the
     end. Where fewer are left, the list is known up to the end alone, and is cut there. An end that
     goes moves to the entry of its value before it. With ``collapse`` a copy may stand in for what
-    goes and is not in the list: it is known up to just before each of ``copied``, those of ``gone``
-    that have equal vectors (None: all of them); and where values are counted, nothing is known of a
-    list that lacks one of these, for who is kept out by its value hides its copies all the same.
-    ``permitted`` stays what it was.
+    goes, with another value: just behind one that is in the list, or behind an end for one that was
+    not. So the list is known up to the first of ``copied``, those of ``gone`` that have equal
+    vectors (None: all of them), and if there are any, to the first end. ``permitted`` stays what it
+    was.
     """
     lists, most = pools.lists, pools.rule.most or 0
     rows, places = np.nonzero(lists.ids != NOBODY)
@@ -118,27 +118,23 @@ def without(pools: RuledPools, gone: Ints, copied: Ints | None = None) -> RuledP
     pairs = np.column_stack((rows, values.astype(np.int64)))
     of = np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
     short = ended & (np.bincount(of, weights=stays)[of] < most) if len(of) else ended
-    # Where lists are cut, as one number: 2 p just before place p, 2 p + 1 behind it, -1 nowhere.
-    edge = np.full(len(lists.ids), 2 * lists.ids.shape[1])
-    np.minimum.at(edge, rows[short], 2 * places[short] + 1)
-    if pools.rule.collapse:
-        doubtful = ~stays if copied is None else ~stays & np.isin(ids, copied)
-        np.minimum.at(edge, rows[doubtful], 2 * places[doubtful])
-        if pools.rule.most is not None:  # one that its value kept out may have hidden a copy, too
-            leaving = np.unique(gone if copied is None else gone[np.isin(gone, copied)])
-            unknown = np.bincount(rows[doubtful], minlength=len(edge)) < len(leaving)
-            edge[unknown] = -1
+    edge = np.full(len(lists.ids), lists.ids.shape[1])  # the last place that is known
+    np.minimum.at(edge, rows[short], places[short])
+    copied = gone if copied is None else np.intersect1d(gone, copied)
+    if pools.rule.collapse and len(copied):
+        doubtful = ended | np.isin(ids, copied)
+        np.minimum.at(edge, rows[doubtful], places[doubtful])
     last = np.full(len(of), -1)
     np.maximum.at(last, of[stays], np.flatnonzero(stays))
     moved = last[of[ended]]
     ended = np.zeros(len(of), dtype=np.bool_)
     ended[moved[moved >= 0]] = True
-    kept = stays & (places < (edge[rows] + 1) // 2)
+    kept = stays & (places <= edge[rows])
     return _cut(pools, edge, rows[kept], places[kept], ended[kept])
 
 
 def _cut(pools: RuledPools, edge: Ints, rows: Ints, places: Ints, ended: Flags) -> RuledPools:
-    """Pools of the entries at ``rows`` and ``places``, in order, cut at ``edge`` [n]."""
+    """Pools of the entries at ``rows`` and ``places``, in order, known up to place ``edge`` [n]."""
     old, n = pools.lists, len(edge)
     size = old.ids.shape[1]
     lists, ends = Lists.empty(n, size), np.zeros((n, size), dtype=np.bool_)
@@ -148,8 +144,6 @@ def _cut(pools: RuledPools, edge: Ints, rows: Ints, places: Ints, ended: Flags) 
     lists.values[where] = old.values[rows, places]
     ends[where] = ended
     radius, radius_id = pools.radius.copy(), pools.radius_id.copy()
-    cut = np.flatnonzero(edge < 2 * size)
-    at = (cut, np.maximum(edge[cut], 0) // 2)
-    radius[cut], radius_id[cut] = old.distances[at], old.ids[at] - (edge[cut] % 2 == 0)
-    radius[edge < 0] = -np.inf
+    cut = np.flatnonzero(edge < size)
+    radius[cut], radius_id[cut] = old.distances[cut, edge[cut]], old.ids[cut, edge[cut]]
     return RuledPools(pools.rule, lists, ends, radius, radius_id, pools.permitted, pools.nowhere)
