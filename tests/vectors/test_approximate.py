@@ -37,6 +37,11 @@ def bunches(n: int, dim: int) -> Floats:
     return np.asarray(3 * spread(40, dim, 5)[np.arange(n) % 40] + spread(n, dim), np.float32)
 
 
+def plane(n: int, _: int) -> Floats:
+    """So dense that float32 costs put some that are near the k-th in the wrong order."""
+    return spread(n, 2)
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     st.sampled_from(sorted(KINDS)),
@@ -63,7 +68,7 @@ def test_no_plan_says_a_wrong_distance(
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("make", [spread, bunches, copies])
+@pytest.mark.parametrize("make", [spread, bunches, copies, plane])
 def test_all_cells_probed_give_the_lists_of_the_exact_join(
     metric: str, make: Callable[[int, int], Floats]
 ) -> None:

@@ -49,7 +49,7 @@ from artrec.vectors.layout import plan_layout, sample_rows
 
 __all__ = ["Approximate", "Recall", "Step", "approximate_self_join"]
 
-_SAMPLE = 600
+_SAMPLE = 500
 _SHOWING = 5  # rows, by the share that may be missed, for an interval that ends within it
 _MOST_STEPS = 12
 _SYMMETRIC = 0.6  # seconds of the exact self-join by those of a join that multiplies pairs twice

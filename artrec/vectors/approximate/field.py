@@ -6,7 +6,10 @@ what comes out of it is measured exactly at the end, each entry once (:meth:`Fie
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
+from numpy.typing import NDArray
 
 from artrec.vectors.approximate.lists import Entries, Lists, Places, from_orderable
 from artrec.vectors.cells import coordinates
@@ -31,8 +34,8 @@ class Field:
     Cell c holds the positions ``starts[c]`` to ``starts[c + 1]``. ``left`` and ``right`` [r, m] are
     the factors of costs, ``halves`` [r] half the squared lengths of the first ``dim`` columns of
     ``left`` (0 for ``dot``): a cost is ``halves[i] + halves[j] - left[i, :dim] @ left[j, :dim]``.
-    ``levels`` uint8 [r, c] says in which turn a vector looked at a cell, or NEVER; the turn under
-    way is ``level``.
+    ``seeds`` bool [c, c] are the pairs of cells from which lists were filled; ``level`` is the turn
+    of probing under way.
     """
 
     CHUNK = 1 << 14
@@ -55,11 +58,11 @@ class Field:
         self.screen = Screen(layout.frame, self.span.vectors, self.span.squares)
         self.right = self.screen.right
         self.left, self._lengths = self.screen.own_left(), self.screen.lengths
-        self._row_of = first[order]
+        self._row_of, self._copied = first[order], self.span.sizes > 1
         self.dim = vectors.shape[1]
         halves = self._lengths**2 / 2 if self.metric != "dot" else np.zeros(len(first))
         self.halves = halves.astype(np.float32)
-        self.levels = np.full((len(first), len(self.centers)), NEVER)
+        self.seeds = np.zeros((len(self.centers), len(self.centers)), dtype=np.bool_)
         self.level = 0
         self.lists = Lists.empty(len(first), min(k, max(1, len(first) - 1)) + _SPARE)
 
@@ -68,10 +71,10 @@ class Field:
         """Vectors of each cell, [c]."""
         return np.diff(self.starts)
 
-    def positions(self, cells: Ints) -> Places:
-        """The positions of the vectors of ``cells``, in their order."""
-        runs = [np.arange(self.starts[c], self.starts[c + 1], dtype=np.int32) for c in cells]
-        return np.concatenate(runs) if runs else np.empty(0, np.int32)
+    @cached_property
+    def levels(self) -> NDArray[np.uint8]:
+        """The turn [r, c] in which each looked at a cell: 0 where lists were filled; or NEVER."""
+        return np.where(self.seeds, np.uint8(0), NEVER)[self.cells]
 
     def points(self, positions: Ints | slice) -> Floats:
         """Where the vectors at ``positions`` lie among the centers."""
@@ -113,11 +116,17 @@ class Field:
 
     def _ordered(self, others: Places, found: Floats) -> TopK:
         """The nearest k + 1 numbers behind ``others`` [q, w], at distances +inf where unknown."""
-        if len(self.cells) == len(self.numbers):  # each stands for one: rows may be sorted alone
-            keys = orderable(found) << np.uint64(32)
-            keys |= self._row_of[others].astype(np.uint64)
-            keys.sort(axis=1)
-            return self._decoded(keys[:, : self.k + 1])
+        keys = orderable(found) << np.uint64(32)
+        keys |= self._row_of[others].astype(np.uint64)
+        keys.sort(axis=1)
+        lists = self._decoded(keys[:, : self.k + 1])
+        if self._copied.any():  # elsewhere each vector stands for one number
+            mixed = np.flatnonzero(self._copied[others].any(axis=1))
+            more = self._expanded(others[mixed], found[mixed])
+            lists.distances[mixed], lists.ids[mixed] = more.distances, more.ids
+        return lists
+
+    def _expanded(self, others: Places, found: Floats) -> TopK:
         rows, places = np.nonzero(np.isfinite(found))
         place, numbers = self.span.expanded(others[rows, places].astype(np.int64))
         distances = found[rows, places][place]

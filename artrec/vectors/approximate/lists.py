@@ -112,7 +112,11 @@ class Lists:
             nth = np.arange(counts[rows[-1]])
             at = np.minimum(starts[rows, None] + nth, len(found) - 1)
             offered = np.where(nth < counts[rows, None], found[at], _EMPTY)
-            merged = np.concatenate((self.entries[first + rows], offered), axis=1)
+            held = self.entries[first + rows]
+            if len(nth) >= self.width and (held[:, 0] == _EMPTY).all():
+                merged = offered
+            else:
+                merged = np.concatenate((held, offered), axis=1)
             if self.repeated:
                 _drop_repeated(merged)
             merged.sort(axis=1)

@@ -45,7 +45,7 @@ def seeds(ranks: NDArray[np.int32], sizes: Ints, probes: int, width: int) -> Fla
 
 def fill(field: Field, pairs: Flags) -> int:
     """Fill empty lists from ``pairs`` [c, c] of cells, symmetric: the products made."""
-    field.levels[...] = np.where(pairs, np.uint8(0), NEVER)[field.cells]
+    field.seeds = pairs
     products = 0
     for cell in np.flatnonzero(field.sizes):
         start, stop = field.starts[cell], field.starts[cell + 1]

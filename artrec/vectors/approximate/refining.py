@@ -21,7 +21,7 @@ __all__ = ["CIRCLE", "Circles", "circles", "refine"]
 _FORWARD, _BACKWARD = 48, 16  # of a circle
 CIRCLE = _FORWARD + _BACKWARD
 _NEW = 24  # of them new, in later rounds
-_BATCH = 1 << 19  # numbers of the vectors gathered at once
+_BATCH = 1 << 20  # numbers of the vectors gathered at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -23,6 +23,7 @@ __all__ = ["Outlook", "first_probes", "link_ranks"]
 _LEAST, _MOST = 4, 12  # cells to fill the lists from
 _LONG = 256  # numbers of a vector from which on it pays to fill them from the least
 _GROWTH = 1.12
+_TYPICAL = 1.2  # of the power of a round, once lists are good; short lists foretell less
 _LEAVES = (0.38, 0.65, 0.8)  # what rounds leave of the missing at the least, as they follow
 _JUDGES = 250  # rows of the sample by whose neighbors the steps are compared
 
@@ -119,9 +120,10 @@ class Outlook:
         best = (np.inf, 0)
         for probes in (self._probes, *further):
             cost, miss = self._cost_of(probes), self._left(probes)
+            after = power if probes == self._probes else max(power, _TYPICAL)
             for turn, least in enumerate(_LEAVES):
                 cost += self._round_cost() * (1.0 if turn == 0 else _LATER)
-                miss *= max(least, float(np.exp(-power * (1 - miss) ** 2)))
+                miss *= max(least, float(np.exp(-after * (1 - miss) ** 2)))
                 if self._reaches(miss, target):
                     best = min(best, (cost, probes if probes > self._probes else 0))
                     break
