@@ -105,10 +105,10 @@ class Screen:
 
     def own_left(self) -> Floats:
         """The left factor [r, m] of the candidates themselves, who ask too."""
-        own = np.ones_like(self.right)
-        np.negative(self.right[:, : self._dim], out=own[:, : self._dim])
+        own = np.negative(self.right)
         if self._extra:
-            own[:, self._dim : self._dim + 2] = self.right[:, -2:]
+            own[:, -4:-2] = self.right[:, -2:]
+            own[:, -2:] = 1
         return own
 
     def _factor(

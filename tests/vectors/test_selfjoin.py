@@ -80,6 +80,12 @@ def test_vectors_without_a_distance_are_refused(
         self_join(Block(np.array([5, 6]), made), k=1, metric="cosine")
 
 
+def test_copies_of_one_vector_have_fewer_cells_than_are_sought() -> None:
+    block = Block(numbers(30), np.ones((30, 4), np.float32))
+    found = self_join(block, k=40, metric="cosine")
+    assert same(found, join(block, [block], k=40, metric="cosine"))
+
+
 def test_lists_of_no_length_are_refused() -> None:
     block = Block(numbers(3), spread(3, 2))
     with pytest.raises(ConfigError, match="k must be at least 1, got 0"):
