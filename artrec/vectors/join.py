@@ -24,10 +24,11 @@ becomes that of a brute force in float64.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import NDArray
 
 from artrec.errors import ConfigError, InputError
 from artrec.vectors.distance import (
@@ -89,6 +90,17 @@ class Pools:
     counts: np.ndarray[tuple[int, ...], np.dtype[np.int32]]
     radius: Floats
     radius_no: Ints
+
+    def taken(self, rows: Ints | NDArray[np.bool_]) -> Pools:
+        """Some of the pools, by their rows."""
+        return Pools(*(getattr(self, column.name)[rows] for column in fields(self)))
+
+    @staticmethod
+    def together(parts: Sequence[Pools]) -> Pools:
+        """Pools of several blocks, at least one, as one by their numbers."""
+        columns = ([getattr(part, column.name) for part in parts] for column in fields(Pools))
+        joined = Pools(*map(np.concatenate, columns))
+        return joined.taken(np.argsort(joined.numbers))
 
     def ragged(self) -> tuple[Ints, Ints, Floats]:
         """The lists without padding: offsets [n + 1] into others [m] and distances [m]."""

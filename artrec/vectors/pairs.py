@@ -9,6 +9,7 @@ much is measured: the lists that are merged from all meetings are the exact ones
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -80,10 +81,14 @@ class Side:
     def __init__(self, frame: Frame, span: Span, ceilings: Floats, width: int) -> None:
         self.span = span
         self.screen = Screen(frame, span.vectors, span.squares)
-        self.left, self.lengths = self.screen.left(span.vectors, span.squares)
         self.entries = Entries(len(span.vectors), width)
         self.ceilings = ceilings.copy()
         self._limit()
+
+    @cached_property
+    def left(self) -> Floats:
+        """The left factor [n, m]: only of a block whose rows are asked for."""
+        return self.screen.own_left()
 
     def _limit(self) -> None:
         # The reach of either end is bounded by the frame: the same limit for rows and columns.
@@ -94,11 +99,11 @@ class Side:
         self.ceilings = np.minimum(self.ceilings, ceilings)
         self._limit()
 
-    def tighten(self) -> None:
-        """Forget what more entries than a list takes have overtaken."""
+    def tighten(self) -> TopK:
+        """Forget what more entries than a list takes have overtaken; the lists that are left."""
         lists = self.entries.compact()
-        self.ceilings = np.minimum(self.ceilings, lists.distances[:, -1])
-        self._limit()
+        self.lower(lists.distances[:, -1])
+        return lists
 
 
 def meet(a: Side, b: Side, tiling: Tiling, *, both: bool = True) -> int:

@@ -67,11 +67,14 @@ def self_join(
     for start, stop in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
         rows = order[start:stop]
         one = Laid.of(block.numbers[rows], block.vectors[rows], k + 1)
-        laid.append((one, one.met_itself(layout, cells[rows], k, tiling)))
+        side = one.met_itself(layout, cells[rows], k, tiling)
+        if side.entries.count > _LOOSE * side.entries.n * side.entries.width:
+            side.tighten()
+        laid.append((one, side))
     for place, (_, one_side) in enumerate(laid):
         for _, other in laid[place + 1 :]:
             meet(one_side, other, tiling)
-    return together([one.pools(metric, side.entries, k, total) for one, side in laid])
+    return Pools.together([one.pools(metric, side.entries, k, total) for one, side in laid])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,8 +109,6 @@ class Laid:
         side = self.side(layout.frame, np.full(len(self.first), np.inf, np.float32), k)
         side.lower(layout.ceilings(side.screen, side.left, cells[self.first], k + 1))
         meet(side, side, tiling)
-        if side.entries.count > _LOOSE * side.entries.n * side.entries.width:
-            side.tighten()
         return side
 
     def pools(self, metric: str, entries: Entries, k: int, total: int) -> Pools:
@@ -119,21 +120,3 @@ class Laid:
         entries.add(rows[place], own[place], numbers)
         others = np.full(len(self.numbers), total - 1)
         return pools_of(self.numbers, entries.lists(), self.copy_of, k, others)
-
-
-def together(parts: list[Pools]) -> Pools:
-    """Pools of several blocks as one, by their numbers."""
-    numbers = np.concatenate([part.numbers for part in parts])
-    order = np.argsort(numbers)
-
-    def joined(name: str) -> np.ndarray:
-        return np.concatenate([getattr(part, name) for part in parts])[order]
-
-    return Pools(
-        numbers=numbers[order],
-        others=joined("others"),
-        distances=joined("distances"),
-        counts=joined("counts"),
-        radius=joined("radius"),
-        radius_no=joined("radius_no"),
-    )

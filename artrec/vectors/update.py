@@ -10,16 +10,14 @@ nothing; beyond them a list may be shorter, for it forgets what it does not need
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
 import numpy as np
 
-from artrec.errors import InputError
+from artrec.errors import ConfigError, InputError
 from artrec.vectors.distance import Floats, Ints, check_metric, check_vectors
 from artrec.vectors.join import Block, Pools, join
 from artrec.vectors.pairs import Side, meet
 from artrec.vectors.screen import Frame
-from artrec.vectors.selfjoin import Laid, together
+from artrec.vectors.selfjoin import Laid
 from artrec.vectors.sieve import Tiling
 from artrec.vectors.topk import NOBODY, select
 
@@ -51,23 +49,22 @@ def update(
     again = added.numbers[np.isin(added.numbers, live.numbers)]
     if len(again):
         raise InputError(f"vector_no {again[0]} is added but was there already")
+    if not 1 <= k <= size:
+        raise ConfigError(f"pools of {size} cannot publish {k}: 1 to {size}")
     left = ~np.isin(live.numbers, gone)
     stay = Block(live.numbers[left], live.vectors[left])
     total = len(stay.numbers) + len(added.numbers)
-
-    def whole() -> Iterable[Block]:
-        return (stay, added)
-
-    kept = refreshed(_rows_of(pools, left), stay, added, gone, metric=metric, tiling=tiling)
+    whole = (stay, added)
+    kept = refreshed(pools.taken(left), stay, added, gone, metric=metric, tiling=tiling)
     parts = [kept]
     if len(added.numbers):
-        parts.append(join(added, whole(), k=size, metric=metric, total=total, tiling=tiling))
+        parts.append(join(added, whole, k=size, metric=metric, total=total, tiling=tiling))
     short = short_rows(kept, k)
     if len(short):
         queries = Block(stay.numbers[short], stay.vectors[short])
-        parts[0] = _rows_of(kept, np.delete(np.arange(len(kept.numbers)), short))
-        parts.append(join(queries, whole(), k=size, metric=metric, total=total, tiling=tiling))
-    return together(parts)
+        parts[0] = kept.taken(np.delete(np.arange(len(kept.numbers)), short))
+        parts.append(join(queries, whole, k=size, metric=metric, total=total, tiling=tiling))
+    return Pools.together(parts)
 
 
 def refreshed(
@@ -149,15 +146,3 @@ def _frame(metric: str, old: Laid, new: Laid) -> Frame:
     squares = np.concatenate((old.span.squares, new.span.squares))
     longest = float(np.sqrt(squares.max(initial=0.0)))
     return Frame.of_all(metric, new.span.vectors, new.span.squares, longest)
-
-
-def _rows_of(pools: Pools, rows: object) -> Pools:
-    part: Callable[[str], np.ndarray] = lambda name: getattr(pools, name)[rows]  # noqa: E731
-    return Pools(
-        numbers=part("numbers"),
-        others=part("others"),
-        distances=part("distances"),
-        counts=part("counts"),
-        radius=part("radius"),
-        radius_no=part("radius_no"),
-    )

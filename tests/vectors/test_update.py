@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from artrec.errors import InputError
+from artrec.errors import ConfigError, InputError
 from artrec.vectors import METRICS, Block, Pools, join, short_rows, update
 from tests.vectors.test_join import spread
 
@@ -140,6 +140,13 @@ def test_a_change_that_does_not_fit_is_refused(
     more = Block(np.array(added), spread(1, 2))
     with pytest.raises(InputError, match=message):
         update(pools, block, more, np.array(gone), k=2, metric="cosine")
+
+
+def test_more_than_a_pool_holds_cannot_be_published() -> None:
+    block = Block(np.arange(4, dtype=np.int64), spread(4, 2))
+    none = Block(NONE, spread(0, 2))
+    with pytest.raises(ConfigError, match="pools of 2 cannot publish 3: 1 to 2"):
+        update(anew(block, 2, "cosine"), block, none, NONE, k=3, metric="cosine")
 
 
 def test_pools_of_other_vectors_are_refused() -> None:

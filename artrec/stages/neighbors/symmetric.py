@@ -40,7 +40,7 @@ from artrec.tables import Receipt, open_file
 from artrec.vectors import Entries, Laid, Side, Tiling, meet
 from artrec.vectors.distance import Ints
 
-__all__ = ["deal_pairs", "join_symmetric"]
+__all__ = ["deal_pairs", "join_symmetric", "pairs_between"]
 
 TASKS_EACH = 6  # tasks for each core, unless they would be longer than LONG_TASK
 LONG_TASK = 1 << 38  # products: an hour of a core, at most
@@ -89,16 +89,16 @@ def join_symmetric(
     cores = parallelism(spark)
     count = block_count(scratch.rows, settings.neighbors.block_rows, cores)
     laying = lay_out(spark, scratch, live, count)
-    rows = [sum(file.rows for file in files) for files in laying.blocks]
+    blocks = len(laying.blocks)
     work = _Work(scratch, laying, settings.neighbors.k + settings.neighbors.slack, [])
-    tasks = deal_pairs(rows, cores)
-    total = len(rows) + sum(len(pairs) for pairs in tasks)
+    tasks = deal_pairs(blocks, scratch.rows, cores)
+    total = blocks + tasks[-1][1]
     watch = Watch(draft, "neighbors", total, ("meetings",), "meetings", settings.log.every)
-    describe(spark, f"neighbors: {len(rows)} blocks, each with itself")
+    describe(spark, f"neighbors: {blocks} blocks, each with itself")
     with watch.watching(part="blocks") as marks:
-        met = run_tasks(spark, len(rows), partial(_meet_itself, work), marks)
+        met = run_tasks(spark, blocks, partial(_meet_itself, work), marks)
     work = replace(work, first=[report.receipts for report in met])
-    describe(spark, f"neighbors: {total - len(rows)} pairs of blocks")
+    describe(spark, f"neighbors: {total - blocks} pairs of blocks")
     with watch.watching(part="pairs") as marks:
         merged = _meet_and_merge(spark, work, tasks, marks)
     pool = [receipt for report in merged for receipt in report.receipts]
@@ -108,30 +108,36 @@ def join_symmetric(
     size = scratch.rows * work.k * POOL_ENTRY
     ordered = write_sorted(frame, scratch.store, folder, table, size, metadata)
     counters = [report.model_copy(update={"receipts": []}) for report in (*met, *merged)]
-    return [*counters, TaskReport(receipts=ordered)]
+    pairs = {"pairs": scratch.rows * (scratch.rows - 1) // 2}  # each met once
+    return [*counters, TaskReport(receipts=ordered, counters=pairs)]
 
 
-def deal_pairs(rows: Sequence[int], cores: int) -> list[list[Pair]]:
-    """All pairs of different blocks, in runs of about as many products for each task.
+def deal_pairs(blocks: int, rows: int, cores: int) -> list[tuple[int, int]]:
+    """From which pair of blocks to which, by their numbers, each task lets them meet.
 
-    The pairs of a run share their first block as far as can be. Where there is one block, its only
-    pair is with itself.
+    Blocks of a layout are about even, so that equal runs of pairs take about as long. A lone block
+    has no pairs, and one task that hands it on.
     """
-    pairs = [(i, j) for i in range(len(rows)) for j in range(i + 1, len(rows))]
-    if not pairs:
-        return [[(block, block)] for block in range(len(rows))]
-    costs = np.array([rows[i] * rows[j] for i, j in pairs], dtype=np.float64)
-    tasks = min(len(pairs), max(TASKS_EACH * cores, ceil(costs.sum() / LONG_TASK)))
-    middle = np.cumsum(costs) - costs / 2
-    places = np.minimum((middle * tasks / costs.sum()).astype(int), tasks - 1)
-    runs = groupby(zip(places.tolist(), pairs, strict=True), lambda each: each[0])
-    return [[pair for _, pair in run] for _, run in runs]
+    count = blocks * (blocks - 1) // 2
+    products = rows**2 * (1 - 1 / blocks) / 2
+    tasks = max(1, min(count, max(TASKS_EACH * cores, ceil(products / LONG_TASK))))
+    return [(task * count // tasks, (task + 1) * count // tasks) for task in range(tasks)]
+
+
+def pairs_between(blocks: int, low: int, high: int) -> Iterator[Pair]:
+    """The pairs ``low`` to ``high`` of all (i, j) with i < j below ``blocks``, in their order."""
+    first = 0
+    for i in range(blocks):
+        others = blocks - 1 - i
+        for nth in range(max(0, low - first), min(others, high - first)):
+            yield i, i + 1 + nth
+        first += others
 
 
 def _meet_itself(work: _Work, attempt: Attempt) -> TaskReport:
     laid, cells = work.laid(attempt.index)
     side = laid.met_itself(work.laying.read(work.scratch), cells, work.k, Tiling())
-    lists = side.entries.lists()
+    lists = side.tighten()
     offsets = np.append(0, np.cumsum(lists.counts)).astype(np.int32)
     kept = lists.ids >= 0
     columns = [
@@ -143,12 +149,11 @@ def _meet_itself(work: _Work, attempt: Attempt) -> TaskReport:
     names = ["row", "ceiling", "others", "distances"]
     with work.scratch.writer("neighbor_first", f"first-{attempt.stem}") as writer:
         writer.write(pa.RecordBatch.from_arrays(columns, names=names))
-    counters = {"meetings": 1, "pairs": len(laid.first) * (len(laid.first) + 1) // 2}
-    return TaskReport(receipts=writer.receipts, counters=counters)
+    return TaskReport(receipts=writer.receipts, counters={"meetings": 1})
 
 
 def _meet_and_merge(
-    spark: SparkSession, work: _Work, tasks: list[list[Pair]], marks: Marks
+    spark: SparkSession, work: _Work, tasks: list[tuple[int, int]], marks: Marks
 ) -> list[TaskReport]:
     """Let pairs of blocks meet, and merge what is found by block."""
 
@@ -156,8 +161,9 @@ def _meet_and_merge(
     def met(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for index in batch.column(0).to_pylist():
-                yield from _meet_pairs(work, tasks[index])
-                marks.leave(index, {"meetings": len(tasks[index])})
+                low, high = tasks[index]
+                yield from _meet_pairs(work, low, high)
+                marks.leave(index, {"meetings": high - low})
 
     @light
     def merged(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -173,14 +179,13 @@ def _meet_and_merge(
     return [TaskReport.model_validate_json(row.report) for row in rows]
 
 
-def _meet_pairs(work: _Work, pairs: Sequence[Pair]) -> Iterator[pa.RecordBatch]:
-    for one, run in groupby(pairs, lambda pair: pair[0]):
-        others = [other for _, other in run if other != one]
-        if not others:  # a lone block, to be merged all the same
-            yield _batch(one, [b""])
-            continue
+def _meet_pairs(work: _Work, low: int, high: int) -> Iterator[pa.RecordBatch]:
+    blocks = len(work.laying.blocks)
+    if blocks == 1:  # to be merged all the same
+        yield _batch(0, [b""])
+    for one, run in groupby(pairs_between(blocks, low, high), lambda pair: pair[0]):
         side = work.side(one)
-        for block in others:
+        for _, block in run:
             other = work.side(block)
             meet(side, other, Tiling())
             yield from _packed(block, other.entries)

@@ -60,7 +60,7 @@ class RuledSide:
         rows = kinds.rows
         self.kinds, self.width, self.most, self.few = kinds, width, most, few
         self.screen = Screen(frame, rows.vectors, rows.squares)
-        self.left, _ = self.screen.left(rows.vectors, rows.squares)
+        self.left = self.screen.own_left()
         self.found = _Found()
         self.ceilings = bounds.full
         self.limits = self.screen.column_limits(self.ceilings)
