@@ -18,7 +18,7 @@ from artrec.schemas import TABLES
 from artrec.stages.evaluate.choosing import duplicate_images, hub_images, table_recall, write_images
 from artrec.stages.evaluate.counting import counts_of
 from artrec.stages.evaluate.ground import Ground, distinct_vectors
-from artrec.stages.evaluate.lists import list_rows
+from artrec.stages.evaluate.lists import list_rows, listed_images
 from artrec.stages.evaluate.measuring import open_index, recall_block, scan_block, scan_sample
 from artrec.stages.evaluate.scores import (
     Row,
@@ -81,9 +81,7 @@ class Assessment:
             notes |= self._measure(ground, stored, not counts.get("shard_files_missing"))
         if "coordinates" not in self.tables:
             self.tables["coordinates"] = self._no_coordinates()
-        self._side_tables()
-        describe(self.spark, "evaluate: who lists whom")
-        self.rows += list_rows(self.spark, self.draft, ground.encoder)
+        self._side_tables(ground.encoder)
         self.rows.append(row(ground.encoder, "distinct_vectors", counts["distinct_vectors"], 0))
         self.tables["evaluation"] = write_rows(self.draft.store, self.folder, "all", self.rows)
         reached("evaluate.measured")
@@ -205,14 +203,18 @@ class Assessment:
         self.rows += found
         return {each["k"]: each["low"] for each in found}
 
-    def _side_tables(self) -> None:
+    def _side_tables(self, encoder: str) -> None:
         describe(self.spark, "evaluate: hubs and duplicates")
+        listed = listed_images(self.spark, self.draft).persist()
         frames = {
-            "hubs": hub_images(self.spark, self.draft),
+            "hubs": hub_images(self.spark, self.draft, listed),
             "duplicates": duplicate_images(self.spark, self.draft),
         }
         for name, frame in frames.items():
             self.tables[name] = write_sorted(frame, self.draft.store, self.folder, TABLES[name], 0)
+        describe(self.spark, "evaluate: who lists whom")
+        self.rows += list_rows(self.spark, self.draft, listed, encoder)
+        listed.unpersist()
 
     def _no_coordinates(self) -> list[Receipt]:
         """Readers that name files want one, also where nothing could be mapped."""

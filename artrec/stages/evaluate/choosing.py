@@ -88,15 +88,9 @@ def _stable() -> Column:
     return F.xxhash64(F.lit(STABLE), "image_id")
 
 
-def hub_images(spark: SparkSession, draft: Draft) -> DataFrame:
-    """The images that stand in the most neighbor lists."""
-    neighbors = stage_frame(spark, draft, "neighbors", "neighbors", ["neighbor_id"])
-    most = (
-        neighbors.groupBy(F.col("neighbor_id").alias("image_id"))
-        .agg(F.count("*").alias("lists"))
-        .orderBy(F.desc("lists"), "image_id")
-        .limit(HUBS)
-    )
+def hub_images(spark: SparkSession, draft: Draft, listed: DataFrame) -> DataFrame:
+    """The images that stand in the most neighbor lists, of ``listed`` with their ``lists``."""
+    most = listed.select("image_id", "lists").orderBy(F.desc("lists"), "image_id").limit(HUBS)
     columns = ["image_id", "content_sha256", *_LABELS]
     return stage_frame(spark, draft, "catalog", "catalog", columns).join(most, "image_id")
 
