@@ -61,6 +61,7 @@ app.command("query")(query)
 Root = Annotated[
     str | None, typer.Option(help="Root of the store; else store.root of the settings.")
 ]
+Release = Annotated[str | None, typer.Option(help="Another release than the current one.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
 Config = Annotated[str | None, typer.Option(help="A YAML file of settings, or its URL.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting.")]
@@ -101,9 +102,7 @@ def lookup_command(
 def files_command(
     table: Annotated[str, typer.Argument(help="Name of a table, such as neighbors.")],
     root: Root = None,
-    release: Annotated[
-        str | None, typer.Option(help="Another release than the current one.")
-    ] = None,
+    release: Release = None,
     json: Json = False,
 ) -> None:
     """Paths of a table's Parquet files in a release."""
@@ -116,9 +115,7 @@ def export_command(
     to: Annotated[str, typer.Argument(metavar="DIR", help="A new or empty folder, or its URL.")],
     format: Annotated[str, typer.Option(help="parquet, csv or jsonl.")] = "parquet",
     root: Root = None,
-    release: Annotated[
-        str | None, typer.Option(help="Another release than the current one.")
-    ] = None,
+    release: Release = None,
     json: Json = False,
 ) -> None:
     """Write a table's rows into a folder of its own, for engines that read folders."""

@@ -6,9 +6,10 @@ an exported folder holds the rows of one release and nothing else.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,15 +19,14 @@ import pyarrow.parquet as pq
 from artrec.commands.show import as_json
 from artrec.commands.stores import store_of
 from artrec.config import load
-from artrec.errors import UsageError
+from artrec.errors import StoreFormatError, UsageError
 from artrec.releases import Release, read_release, table_receipts
 from artrec.storage import Store, open_store
 from artrec.tables import Receipt, read_table
 
 __all__ = ["FORMATS", "export", "show"]
 
-Format = Literal["parquet", "csv", "jsonl"]
-FORMATS: tuple[Format, ...] = ("parquet", "csv", "jsonl")
+FORMATS = ("parquet", "csv", "jsonl")
 ROWS = 1_000_000  # in a file of text
 APPENDED = ("pictures", "vectors")
 """Tables that grow from night to night: of them the rows that the release uses are exported."""
@@ -35,7 +35,7 @@ OWN = ("ingested",)
 
 
 def export(
-    store: Store, table: str, to: Store, format: Format = "parquet", release_id: str | None = None
+    store: Store, table: str, to: Store, format: str = "parquet", release_id: str | None = None
 ) -> dict[str, Any]:
     """Write a table's rows into ``to``, which must be empty, in the table's order.
 
@@ -70,15 +70,23 @@ def export(
 
 
 def _copied(
-    store: Store, release: Release, table: str, receipts: list[Receipt], to: Store, format: Format
+    store: Store, release: Release, table: str, receipts: list[Receipt], to: Store, format: str
 ) -> tuple[int, list[str]]:
-    """The files as they are."""
+    """The files as they are. Raises StoreFormatError for one that is not what its writer wrote."""
     files: list[str] = []
     for number, receipt in enumerate(receipts):
         files.append(_name(table, number, format))
+        digest = hashlib.sha256()
         with to.create(files[-1]) as stream:
             for at in range(0, receipt.bytes, _PIECE):
-                stream.write(store.read(receipt.path, at, _PIECE))
+                piece = store.read(receipt.path, at, _PIECE)
+                digest.update(piece)
+                stream.write(piece)
+            if digest.hexdigest() != receipt.sha256:  # then nothing becomes visible
+                raise StoreFormatError(
+                    f"{store.url}/{receipt.path} has sha256 {digest.hexdigest()}, its receipt "
+                    f"{receipt.sha256}; artrec releases verify says what else is not whole"
+                )
     return sum(receipt.rows for receipt in receipts), files
 
 
@@ -86,7 +94,7 @@ _PIECE = 16 << 20
 
 
 def _written(
-    store: Store, release: Release, table: str, receipts: list[Receipt], to: Store, format: Format
+    store: Store, release: Release, table: str, receipts: list[Receipt], to: Store, format: str
 ) -> tuple[int, list[str]]:
     """Row by row, in files of at most ROWS or, of Parquet, one for each of the store's."""
     batches = iter(_live_batches(store, release, table, receipts))
@@ -102,14 +110,14 @@ def _written(
     return rows, files
 
 
-def _name(table: str, number: int, format: Format) -> str:
+def _name(table: str, number: int, format: str) -> str:
     return f"{table}-{number:05d}.{format}"
 
 
 class _Writer:
     """Batches of one schema into one file."""
 
-    def __init__(self, stream: IO[bytes], format: Format, schema: pa.Schema) -> None:
+    def __init__(self, stream: IO[bytes], format: str, schema: pa.Schema) -> None:
         self._stream, self._format, self.rows = stream, format, 0
         self._file: Any = None
         if format == "parquet":
@@ -205,7 +213,7 @@ def show(
 ) -> None:
     """Export, and say what was written."""
     target = open_store(to, load()[0].store.options)
-    account = export(store_of(root), table, target, format, release_id)  # type: ignore[arg-type]
+    account = export(store_of(root), table, target, format, release_id)
     if json:
         as_json(account)
     else:

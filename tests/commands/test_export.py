@@ -14,11 +14,13 @@ import pytest
 from artrec.commands import export as exporting
 from artrec.commands.export import export
 from artrec.commands.files import files_of
+from artrec.errors import StoreFormatError
 from artrec.releases import Draft, publish
 from artrec.storage import open_store
 from tests.commands.conftest import Call
 from tests.commands.small_store import (
     PAINTINGS,
+    publish_paintings,
     record_paintings,
     release_of,
     stage_runs,
@@ -116,6 +118,18 @@ def vector(sha256: bytes, encoder: str = "line-1") -> dict[str, object]:
     number = int.from_bytes(sha256[:8], "big") >> 1
     return {"content_sha256": sha256, "encoder": encoder, "vector_no": number,
             "embedding": [1.0], "reason": None, "detail": None}  # fmt: skip
+
+
+def test_a_file_that_is_not_what_was_written_is_not_exported(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    store = publish_paintings(root, "one")
+    file = Path(files_of(store, "neighbors")[0])
+    data = bytearray(file.read_bytes())
+    data[40] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(StoreFormatError, match=r"its receipt [0-9a-f]{64}"):
+        export(store, "neighbors", open_store(str(tmp_path / "out")))
+    assert not list((tmp_path / "out").rglob("*.parquet"))
 
 
 @pytest.mark.parametrize(
