@@ -13,18 +13,18 @@ import math
 
 from artrec.planning.figures import MB, Figures, Prices, Rates, Work, cost
 from artrec.planning.joins import block_count
+from artrec.planning.waves import at_once, joined_rows, shared_out, slice_count
 
 __all__ = ["START_SECONDS", "expected"]
 
 WINDOW = 8 * MB  # of one range read, as archive/ranges.py
 ROW_GROUP = 8 * MB  # of pictures, as stages/places.py
 
-UNITS, SHARE = 16, 2  # as stages/slices.py
+UNITS = 16  # as stages/slices.py
 
 START_SECONDS = 5.0
 """Until Spark's JVM answers."""
 
-TASK = 0.03  # between two tasks of a worker
 WARM = 3.0  # first use: Python workers are forked and import, the JVM compiles
 STAGE = {
     "inventory": 0.05,
@@ -100,38 +100,6 @@ def _priced(figures: Figures, cores: int, prices: Prices | None) -> Figures:
     return figures.model_copy(update={"money": money})
 
 
-def _at_once(tasks: int, seconds: float, work: Work, rates: Rates) -> float:
-    """Wall seconds of equal tasks: the last wave has cores without one."""
-    if not tasks:
-        return 0.0
-    waves = math.ceil(tasks / work.cores)
-    return waves * (seconds / tasks + rates.pace * TASK)
-
-
-def _slices(size: int, largest: int, unit: int, cores: int) -> int:
-    """How many slices ``size`` bytes are cut into, as stages/slices.py does."""
-    share = SHARE * cores
-    count = max(0, size // largest - share)
-    left = float(size - count * largest)
-    while left > 0:
-        left -= max(unit, min(largest, left / share))
-        count += 1
-    return count
-
-
-def _shared_out(tasks: int, seconds: float, work: Work, rates: Rates) -> float:
-    """Wall seconds of tasks that get smaller, so that all cores end at once."""
-    if not tasks:
-        return 0.0
-    whole = seconds + rates.pace * TASK * tasks
-    return whole / min(tasks, work.cores)
-
-
-def _rows(count: int, each: float, work: Work, rates: Rates) -> float:
-    """Wall seconds of rows through Spark's own joins."""
-    return rates.pace * count * each / work.cores
-
-
 def _inventory(work: Work, rates: Rates) -> Figures:
     directory = 100 * work.listed
     return Figures(
@@ -146,19 +114,19 @@ def _inventory(work: Work, rates: Rates) -> Figures:
 def _ingest(work: Work, rates: Rates) -> Figures:
     size, count = work.unread_bytes, work.unread
     unit = max(1, min(work.slice_bytes // UNITS, max(MB, size // (UNITS * work.cores))))
-    tasks = _slices(size, work.slice_bytes, unit, work.cores)
+    tasks = slice_count(size, work.slice_bytes, unit, work.cores)
     reads = -(-size // WINDOW) + tasks
     written = size + 150 * count
     busy = reads * rates.request + size * (rates.byte + rates.examine)
     busy += rates.pace * WRITING * written
     alone = min(work.alone_bytes, size) * (rates.byte + rates.examine)
-    seconds = max(_shared_out(tasks, busy, work, rates), alone)
+    seconds = max(shared_out(tasks, busy, work, rates), alone)
     return Figures(
         images=count,
         bytes_read=size,
         requests=reads + 6 * tasks + 10 if tasks else 0,
         tasks=tasks,
-        seconds=seconds + _rows(count, 50e-6, work, rates),
+        seconds=seconds + joined_rows(count, 50e-6, work, rates),
         worker_bytes=PYTHON + 5 * WINDOW + 6 * ROW_GROUP + VIEWED * rates.pixels,
         bytes_written=written,
     )
@@ -174,7 +142,7 @@ def _train(work: Work, rates: Rates) -> Figures:
         bytes_read=size,
         requests=8 * tasks,
         tasks=tasks,
-        seconds=rates.pace * steps + _at_once(tasks, prepare, work, rates),
+        seconds=rates.pace * steps + at_once(tasks, prepare, work, rates),
         worker_bytes=PYTHON + 4 * ROW_GROUP + VIEWED * rates.pixels,
         bytes_written=work.examples * 6000,
     )
@@ -182,7 +150,7 @@ def _train(work: Work, rates: Rates) -> Figures:
 
 def _embed(work: Work, rates: Rates) -> Figures:
     size = work.encode_bytes
-    tasks = _slices(size, work.embed_slice_bytes, ROW_GROUP, work.cores)
+    tasks = slice_count(size, work.embed_slice_bytes, ROW_GROUP, work.cores)
     groups = size // ROW_GROUP + tasks
     busy = size * (rates.encode + rates.byte) + groups * rates.request
     network = NETWORK if work.torch or work.trains else 0
@@ -192,7 +160,7 @@ def _embed(work: Work, rates: Rates) -> Figures:
         bytes_read=size,
         requests=groups + 5 * tasks + 10 if tasks else 0,
         tasks=tasks,
-        seconds=_shared_out(tasks, busy, work, rates) + _rows(work.encode, 50e-6, work, rates),
+        seconds=shared_out(tasks, busy, work, rates) + joined_rows(work.encode, 50e-6, work, rates),
         worker_bytes=PYTHON + network + 5 * ROW_GROUP + 4 * pixels + VIEWED * rates.pixels,
         bytes_written=work.encode * (4 * work.dim + 120),
     )
@@ -206,7 +174,7 @@ def _catalog(work: Work, rates: Rates) -> Figures:
         bytes_read=vectors + 300 * work.listed,
         requests=60,
         tasks=8 * work.cores,
-        seconds=_rows(work.listed, ROW, work, rates) + rates.pace * WRITING * vectors,
+        seconds=joined_rows(work.listed, ROW, work, rates) + rates.pace * WRITING * vectors,
         bytes_written=4 * work.dim * rows * (2 if work.embeddings else 1) + 150 * work.listed,
     )
 
@@ -222,7 +190,7 @@ def _index(work: Work, rates: Rates) -> Figures:
         bytes_read=4 * work.dim * rows,
         requests=8 * shards + 8,
         tasks=shards,
-        seconds=_at_once(shards, rates.pace * busy, work, rates),
+        seconds=at_once(shards, rates.pace * busy, work, rates),
         worker_bytes=PYTHON + in_shard,
         bytes_written=size,
     )
@@ -237,7 +205,7 @@ def _neighbors(work: Work, rates: Rates) -> Figures:
         bytes_read=joined.bytes_read + entries * 24,
         requests=joined.requests + 40,
         tasks=joined.tasks + 4 * work.cores,
-        seconds=joined.seconds + _rows(entries, ENTRY, work, rates),
+        seconds=joined.seconds + joined_rows(entries, ENTRY, work, rates),
         worker_bytes=joined.worker_bytes,
         bytes_written=joined.bytes_written + entries * 14 + rows * work.pool * 12,
     )
@@ -254,7 +222,7 @@ def _one_sided(work: Work, rates: Rates) -> Figures:
         bytes_read=blocks * size,
         requests=blocks * (3 + size // (64 * MB)),
         tasks=blocks,
-        seconds=_at_once(blocks, busy, work, rates),
+        seconds=at_once(blocks, busy, work, rates),
         worker_bytes=PYTHON + held,
     )
 
@@ -271,7 +239,7 @@ def _in_pairs(work: Work, rates: Rates) -> Figures:
         bytes_read=(3 * blocks + pairs) * (size // blocks),
         requests=8 * (2 * blocks + pairs),
         tasks=tasks + 2 * blocks,
-        seconds=_at_once(tasks, busy, work, rates),
+        seconds=at_once(tasks, busy, work, rates),
         worker_bytes=PYTHON + held,
         bytes_written=size + 12 * rows * work.pool,
     )
@@ -292,7 +260,7 @@ def _evaluate(work: Work, rates: Rates) -> Figures:
         bytes_read=blocks * size + int(sample * work.picture_bytes) + 24 * rows * work.k,
         requests=blocks * 6 + sample // 20 + 80,
         tasks=3 * blocks + 2 * work.cores + 6,
-        seconds=_at_once(blocks, busy, work, rates) + alone + _rows(rows, JOINED, work, rates),
+        seconds=at_once(blocks, busy, work, rates) + alone + joined_rows(rows, JOINED, work, rates),
         worker_bytes=PYTHON
         + 40 * MB
         + 3 * MB * min(rows, 1150) // 4
@@ -312,7 +280,7 @@ def _report(work: Work, rates: Rates) -> Figures:
         bytes_read=groups * ROW_GROUP,
         requests=requests + 30,
         tasks=tasks,
-        seconds=_at_once(tasks, busy, work, rates),
+        seconds=at_once(tasks, busy, work, rates),
         worker_bytes=PYTHON + 4 * ROW_GROUP + VIEWED * rates.pixels,
         bytes_written=shown * 7000 + 600_000,
     )
