@@ -1,20 +1,14 @@
 """The settings: defaults < file < environment < ``--set``.
 
-Every key is declared in ``sections`` with its default and one sentence; ``conf/README.md`` is made
+Every key is declared in a section with its default and one sentence; ``conf/README.md`` is made
 from these. An unknown key or a value of the wrong type is an error that names the key and its
 origin.
 """
 
+from artrec.config.judging import FINAL_GATES, GATES, GatesSettings, ReportSettings
 from artrec.config.loading import Origins, load
 from artrec.config.model import Key, Settings, documented, flat
-from artrec.config.sections import (
-    FINAL_GATES,
-    GATES,
-    GatesSettings,
-    IngestSettings,
-    ReportSettings,
-    Source,
-)
+from artrec.config.sections import IngestSettings, Source
 
 __all__ = [
     "FINAL_GATES",

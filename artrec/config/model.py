@@ -9,17 +9,18 @@ from pydantic import BaseModel, Field, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from artrec.config.sections import (
+from artrec.config.judging import (
     CatalogSettings,
-    EmbedSettings,
-    EncoderSettings,
     EvaluateSettings,
     GatesSettings,
-    IndexSettings,
-    IngestSettings,
-    NeighborsSettings,
     ReportSettings,
-    Section,
+)
+from artrec.config.searching import IndexSettings, NeighborsSettings
+from artrec.config.section import Section
+from artrec.config.sections import (
+    EmbedSettings,
+    EncoderSettings,
+    IngestSettings,
     Source,
     StoreSettings,
     TrainSettings,

@@ -1,0 +1,114 @@
+"""Sections about what is published, how it is judged and shown."""
+
+from __future__ import annotations
+
+from pydantic import PositiveInt, field_validator
+
+from artrec.config.section import Section, key
+
+__all__ = [
+    "CatalogSettings",
+    "EvaluateSettings",
+    "FINAL_GATES",
+    "GATES",
+    "GatesSettings",
+    "ReportSettings",
+]
+
+GATES = (
+    *("balance", "identity", "lists", "images", "shards", "vectors"),
+    *("reject_rate", "reject_rates", "index_recall", "table_recall", "shrinkage", "drift"),
+)
+"""The checks that can refuse a release, in the order in which they are reported."""
+FINAL_GATES = ("balance", "identity", "lists", "images", "shards")
+"""Those that no override lets pass: such a release is not whole, or there is nothing in it."""
+
+
+class CatalogSettings(Section):
+    """The catalog and what is published with it."""
+
+    embeddings: bool = key(True, "Write the embeddings table (large catalogs may drop it).")
+
+
+class EvaluateSettings(Section):
+    """Measuring a release before it is published."""
+
+    queries: PositiveInt = key(
+        2000, "Random images whose lists are judged; all, where there are fewer.", le=10_000
+    )
+    sample: PositiveInt = key(
+        5000,
+        "Random images among which the encoder is compared with histograms and pixels.",
+        le=20_000,
+    )
+    map_points: PositiveInt = key(8000, "Random images on the flat map.", le=50_000)
+    block_rows: PositiveInt = key(
+        1024, "Queries that one task of the evaluation answers.", result=False, le=10_000
+    )
+
+
+class GatesSettings(Section):
+    """Limits beyond which a release is refused; changing one measures nothing anew."""
+
+    reject_rate: float = key(
+        0.05, "Largest share of the listed members that may be rejects.", result=False, ge=0, le=1
+    )
+    reject_rates: dict[str, float] = key(
+        {}, "The same for single reasons, by name, such as bad_crc.", result=False
+    )
+    index_recall: float = key(
+        0.9,
+        "Least recall at every cut of the index shards; the lower end of the interval counts.",
+        result=False,
+        ge=0,
+        le=1,
+    )
+    shrinkage: float = key(
+        0.1,
+        "Largest share by which the catalog may be smaller than the last release's.",
+        result=False,
+        ge=0,
+        le=1,
+    )
+    drift: float = key(
+        0.2,
+        "How far the mean vector may have moved since the last release, in mean distances of "
+        "vectors from it; twice the error of the two samples is added.",
+        result=False,
+        ge=0,
+    )
+    override: dict[str, str] = key(
+        {}, "Publish although these gates refuse: the gate's name, and why.", result=False
+    )
+
+    @field_validator("reject_rates")
+    @classmethod
+    def _shares(cls, rates: dict[str, float]) -> dict[str, float]:
+        for reason, rate in rates.items():
+            if not 0 <= rate <= 1:
+                raise ValueError(f"the share of {reason} must lie between 0 and 1")
+        return rates
+
+    @field_validator("override")
+    @classmethod
+    def _reasons(cls, override: dict[str, str]) -> dict[str, str]:
+        for gate, reason in override.items():
+            if gate not in GATES:
+                raise ValueError(f"there is no gate {gate}; there are: {', '.join(GATES)}")
+            if gate in FINAL_GATES:
+                raise ValueError(
+                    f"gate {gate} cannot be overridden: a release that it refuses is not whole; "
+                    "find the cause"
+                )
+            if not reason.strip():
+                raise ValueError(f"say why gate {gate} is overridden")
+        return override
+
+
+class ReportSettings(Section):
+    """The report of a release."""
+
+    queries: PositiveInt = key(12, "Images drawn at random to show their neighbors.", le=100)
+    neighbors: PositiveInt = key(10, "Neighbors shown of each of them.", le=50)
+    thumbnails: int = key(600, "Small pictures at most, beyond those that have to be.", ge=0)
+    side: PositiveInt = key(160, "Longest side of a small picture, in pixels.", ge=32, le=512)
