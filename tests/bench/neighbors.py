@@ -45,7 +45,7 @@ def drafted(root: str, vectors: Floats, metric: str, rules: list[str]) -> tuple[
     settings, _ = load(None, [f"store.root={root}", *rules], {})
     draft = Draft.begin(open_store(root), "one")
     draft.hold("bench")
-    numbers = np.arange(len(vectors)) * (2**62 // len(vectors)) + 1
+    numbers = np.arange(len(vectors)) * ((2**63 - 1) // len(vectors)) + 1
     with (
         TableWriter(draft.store, "runs/catalog/bench/once", TABLES["catalog"], "c") as catalog,
         TableWriter(draft.store, "runs/catalog/bench/once", TABLES["live_vectors"], "v") as live,
@@ -75,7 +75,7 @@ def catalog_rows(numbers: Any, low: int) -> pa.RecordBatch:
     facts = {
         "image_id": [f"wikiart/style/artist_work-{low + i:07d}.jpg" for i in range(len(numbers))],
         "vector_no": numbers,
-        "content_sha256": [int(2 * number).to_bytes(8, "big") + bytes(24) for number in numbers],
+        "content_sha256": [(2 * int(number)).to_bytes(8, "big") + bytes(24) for number in numbers],
     }
     columns = TABLES["catalog"].columns
     arrays = [

@@ -262,12 +262,15 @@ def test_each_pair_of_blocks_meets_in_one_task(blocks: int, rows: int, cores: in
     assert tasks == [(0, 0)] or all(low < high for low, high in tasks)
 
 
-def test_tasks_of_a_join_are_even_and_no_longer_than_an_hour() -> None:
-    few = deal_pairs(5, 5 * 16_384, 2)
-    assert few == [(pair, pair + 1) for pair in range(10)]
-    many = deal_pairs(62, 62 * 16_384, 100)
-    assert len(many) == 600
-    assert {high - low for low, high in many} == {3, 4}
+def test_tasks_of_a_join_shorten_towards_its_end_and_take_no_longer_than_an_hour() -> None:
+    assert [high - low for low, high in deal_pairs(8, 8 * 16_384, 2)] == [
+        *(7, 5, 4, 3, 2),
+        *([1] * 7),
+    ]
+    many = [high - low for low, high in deal_pairs(62, 62 * 16_384, 100)]
+    assert many[0] == 9
+    assert many == sorted(many, reverse=True)
+    assert many[-200:] == [1] * 200
     huge = deal_pairs(40, 40 * 262_144, 2)
     assert max(high - low for low, high in huge) * 262_144**2 <= 1.5 * (1 << 38)
 

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
-from math import ceil
 
 import numpy as np
 import pyarrow as pa
@@ -42,7 +41,7 @@ from artrec.vectors.distance import Ints
 
 __all__ = ["deal_pairs", "join_symmetric", "pairs_between"]
 
-TASKS_EACH = 6  # tasks for each core, unless they would be longer than LONG_TASK
+WAVES = 2  # a task takes its core's share of what is left, by so many
 LONG_TASK = 1 << 38  # products: an hour of a core, at most
 PACKED = 4096  # entries in one row of the shuffle
 POOL_ENTRY = 10  # bytes of one entry of a pool in storage, about: only for the number of files
@@ -115,13 +114,18 @@ def join_symmetric(
 def deal_pairs(blocks: int, rows: int, cores: int) -> list[tuple[int, int]]:
     """From which pair of blocks to which, by their numbers, each task lets them meet.
 
-    Blocks of a layout are about even, so that equal runs of pairs take about as long. A lone block
-    has no pairs, and one task that hands it on.
+    Runs of pairs get shorter towards the end, so that no core waits long for the last one. A lone
+    block has no pairs, and one task that hands it on.
     """
     count = blocks * (blocks - 1) // 2
     products = rows**2 * (1 - 1 / blocks) / 2
-    tasks = max(1, min(count, max(TASKS_EACH * cores, ceil(products / LONG_TASK))))
-    return [(task * count // tasks, (task + 1) * count // tasks) for task in range(tasks)]
+    longest = max(1, int(count * LONG_TASK / products)) if count else 1
+    tasks, low = [], 0
+    while low < count:
+        high = low + max(1, min(longest, (count - low) // (WAVES * cores)))
+        tasks.append((low, high))
+        low = high
+    return tasks or [(0, 0)]
 
 
 def pairs_between(blocks: int, low: int, high: int) -> Iterator[Pair]:
