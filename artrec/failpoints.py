@@ -33,6 +33,7 @@ POINTS = (
     "catalog.vectors",
     "index.shards",
     "index.run",
+    "neighbors.part",
     "neighbors.pool",
     "neighbors.run",
     "evaluate.measured",
@@ -47,8 +48,8 @@ POINTS = (
     "sweep.delete",
 )
 """In the order of a night; ``*.tasks`` and ``*.segment`` are reached once for each segment,
-``train.epoch`` once for each epoch. The last ones are no night's: ``rollback.*``, and ``sweep.*``
-before each removal.
+``train.epoch`` once for each epoch, ``neighbors.part`` once for each part of a join in pairs. The
+last ones are no night's: ``rollback.*``, and ``sweep.*`` before each removal.
 """
 
 _seen: Counter[str] = Counter()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 
 from artrec.planning.figures import MB, Figures, Prices, Rates, Work, cost
-from artrec.planning.joins import block_count
+from artrec.planning.joins import block_count, cut_pairs, deal_pairs
 from artrec.planning.waves import at_once, joined_rows, shared_out, slice_count
 
 __all__ = ["START_SECONDS", "expected"]
@@ -233,15 +233,15 @@ def _in_pairs(work: Work, rates: Rates) -> Figures:
     blocks = block_count(rows, work.block_rows, work.cores)
     block, pairs = -(-rows // blocks), blocks * (blocks - 1) // 2
     busy = ONCE * float(rows) * rows * rates.pair + 2 * LAID * size
-    tasks = blocks + min(pairs, 6 * work.cores)
+    tasks = blocks + len(deal_pairs(blocks, rows, work.cores, 0, pairs))
     held = block * (8 * (4 * work.dim + 8) + 100 * (work.pool + 1)) + 120 * MB
     return Figures(
         bytes_read=(3 * blocks + pairs) * (size // blocks),
         requests=8 * (2 * blocks + pairs),
         tasks=tasks + 2 * blocks,
-        seconds=at_once(tasks, busy, work, rates),
+        seconds=shared_out(tasks, busy, work, rates),
         worker_bytes=PYTHON + held,
-        bytes_written=size + 12 * rows * work.pool,
+        bytes_written=size + 12 * rows * work.pool * len(cut_pairs(blocks, rows, work.cores)),
     )
 
 

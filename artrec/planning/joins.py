@@ -1,13 +1,20 @@
-"""How a catalog's vectors are joined, by their number."""
+"""How vectors are joined, by their number: blocks, and which pairs of them meet when."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import ceil, sqrt
 
-__all__ = ["block_count"]
+__all__ = ["Pair", "block_count", "cut_pairs", "deal_pairs", "pairs_between"]
+
+LONG_TASK = 1 << 38  # products: an hour of a core, at most
+SEGMENT = 1 << 36  # products for each core between two points from which a killed job goes on
+WAVES = 2  # a task takes its core's share of what is left, by so many
 
 _LEAST_BLOCK = 4096
 _PAIRS_EACH = 12  # meetings for each core, about, so that all end together
+
+Pair = tuple[int, int]
 
 
 def block_count(rows: int, block_rows: int, cores: int) -> int:
@@ -18,3 +25,41 @@ def block_count(rows: int, block_rows: int, cores: int) -> int:
     """
     enough = 1 + ceil(sqrt(2 * _PAIRS_EACH * cores))
     return max(1, -(-rows // block_rows), min(enough, rows // _LEAST_BLOCK))
+
+
+def cut_pairs(blocks: int, rows: int, cores: int) -> list[Pair]:
+    """From which pair of blocks to which, by their numbers, each segment lets them meet."""
+    count, products = blocks * (blocks - 1) // 2, _products(blocks, rows)
+    segments = max(1, min(count, round(products / (SEGMENT * cores))))
+    return [(n * count // segments, (n + 1) * count // segments) for n in range(segments)]
+
+
+def deal_pairs(blocks: int, rows: int, cores: int, low: int, high: int) -> list[Pair]:
+    """The pairs ``low`` to ``high`` as runs, each for one task.
+
+    Runs get shorter towards the end, so that no core waits long for the last one. A lone block has
+    no pairs, and one task that hands it on.
+    """
+    count = max(1, blocks * (blocks - 1) // 2)
+    longest = max(1, int(count * LONG_TASK / max(1.0, _products(blocks, rows))))
+    tasks = []
+    while low < high:
+        stop = low + max(1, min(longest, (high - low) // (WAVES * cores)))
+        tasks.append((low, stop))
+        low = stop
+    return tasks or [(low, low)]
+
+
+def _products(blocks: int, rows: int) -> float:
+    """Of all pairs of blocks."""
+    return rows**2 * (1 - 1 / blocks) / 2
+
+
+def pairs_between(blocks: int, low: int, high: int) -> Iterator[Pair]:
+    """The pairs ``low`` to ``high`` of all (i, j) with i < j below ``blocks``, in their order."""
+    first = 0
+    for i in range(blocks):
+        others = blocks - 1 - i
+        for nth in range(max(0, low - first), min(others, high - first)):
+            yield i, i + 1 + nth
+        first += others

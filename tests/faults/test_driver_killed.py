@@ -32,7 +32,9 @@ EVERYDAY = (
     "publish.current",
 )
 SLICES, SEGMENTS = 8, 5
-NIGHT = [point for point in POINTS if not point.startswith(("rollback.", "sweep."))]
+PAIRS = ("neighbors.pairs_from=1", "neighbors.block_rows=9")
+OTHERS = ("rollback.", "sweep.", "neighbors.part")
+NIGHT = [point for point in POINTS if not point.startswith(OTHERS)]
 
 
 def _every_point() -> list[str]:
@@ -65,10 +67,19 @@ def test_a_driver_killed_at_every_point_publishes_what_it_would_have(nights: Nig
     _kill_in_turn(nights, "killed-everywhere", _every_point())
 
 
-def _kill_in_turn(nights: Nights, name: str, points: Sequence[str]) -> None:
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_driver_killed_between_two_parts_of_a_join_goes_on_behind_them(nights: Nights) -> None:
+    _kill_in_turn(nights, "killed-in-pairs", ("neighbors.part", "neighbors.pool"), *PAIRS)
+    root = nights.place / "killed-in-pairs"
+    laid = [path.name.split("-")[1] for path in root.rglob("neighbor_layout/block-*.parquet")]
+    assert len(laid) == len(set(laid)) > 1
+
+
+def _kill_in_turn(nights: Nights, name: str, points: Sequence[str], *more: str) -> None:
     """One store; each attempt is killed at the next point, and the last one is left in peace."""
     root = nights.store(name)
-    arguments = command(root, nights.new, *FINE)
+    arguments = command(root, nights.new, *FINE, *more)
     surroundings = environment(nights.place / "driver")
     before = (root / "CURRENT.json").read_bytes()
     logs: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pyspark.sql import SparkSession
 
+from artrec.planning import joins
+from artrec.planning.joins import cut_pairs, deal_pairs, pairs_between
+from artrec.releases import Draft
 from artrec.schemas import TABLES
 from artrec.stages import neighbors
-from artrec.stages.neighbors import lists, onesided
-from artrec.stages.neighbors.symmetric import deal_pairs, pairs_between
+from artrec.stages.neighbors import lists, onesided, parts
 from artrec.vectors import METRICS
 from tests.brute_force import EVERYBODY, Vectors, brute_force, distance, pools_by_force
 from tests.nights import SLACK, K, Night, draft_rows, opened, put, settings_of
@@ -156,13 +159,18 @@ def joined(
     settings = settings_of(f"store.root={root}", *rules, *more)
     draft = opened(settings, "one")
     draft.hold("literal")
+    fill(draft, catalog)
+    result = neighbors.run(spark, settings, draft)
+    return {table: draft_rows(root, "one", "neighbors", table) for table in result.tables}
+
+
+def fill(draft: Draft, catalog: Catalog) -> None:
+    """Let the stages before have made a catalog."""
     dim = len(next(iter(catalog.vectors.values())))
     live = [{"vector_no": n, "embedding": v} for n, v in sorted(catalog.live.items())]
     put(draft, "catalog", {"catalog": catalog_rows(catalog), "live_vectors": live})
     notes = {"encoder": "mine-1", "metric": catalog.metric, "dim": dim}
     put(draft, "embed", {"vectors": vector_rows(catalog)}, **notes)
-    result = neighbors.run(spark, settings, draft)
-    return {table: draft_rows(root, "one", "neighbors", table) for table in result.tables}
 
 
 def scattered(n: int, names: int, metric: str = "cosine") -> Catalog:
@@ -254,25 +262,66 @@ def test_images_are_named_by_several_tasks_in_one_order(
     assert order == sorted(order)
 
 
-@given(st.integers(1, 40), st.integers(1, 10**6), st.integers(1, 64))
+@given(st.integers(1, 40), st.integers(1, 10**7), st.integers(1, 64))
 def test_each_pair_of_blocks_meets_in_one_task(blocks: int, rows: int, cores: int) -> None:
-    tasks = deal_pairs(blocks, rows, cores)
+    segments = cut_pairs(blocks, rows, cores)
+    tasks = [each for cut in segments for each in deal_pairs(blocks, rows, cores, *cut)]
     met = [pair for low, high in tasks for pair in pairs_between(blocks, low, high)]
     assert met == [(i, j) for i in range(blocks) for j in range(i + 1, blocks)]
     assert tasks == [(0, 0)] or all(low < high for low, high in tasks)
 
 
 def test_tasks_of_a_join_shorten_towards_its_end_and_take_no_longer_than_an_hour() -> None:
-    assert [high - low for low, high in deal_pairs(8, 8 * 16_384, 2)] == [
-        *(7, 5, 4, 3, 2),
-        *([1] * 7),
-    ]
-    many = [high - low for low, high in deal_pairs(62, 62 * 16_384, 100)]
+    tasks = deal_pairs(8, 8 * 16_384, 2, 0, 28)
+    assert [high - low for low, high in tasks] == [7, 5, 4, 3, 2, *([1] * 7)]
+    many = [high - low for low, high in deal_pairs(62, 62 * 16_384, 100, 0, 1891)]
     assert many[0] == 9
     assert many == sorted(many, reverse=True)
     assert many[-200:] == [1] * 200
-    huge = deal_pairs(40, 40 * 262_144, 2)
+    huge = deal_pairs(40, 40 * 262_144, 2, 0, 780)
     assert max(high - low for low, high in huge) * 262_144**2 <= 1.5 * (1 << 38)
+
+
+def test_a_long_join_is_cut_into_segments_of_some_minutes() -> None:
+    assert cut_pairs(8, 81_446, 2) == [(0, 28)]
+    assert cut_pairs(1, 5, 2) == [(0, 0)]
+    assert cut_pairs(62, 1_000_000, 2) == [(0, 472), (472, 945), (945, 1418), (1418, 1891)]
+    assert len(cut_pairs(6104, 100_000_000, 400)) == 182
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_join_in_segments_makes_the_same_lists_and_goes_on_where_it_was_killed(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str
+) -> None:
+    """Killed behind each part in turn; what is done is not done again."""
+    catalog, root = scattered(60, 90, metric), tmp_path / "root"
+    rules = ("neighbors.pairs_from=1", "neighbors.block_rows=9", "neighbors.k=4")
+    settings = settings_of(f"store.root={root}", *rules, "neighbors.slack=2")
+    monkeypatch.setattr(joins, "SEGMENT", 200)  # products for each core: of the 1,800 in all
+    known: list[set[str]] = [set()]
+
+    class Killed(Exception):
+        pass
+
+    def kill_behind_what_is_new(point: str) -> None:
+        made = {path.parent.name for path in root.rglob("run.json")}
+        if point == "neighbors.part" and made != known[-1]:
+            known.append(made)
+            raise Killed
+
+    monkeypatch.setattr(parts, "reached", kill_behind_what_is_new)
+    draft = opened(settings, "one")
+    draft.hold("literal")
+    fill(draft, catalog)
+    for _ in range(20):
+        with suppress(Killed):
+            result = neighbors.run(spark, settings, draft)
+            break
+    assert len(known) >= 4
+    found = {table: draft_rows(root, "one", "neighbors", table) for table in result.tables}
+    check(found, catalog, 4, 2)
+    laid = [path.name.split("-")[1] for path in root.rglob("neighbor_layout/block-*.parquet")]
+    assert len(laid) == len(set(laid))
 
 
 def test_fewer_images_than_k_give_shorter_lists_and_no_padding(

@@ -87,7 +87,7 @@ def _write(spark: SparkSession, settings: Settings, draft: Draft, run: Run, begu
     rows = sum(receipt.rows for receipt in live)
     joined = join_symmetric if rows >= settings.neighbors.pairs_from else join_onesided
     before = time.monotonic()
-    reports = joined(spark, settings, draft, live, folder, metadata)
+    reports = joined(spark, settings, draft, run, live, metadata)
     joining = {"join_milliseconds": int(1000 * (time.monotonic() - before))}
     pool = [receipt for report in reports for receipt in report.receipts]
     reached("neighbors.pool")

@@ -1,6 +1,6 @@
 """How the vectors of a self-join lie in storage: planned from a sample, written block by block.
 
-Everything here is scratch: no record names it, and it is swept.
+Everything here is scratch: no release names it, and it is swept.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from artrec.index import shard_ranges
+from artrec.releases import Run
 from artrec.schemas import TABLES
 from artrec.stages.blocks import vector_blocks
 from artrec.stages.frames import Attempt, TaskReport, parallelism, run_tasks
+from artrec.stages.neighbors.parts import by_block
 from artrec.stages.session import describe
 from artrec.stages.workers import light
 from artrec.storage import Store
@@ -63,6 +66,17 @@ class Laying:
 
     def frame(self, scratch: Scratch) -> Frame:
         return Frame(scratch.metric, np.array(self.center), self.reach)
+
+    @classmethod
+    def recorded(cls, run: Run) -> Laying:
+        """A layout from the run that has its files, and its ``notes``."""
+        cells, blocks = run.receipts("neighbor_cells"), by_block(run, "neighbor_layout")
+        return cls(cells, run.notes["center"], run.notes["reach"], blocks)
+
+    def notes(self) -> dict[str, Any]:
+        """What a run has to know to find the layout again in its files."""
+        counts = [len(files) for files in self.blocks]
+        return {"center": self.center, "reach": self.reach, "neighbor_layout": counts}
 
     def read(self, scratch: Scratch) -> Layout:
         rows = pa.Table.from_batches(read_table(scratch.store, self.cells))

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from artrec.config import Settings
-from artrec.releases import Draft
+from artrec.releases import Draft, Run
 from artrec.schemas import TABLES
 from artrec.stages.blocks import block_of, pool_rows, vector_blocks
 from artrec.stages.frames import Attempt, TaskReport, parallelism, run_tasks
@@ -31,8 +31,8 @@ def join_onesided(
     spark: SparkSession,
     settings: Settings,
     draft: Draft,
+    run: Run,
     live: list[Receipt],
-    folder: str,
     metadata: dict[str, str],
 ) -> list[TaskReport]:
     """One task for each block of queries; each meets all vectors."""
@@ -42,6 +42,7 @@ def join_onesided(
     ranges = [(low, min(low + block, rows)) for low in range(0, rows, block)]
     describe(spark, f"neighbors: {len(ranges)} blocks of {rows} vectors")
     size = settings.neighbors.k + settings.neighbors.slack
+    folder = run.folder(draft.attempt)
     work = partial(_join_block, draft.store, live, ranges, size, folder, metadata)
     every = settings.log.every
     watch = Watch(draft, "neighbors", rows, ("vectors",), unit="vectors", every=every)

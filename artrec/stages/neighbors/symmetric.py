@@ -8,7 +8,7 @@ through a shuffle by block, and a task for each block merges it into its pools
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -18,13 +18,14 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from artrec.config import Settings
-from artrec.planning import block_count
-from artrec.releases import Draft
+from artrec.planning.joins import Pair, block_count, cut_pairs, deal_pairs, pairs_between
+from artrec.releases import Draft, Run
 from artrec.schemas import TABLES
 from artrec.stages.blocks import pool_rows
 from artrec.stages.frames import (
     Attempt,
     TaskReport,
+    add_counters,
     parallelism,
     read_frame,
     reported,
@@ -32,27 +33,27 @@ from artrec.stages.frames import (
     write_sorted,
 )
 from artrec.stages.neighbors.laying import Laying, Scratch, lay_out, read_block
+from artrec.stages.neighbors.parts import Parts, by_block, gathered, renewed
 from artrec.stages.progress import Marks, Watch
 from artrec.stages.session import describe
 from artrec.stages.workers import light
 from artrec.tables import Receipt, open_file
 from artrec.vectors import Entries, Laid, Side, Tiling, meet
-from artrec.vectors.distance import Ints
+from artrec.vectors.distance import Floats, Ints
+from artrec.vectors.topk import TopK
 
-__all__ = ["deal_pairs", "join_symmetric", "pairs_between"]
+__all__ = ["join_symmetric"]
 
-WAVES = 2  # a task takes its core's share of what is left, by so many
-LONG_TASK = 1 << 38  # products: an hour of a core, at most
 PACKED = 4096  # entries in one row of the shuffle
 POOL_ENTRY = 10  # bytes of one entry of a pool in storage, about: only for the number of files
 ENTRY = np.dtype([("row", "<i4"), ("distance", "<f4"), ("other", "<i8")])
 
-Pair = tuple[int, int]
+Written = Callable[["_Work", int, Laid, Entries, Attempt], list[Receipt]]
 
 
 @dataclass(frozen=True)
 class _Work:
-    """What the tasks of a join know."""
+    """What the tasks of a join know. ``first`` has, for each block, what it has found so far."""
 
     scratch: Scratch
     laying: Laying
@@ -65,7 +66,7 @@ class _Work:
         return Laid.of(numbers, vectors, self.k + 1), cells
 
     def found(self, block: int, columns: Sequence[str]) -> pa.Table:
-        """What a block found in itself: a row for each of its distinct vectors."""
+        """What a block has found so far: a row for each of its distinct vectors."""
         files = [open_file(self.scratch.store, file) for file in self.first[block]]
         return pa.concat_tables([file.read(columns=list(columns)) for file in files])
 
@@ -79,93 +80,137 @@ def join_symmetric(
     spark: SparkSession,
     settings: Settings,
     draft: Draft,
+    run: Run,
     live: list[Receipt],
-    folder: str,
     metadata: dict[str, str],
 ) -> list[TaskReport]:
-    """The pools of all live vectors: reports whose receipts are files in the table's order."""
-    scratch = Scratch(draft.store, folder, metadata, sum(receipt.rows for receipt in live))
+    """The pools of all live vectors: reports whose receipts are files in the table's order.
+
+    What is done on the way is recorded in parts, from which a later attempt goes on.
+    """
+    folder, rows = run.folder(draft.attempt), sum(receipt.rows for receipt in live)
+    scratch = Scratch(draft.store, folder, metadata, rows)
     cores = parallelism(spark)
-    count = block_count(scratch.rows, settings.neighbors.block_rows, cores)
-    laying = lay_out(spark, scratch, live, count)
-    blocks = len(laying.blocks)
-    work = _Work(scratch, laying, settings.neighbors.k + settings.neighbors.slack, [])
-    tasks = deal_pairs(blocks, scratch.rows, cores)
-    total = blocks + tasks[-1][1]
-    watch = Watch(draft, "neighbors", total, ("meetings",), "meetings", settings.log.every)
-    describe(spark, f"neighbors: {blocks} blocks, each with itself")
-    with watch.watching(part="blocks") as marks:
-        met = run_tasks(spark, blocks, partial(_meet_itself, work), marks)
-    work = replace(work, first=[report.receipts for report in met])
-    describe(spark, f"neighbors: {total - blocks} pairs of blocks")
+    parts = Parts(draft, run)
+    begun = parts.kept("blocks", partial(_begin, spark, settings, draft, scratch, live))
+    laying = Laying.recorded(begun)
+    k = settings.neighbors.k + settings.neighbors.slack
+    work = _Work(scratch, laying, k, by_block(begun, "neighbor_first"))
+    segments = [tuple(each) for each in begun.notes["segments"]]
+    blocks, meetings = len(laying.blocks), segments[-1][1]
+    watch = Watch(draft, "neighbors", meetings, ("meetings",), "meetings", settings.log.every)
+    counters = [begun.counters]
+    for number, (low, high) in enumerate(segments[:-1]):
+        tasks = deal_pairs(blocks, rows, cores, low, high)
+        place = f"{number + 1}/{len(segments)}"
+        meeting = partial(_segment, spark, work, tasks, watch, place)
+        segment = parts.kept(f"pairs {low} to {high}", meeting, watch)
+        counters.append(segment.counters)
+        work = replace(work, first=renewed(work.first, segment))
+    describe(spark, f"neighbors: pairs of {blocks} blocks")
     with watch.watching(part="pairs") as marks:
-        merged = _meet_and_merge(spark, work, tasks, marks)
+        tasks = deal_pairs(blocks, rows, cores, *segments[-1])
+        merged = _meet_and_merge(spark, work, tasks, _finish, marks)
     pool = [receipt for report in merged for receipt in report.receipts]
     table = TABLES["neighbor_pool"]
     describe(spark, "neighbors: pools in order")
     frame = read_frame(spark, scratch.store, pool, table)
-    size = scratch.rows * work.k * POOL_ENTRY
-    ordered = write_sorted(frame, scratch.store, folder, table, size, metadata)
-    counters = [report.model_copy(update={"receipts": []}) for report in (*met, *merged)]
-    pairs = {"pairs": scratch.rows * (scratch.rows - 1) // 2}  # each met once
-    return [*counters, TaskReport(receipts=ordered, counters=pairs)]
+    ordered = write_sorted(frame, scratch.store, folder, table, rows * k * POOL_ENTRY, metadata)
+    counters += [report.counters for report in merged]
+    counters.append({"vectors": rows, "pairs": rows * (rows - 1) // 2})  # each met once
+    return [TaskReport(receipts=ordered, counters=add_counters(counters))]
 
 
-def deal_pairs(blocks: int, rows: int, cores: int) -> list[tuple[int, int]]:
-    """From which pair of blocks to which, by their numbers, each task lets them meet.
+def _begin(
+    spark: SparkSession,
+    settings: Settings,
+    draft: Draft,
+    scratch: Scratch,
+    live: list[Receipt],
+    part: Run,
+    begun: float,
+) -> Run:
+    """The layout, blocks that have met themselves, and how their pairs are cut into segments."""
+    cores = parallelism(spark)
+    count = block_count(scratch.rows, settings.neighbors.block_rows, cores)
+    laying = lay_out(spark, scratch, live, count)
+    work = _Work(scratch, laying, settings.neighbors.k + settings.neighbors.slack, [])
+    blocks = len(laying.blocks)
+    describe(spark, f"neighbors: {blocks} blocks, each with itself")
+    watch = Watch(draft, "neighbors", blocks, ("blocks",), "blocks", settings.log.every)
+    with watch.watching(part="blocks") as marks:
+        met = run_tasks(spark, blocks, partial(_meet_itself, work), marks)
+    tables, notes = gathered(met)
+    tables |= {
+        "neighbor_cells": laying.cells,
+        "neighbor_layout": [file for files in laying.blocks for file in files],
+    }
+    notes |= laying.notes() | {"segments": cut_pairs(blocks, scratch.rows, cores)}
+    counters = add_counters(report.counters for report in met)
+    return part.done(tables, begun, counters, notes)
 
-    Runs of pairs get shorter towards the end, so that no core waits long for the last one. A lone
-    block has no pairs, and one task that hands it on.
-    """
-    count = blocks * (blocks - 1) // 2
-    products = rows**2 * (1 - 1 / blocks) / 2
-    longest = max(1, int(count * LONG_TASK / products)) if count else 1
-    tasks, low = [], 0
-    while low < count:
-        high = low + max(1, min(longest, (count - low) // (WAVES * cores)))
-        tasks.append((low, high))
-        low = high
-    return tasks or [(0, 0)]
 
-
-def pairs_between(blocks: int, low: int, high: int) -> Iterator[Pair]:
-    """The pairs ``low`` to ``high`` of all (i, j) with i < j below ``blocks``, in their order."""
-    first = 0
-    for i in range(blocks):
-        others = blocks - 1 - i
-        for nth in range(max(0, low - first), min(others, high - first)):
-            yield i, i + 1 + nth
-        first += others
+def _segment(
+    spark: SparkSession,
+    work: _Work,
+    tasks: list[tuple[int, int]],
+    watch: Watch,
+    place: str,
+    part: Run,
+    begun: float,
+) -> Run:
+    """Some pairs of blocks; each of these leaves the lists that it has now."""
+    describe(spark, f"neighbors: pairs of blocks, segment {place}")
+    with watch.watching(part="pairs", segment=place) as marks:
+        merged = _meet_and_merge(spark, work, tasks, _keep, marks)
+    tables, notes = gathered(merged)
+    counters = add_counters(report.counters for report in merged)
+    counters["meetings"] = tasks[-1][1] - tasks[0][0]
+    return part.done(tables, begun, counters, notes)
 
 
 def _meet_itself(work: _Work, attempt: Attempt) -> TaskReport:
     laid, cells = work.laid(attempt.index)
     side = laid.met_itself(work.laying.read(work.scratch), cells, work.k, Tiling())
     lists = side.tighten()
+    receipts = _write_found(work, attempt.index, side.ceilings, lists, attempt)
+    return TaskReport(receipts=receipts, counters={"blocks": 1}, notes={"block": attempt.index})
+
+
+def _write_found(
+    work: _Work, block: int, ceilings: Floats, lists: TopK, attempt: Attempt
+) -> list[Receipt]:
     offsets = np.append(0, np.cumsum(lists.counts)).astype(np.int32)
     kept = lists.ids >= 0
     columns = [
         pa.array(np.arange(len(lists.ids), dtype=np.int32)),
-        pa.array(side.ceilings),
+        pa.array(ceilings),
         pa.ListArray.from_arrays(offsets, pa.array(lists.ids[kept])),
         pa.ListArray.from_arrays(offsets, pa.array(lists.distances[kept])),
     ]
     names = ["row", "ceiling", "others", "distances"]
-    with work.scratch.writer("neighbor_first", f"first-{attempt.stem}") as writer:
+    with work.scratch.writer("neighbor_first", f"first-{block:05d}-{attempt.stem}") as writer:
         writer.write(pa.RecordBatch.from_arrays(columns, names=names))
-    return TaskReport(receipts=writer.receipts, counters={"meetings": 1})
+    return writer.receipts
 
 
 def _meet_and_merge(
-    spark: SparkSession, work: _Work, tasks: list[tuple[int, int]], marks: Marks
+    spark: SparkSession, work: _Work, tasks: list[Pair], written: Written, marks: Marks
 ) -> list[TaskReport]:
-    """Let pairs of blocks meet, and merge what is found by block."""
+    """Let pairs of blocks meet, merge what is found by block, and have it ``written``.
+
+    In the end that is done for each block, whether it has met others now or not.
+    """
+    blocks, ends = len(work.laying.blocks), written is _finish
 
     @light
     def met(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for index in batch.column(0).to_pylist():
                 low, high = tasks[index]
+                if ends and index == 0:
+                    for block in range(blocks):
+                        yield _batch(block, [b""])
                 yield from _meet_pairs(work, low, high)
                 marks.leave(index, {"meetings": high - low})
 
@@ -173,20 +218,18 @@ def _meet_and_merge(
     def merged(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         attempt = Attempt.current()
         for block, rows in groupby(_packed_rows(batches), lambda row: row[0]):
-            report = reported(partial(_merge, work, block, (row[1] for row in rows)), attempt)
+            packed = (row[1] for row in rows)
+            report = reported(partial(_merge, work, block, packed, written), attempt)
             yield pa.RecordBatch.from_pydict({"report": [report.model_dump_json()]})
 
-    blocks = len(work.laying.blocks)
     found = spark.range(0, len(tasks), 1, len(tasks)).mapInArrow(met, "block int, packed binary")
-    by_block = found.repartition(blocks, "block").sortWithinPartitions("block")
-    rows = by_block.mapInArrow(merged, "report string").collect()
+    ordered = found.repartition(blocks, "block").sortWithinPartitions("block")
+    rows = ordered.mapInArrow(merged, "report string").collect()
     return [TaskReport.model_validate_json(row.report) for row in rows]
 
 
 def _meet_pairs(work: _Work, low: int, high: int) -> Iterator[pa.RecordBatch]:
     blocks = len(work.laying.blocks)
-    if blocks == 1:  # to be merged all the same
-        yield _batch(0, [b""])
     for one, run in groupby(pairs_between(blocks, low, high), lambda pair: pair[0]):
         side = work.side(one)
         for _, block in run:
@@ -217,7 +260,9 @@ def _packed_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, bytes
         yield from zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True)
 
 
-def _merge(work: _Work, block: int, packed: Iterable[bytes], attempt: Attempt) -> TaskReport:
+def _merge(
+    work: _Work, block: int, packed: Iterable[bytes], written: Written, attempt: Attempt
+) -> TaskReport:
     laid, _ = work.laid(block)
     entries = Entries(len(laid.first), work.k + 1)
     found = work.found(block, ["row", "others", "distances"])
@@ -232,8 +277,24 @@ def _merge(work: _Work, block: int, packed: Iterable[bytes], attempt: Attempt) -
         entries.add(each["row"].astype(np.int64), each["distance"].copy(), each["other"].copy())
         if entries.crowded:
             entries.compact()
+    receipts = written(work, block, laid, entries, attempt)
+    counters = {"entries": len(rows), "shuffled": shuffled}
+    return TaskReport(receipts=receipts, counters=counters, notes={"block": block})
+
+
+def _keep(work: _Work, block: int, laid: Laid, entries: Entries, attempt: Attempt) -> list[Receipt]:
+    """The lists so far, for the next segment; the fuller they are, the less it has to look at."""
+    lists = entries.lists()
+    before = np.asarray(work.found(block, ["ceiling"]).column("ceiling"), np.float32)
+    ceilings = np.minimum(before, lists.distances[:, -1])
+    return _write_found(work, block, ceilings, lists, attempt)
+
+
+def _finish(
+    work: _Work, block: int, laid: Laid, entries: Entries, attempt: Attempt
+) -> list[Receipt]:
+    """The pools of the block's rows."""
     pools = laid.pools(work.scratch.metric, entries, work.k, work.scratch.rows)
     with work.scratch.writer("neighbor_pool", f"pool-{block:05d}-{attempt.stem}") as writer:
         writer.write(pool_rows(pools))
-    counters = {"vectors": len(laid.numbers), "entries": len(rows), "shuffled": shuffled}
-    return TaskReport(receipts=writer.receipts, counters=counters)
+    return writer.receipts
