@@ -21,7 +21,7 @@ class IndexSettings(Section):
     )
     recall: float = key(
         0.95,
-        "Least recall@10 of look-ups that trees and candidates are tuned for, the lower end of a "
+        "Least recall@50 of look-ups that trees and candidates are tuned for, the lower end of a "
         "95 % interval; where a scan of all vectors is cheaper, look-ups scan.",
         gt=0.0,
         le=1.0,

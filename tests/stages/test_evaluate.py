@@ -509,7 +509,7 @@ def test_a_bad_index_is_refused_and_a_perfect_one_is_not(
 
     monkeypatch.setattr(assessing, "open_asked", searcher(2))
     root, source = tmp_path / "root", write_zip(tmp_path / "a.zip", GOOD)
-    given = asked(root, source)
+    given = asked(root, source, "index.search_k=100")
     options = Options(assignments=given, release="new", verbosity="quiet")
     assert execute("nightly", options) == 5
     assert "gate index_recall: found recall@" in capsys.readouterr().err
