@@ -74,6 +74,10 @@ class Target:
         fitting = [t for t in self.choices(dim) if t <= USUAL_TREES]
         return self.trees or max(fitting, default=min(TREES))
 
+    def trial(self, dim: int) -> int:
+        """Trees of the index that tuning builds and asks; 0: it needs none."""
+        return 0 if self.scan(dim) else max(self.choices(dim))
+
     def scan(self, dim: int) -> Tuning | None:
         """The tuning that needs no trial: shards so small that nothing is faster than to scan
         them, or too large for ``memory`` with any trees.
