@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from artrec.index.building import Recipe, build_shard
+from artrec.index.building import MOST_NODES, Recipe, build_shard
 from artrec.index.mapped import mapped_vectors
 from artrec.index.shards import SPARE, Found
 from artrec.index.sidecar import Tried, Tuning, new_index
@@ -37,6 +37,7 @@ USUAL_TREES = 20
 
 _K = 50  # of the lists that are tuned for, as long as evaluation asks; shorter ones are easier
 _QUERIES = 400
+_SPREAD = 1.05  # times the mean: shards are not of one size
 _NEAR = 1.1  # times the least cost: for that little, fewer trees are built
 
 Blocks = Callable[[], Iterable[Block]]
@@ -57,13 +58,15 @@ class Target:
     trees: int = 0
 
     @property
-    def small(self) -> int:
-        """Items of one shard."""
+    def of_one(self) -> int:
+        """Items of one shard, about."""
         return -(-self.items // max(1, self.shards))
 
     def choices(self, dim: int) -> Sequence[int]:
         """Numbers of trees that fit, ascending; maybe none."""
-        wanted = (self.trees,) if self.trees else TREES
+        nodes = self.of_one * _SPREAD
+        counted = [t for t in TREES if Recipe("", dim, t, 0).most_nodes(int(nodes)) <= MOST_NODES]
+        wanted = [self.trees] if self.trees else counted or TREES[:1]
         return [t for t in wanted if not self.memory or self.bytes(dim, t) <= self.memory]
 
     def bytes(self, dim: int, trees: int) -> int:
@@ -84,7 +87,7 @@ class Target:
         """
         room = self.choices(dim)
         least = annoy_cost(dim, min(room), 2 * _K + SPARE) if room else math.inf
-        return _scan(self, dim, 0, []) if exact_cost(dim, self.small) <= least else None
+        return _scan(self, dim, 0, []) if exact_cost(dim, self.of_one) <= least else None
 
 
 def most_bytes(items: int, dim: int, trees: int) -> int:
@@ -121,7 +124,7 @@ def tune(scratch: Path, numbers: Ints, blocks: Blocks, recipe: Recipe, target: T
     ``scratch``, a folder, takes its file. ``recipe.trees`` does not count.
     """
     dim, room = recipe.dim, target.choices(recipe.dim)
-    ceiling = exact_cost(dim, target.small)
+    ceiling = exact_cost(dim, target.of_one)
     known = target.scan(dim)
     if known is not None or len(numbers) <= _K:
         return known or _scan(target, dim, 0, [])
@@ -143,7 +146,7 @@ def tune(scratch: Path, numbers: Ints, blocks: Blocks, recipe: Recipe, target: T
 
 def _scan(target: Target, dim: int, queries: int, tried: list[Tried]) -> Tuning:
     """Look-ups scan; the shards are built all the same, for whoever opens them elsewhere."""
-    trees, cost = target.usual(dim), round(exact_cost(dim, target.small), 1)
+    trees, cost = target.usual(dim), round(exact_cost(dim, target.of_one), 1)
     way = Tried(trees=trees, search_k=0, recall=1.0, low=1.0, high=1.0, cost=cost)
     return Tuning(**way.model_dump(), **_facts(target, dim, trees, queries, tried), exact=True)
 
@@ -157,7 +160,7 @@ def _facts(
         "bytes": target.bytes(dim, trees),
         "k": _K,
         "queries": queries,
-        "exact_cost": round(exact_cost(dim, target.small), 1),
+        "exact_cost": round(exact_cost(dim, target.of_one), 1),
         "tried": tried,
     }
 

@@ -139,6 +139,12 @@ def test_memory_bounds_the_trees(tmp_path: Path, vectors: tuple[Numbers, Vectors
     assert (none.exact, none.tried, none.trees) == (True, [], 5)
 
 
+def test_a_shard_that_annoy_could_not_count_is_tried_with_fewer_trees() -> None:
+    """40 trees on 12,000,000 vectors are up to 972,000,000 nodes, of 500,000,000 that are safe."""
+    assert Target(0.9, 12_000_000, 1).trial(128) == 10
+    assert Target(0.9, 12_000_000, 3).trial(128) == 40
+
+
 def test_a_few_vectors_are_scanned_without_a_trial(tmp_path: Path) -> None:
     few = tuned(tmp_path / "few", *scattered(300, 8), Target(0.9, 300, 1))
     assert (few.exact, few.recall, few.low, few.tried) == (True, 1.0, 1.0, [])
