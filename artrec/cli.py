@@ -93,9 +93,12 @@ def lookup_command(
     picture: Annotated[
         bool, typer.Option("--picture", help="A file, though the catalog has that id too.")
     ] = False,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Of a file: scan all vectors, even if that is slower.")
+    ] = False,
 ) -> None:
     """One image, or any picture, and its neighbors, without a JVM."""
-    lookup.show(root, image, k, json, picture)
+    lookup.show(root, image, k, json, picture, exact)
 
 
 @app.command("files")

@@ -141,6 +141,7 @@ def release(spark: SparkSession, sources: Path, tmp_path_factory: pytest.TempPat
         f"neighbors.k={K}",
         f"neighbors.slack={SLACK}",
         f"index.shards={SHARDS}",
+        "index.search_k=4000",  # so few are scanned otherwise
         f"gates.reject_rate={MANY}",
     )
 

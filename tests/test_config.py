@@ -304,6 +304,8 @@ CHANGED: dict[str, str] = {
     "catalog.embeddings": "false",
     "index.shard_rows": "1000",
     "index.shards": "8",
+    "index.recall": "0.8",
+    "index.memory": "1000000000",
     "index.trees": "5",
     "index.search_k": "100",
     "index.seed": "2",

@@ -124,3 +124,13 @@ def test_the_whole_is_the_sum_and_of_memory_the_largest() -> None:
         images=4, seconds=3.5, requests=7, worker_bytes=5, driver_bytes=9, money=1.0
     )
     assert total({"b": other}).money is None
+
+
+def test_tuning_builds_one_shard_more_and_asks_it() -> None:
+    """1,000 vectors of 100 numbers: 40 trees at 3.5e-7 s for each of 9.97 halvings, and 0.035 s."""
+    rates = FREE.model_copy(update={"pace": 1.0})
+    plain, tuned = (expected(replace(WORK, trial_trees=trees), rates)["index"] for trees in (0, 40))
+    built = 1000 * 40 * 3.5e-7 * 9.9687 * 100 / 154
+    assert tuned.seconds - plain.seconds == pytest.approx(built + 0.035, abs=2e-3)
+    assert tuned.tasks == plain.tasks + 1
+    assert tuned.bytes_read == 4 * plain.bytes_read

@@ -88,13 +88,16 @@ def _missing(store: Store, release: Release, image_id: str) -> str:
     )
 
 
-def show(root: str | None, name: str, k: int, json: bool, picture: bool = False) -> None:
+def show(
+    root: str | None, name: str, k: int, json: bool, picture: bool = False, exact: bool = False
+) -> None:
     """Print an image, or the picture in a local file, and its neighbors.
 
-    ``name`` is an image_id if the catalog has it, unless ``picture`` says that it is a file.
+    ``name`` is an image_id if the catalog has it, unless ``picture`` says that it is a file; of a
+    file all vectors are scanned if that has to be ``exact``.
     """
     store = store_of(root)
-    found = _found(store, name, k, picture)
+    found = _found(store, name, k, picture, exact)
     if json:
         as_json(found)
         return
@@ -116,7 +119,7 @@ def show(root: str | None, name: str, k: int, json: bool, picture: bool = False)
     )
 
 
-def _found(store: Store, name: str, k: int, picture: bool) -> dict[str, Any]:
+def _found(store: Store, name: str, k: int, picture: bool, exact: bool) -> dict[str, Any]:
     if not picture:
         try:
             return lookup(store, name, k)
@@ -125,7 +128,7 @@ def _found(store: Store, name: str, k: int, picture: bool) -> dict[str, Any]:
                 raise
     from artrec.commands.outside import lookup_picture  # not needed for an image's own row
 
-    return lookup_picture(store, name, k)
+    return lookup_picture(store, name, k, exact)
 
 
 def _heading(found: dict[str, Any]) -> str:

@@ -24,7 +24,8 @@ from artrec.releases import Release, artifacts_of, current_release, table_receip
 from artrec.stages.rules import picture_limits, vector_no, vectors_identity
 from artrec.storage import Store
 from artrec.tables import read_range
-from artrec.vectors import TopK, exact, merge
+from artrec.vectors import TopK, merge
+from artrec.vectors import exact as distances_of
 
 __all__ = ["MOST", "lookup_picture", "open_index", "way_of"]
 
@@ -32,9 +33,12 @@ MOST = 1000
 """Neighbors of one lookup."""
 
 
-def lookup_picture(store: Store, path: str | Path, k: int = 10) -> dict[str, Any]:
+def lookup_picture(
+    store: Store, path: str | Path, k: int = 10, exact: bool = False
+) -> dict[str, Any]:
     """The picture in a local file and its ``k`` nearest images of the current release.
 
+    With ``exact`` all vectors are scanned, whatever the release's shards were tuned for.
     Images of the very same content come first, marked ``same_picture``. Raises UsageError for a
     path that is no file, InputError with the reason for a file that is no usable picture.
     """
@@ -44,7 +48,7 @@ def lookup_picture(store: Store, path: str | Path, k: int = 10) -> dict[str, Any
     release = current_release(store)
     settings, encoder = way_of(store, release)
     picture, vector = _encoded(data_path, settings, encoder)
-    shards = open_index(store, release)
+    shards = open_index(store, release, exact=exact)
     nearest = _nearest(shards, vector, vector_no(picture.sha256), k)
     return {
         "release": release.release_id,
@@ -76,8 +80,14 @@ def way_of(store: Store, release: Release) -> tuple[IngestSettings, Encoder]:
     return settings.ingest, encoder
 
 
-def open_index(store: Store, release: Release, cache: Path | None = None) -> ShardSet:
-    """The shards of a release, each checked as it is opened; they answer any number of searches."""
+def open_index(
+    store: Store, release: Release, cache: Path | None = None, exact: bool = False
+) -> ShardSet:
+    """The shards of a release, each checked as it is opened; they answer any number of searches.
+
+    They are scanned, so that answers are exact, where the release says that this is cheaper, or
+    where ``exact`` asks for it.
+    """
     refs = release.refs("shard_items")
     if not refs:
         raise UsageError(
@@ -87,7 +97,8 @@ def open_index(store: Store, release: Release, cache: Path | None = None) -> Sha
     wanted = Wanted(release.encoder, release.metric, release.dim)
     files = artifacts_of(store, refs, "shards")
     search_k = int(stage.notes["search_k"])
-    return open_shards(store, files, wanted, stage.rows("shard_items"), search_k, cache)
+    scans = exact or bool(stage.notes.get("exact", False))
+    return open_shards(store, files, wanted, stage.rows("shard_items"), search_k, cache, scans)
 
 
 def _file(path: str | Path) -> Path:
@@ -155,7 +166,7 @@ def _nearest(
     if found is not None:
         alone = TopK.empty(1, k)
         alone.ids[0, 0] = own
-        alone.distances[0, 0] = exact(shards.metric, vector[None], found[None])[0]
+        alone.distances[0, 0] = distances_of(shards.metric, vector[None], found[None])[0]
         lists = merge(lists, alone)
     count = int(lists.counts[0])
     return list(

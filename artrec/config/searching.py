@@ -19,11 +19,24 @@ class IndexSettings(Section):
     shards: int = key(
         0, "Number of shards; 0: as many as index.shard_rows asks for.", ge=0, le=10_000
     )
-    trees: PositiveInt = key(20, "Trees in each shard: more find more and take more space.")
+    recall: float = key(
+        0.95,
+        "Least recall@50 of look-ups that trees and candidates are tuned for, the lower end of a "
+        "95 % interval; where a scan of all vectors is cheaper, look-ups scan.",
+        gt=0.0,
+        le=1.0,
+    )
+    memory: int = key(
+        0, "Bytes that a look-up maps or holds, at most; 0: as many as it takes.", ge=0
+    )
+    trees: int = key(
+        0,
+        "Trees in each shard: more find more and take more space; 0: tuned.",
+        ge=0,
+    )
     search_k: int = key(
         0,
-        "Candidates that a look-up examines in each shard; 0: 20 for each tree and neighbor asked "
-        "for.",
+        "Candidates that a look-up examines in each shard, which it never scans then; 0: tuned.",
         ge=0,
     )
     seed: int = key(1, "Start of the random numbers that trees are cut by.", ge=0, lt=1 << 31)

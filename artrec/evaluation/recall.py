@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,17 @@ from artrec.vectors import Block, Searcher, TopK, join
 from artrec.vectors.distance import Floats, Ints, distances_of_pairs, squared_norms
 from artrec.vectors.topk import NOBODY
 
-__all__ = ["Blocks", "RECALL_CUTS", "Streamed", "recalls"]
+__all__ = [
+    "Blocks",
+    "RECALL_CUTS",
+    "Streamed",
+    "answers",
+    "measured",
+    "others",
+    "recalls",
+    "shares",
+    "true_distances",
+]
 
 RECALL_CUTS = (1, 10, 50)
 
@@ -54,26 +64,38 @@ def recalls(
             f"{type(truth).__name__} is approximate and cannot be the truth that a recall is "
             "measured by; use an exact searcher"
         )
+    found = {
+        k: measured(others(lists, queries.numbers, k).ids, queries, blocks, metric)
+        for k, lists in answers(searcher, queries).items()
+    }
+    return shares(true_distances(truth, queries), found)
+
+
+def answers(searcher: Searcher, queries: Block) -> dict[int, TopK]:
+    """Each cut -> what is found when asked for so many and the query itself."""
+    return {k: searcher.search(queries.vectors, k + 1) for k in RECALL_CUTS}
+
+
+def true_distances(truth: Searcher, queries: Block) -> Floats:
+    """Of the nearest others, as many as the largest cut, [q, 50]; +inf where there are fewer."""
     width = max(RECALL_CUTS)
-    exact = _others(truth.search(queries.vectors, width + 1), queries.numbers, width)
-    asked = [
-        _others(searcher.search(queries.vectors, k + 1), queries.numbers, k).ids
-        for k in RECALL_CUTS
-    ]
-    found = _measured(np.concatenate(asked, axis=1), queries, blocks, metric)
-    parts = np.split(found, np.cumsum(RECALL_CUTS)[:-1], axis=1)
+    return others(truth.search(queries.vectors, width + 1), queries.numbers, width).distances
+
+
+def shares(true: Floats, found: Mapping[int, Floats]) -> dict[int, NDArray[np.float64]]:
+    """k -> recall@k [q], from the ``true_distances`` and the measured ones of what was found."""
+    counts = np.isfinite(true).sum(axis=1)
     result = {}
-    for k, part in zip(RECALL_CUTS, parts, strict=True):
-        possible = np.minimum(k, exact.counts)
-        last = np.maximum(possible - 1, 0)
-        far = exact.distances[np.arange(len(part)), last]
+    for k, part in found.items():
+        possible = np.minimum(k, counts)
+        far = true[np.arange(len(part)), np.maximum(possible - 1, 0)]
         near = np.isfinite(part) & (part <= far[:, None])
         share = np.minimum(near.sum(axis=1), possible) / np.maximum(possible, 1)
         result[k] = np.where(possible > 0, share, 1.0)
     return result
 
 
-def _others(lists: TopK, own: Ints, k: int) -> TopK:
+def others(lists: TopK, own: Ints, k: int) -> TopK:
     """The first k of each list, in its order, without the query itself and second mentions."""
     ids = lists.ids
     order = np.argsort(ids, axis=1, kind="stable")
@@ -93,7 +115,7 @@ def _others(lists: TopK, own: Ints, k: int) -> TopK:
     return found
 
 
-def _measured(ids: Ints, queries: Block, blocks: Blocks, metric: str) -> Floats:
+def measured(ids: Ints, queries: Block, blocks: Blocks, metric: str) -> Floats:
     """The distance of each listed vector from its query; +inf where there is no such vector."""
     distances = np.full(ids.shape, np.inf, dtype=np.float32)
     squares = squared_norms(queries.vectors)

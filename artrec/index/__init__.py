@@ -12,7 +12,8 @@ from artrec.index.canary import prove_shard
 from artrec.index.dealing import shard_count, shard_ranges
 from artrec.index.opening import Wanted, open_shard, open_shards
 from artrec.index.shards import CANDIDATES, Shard, ShardSet
-from artrec.index.sidecar import ANNOY_METRICS, Sidecar
+from artrec.index.sidecar import ANNOY_METRICS, Sidecar, Tuning
+from artrec.index.tuning import USUAL_TREES, Target, tune
 
 __all__ = [
     "ANNOY_METRICS",
@@ -22,6 +23,9 @@ __all__ = [
     "Shard",
     "ShardSet",
     "Sidecar",
+    "Target",
+    "Tuning",
+    "USUAL_TREES",
     "Wanted",
     "build_shard",
     "open_shard",
@@ -29,4 +33,5 @@ __all__ = [
     "prove_shard",
     "shard_count",
     "shard_ranges",
+    "tune",
 ]

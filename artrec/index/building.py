@@ -13,7 +13,7 @@ from artrec.errors import ConfigError, InputError
 from artrec.index.sidecar import new_index
 from artrec.vectors import Block, check_vectors
 
-__all__ = ["Probes", "Recipe", "build_shard"]
+__all__ = ["MOST_NODES", "Probes", "Recipe", "build_shard"]
 
 MOST_NODES = 500_000_000
 """Annoy counts nodes in 32 bits and grows by a factor: from about 1.65e9 on that overflows."""

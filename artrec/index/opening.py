@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from artrec.errors import NotFound, StoreFormatError
+from artrec.index.mapped import mapped_vectors
 from artrec.index.shards import Shard, ShardSet
 from artrec.index.sidecar import ANNOY_METRICS, Sidecar, new_index
 from artrec.releases import Artifact
@@ -46,8 +47,11 @@ def open_shards(
     items: int,
     search_k: int = 0,
     cache: Path | None = None,
+    scans: bool = False,
 ) -> ShardSet:
     """All shards of a run, from its artifacts named ``shards``; ``items`` is the rows of its table.
+
+    With ``scans`` they are not asked but scanned, so that answers are exact.
 
     Raises StoreFormatError naming the first thing that does not fit, with both values.
     """
@@ -62,7 +66,7 @@ def open_shards(
         raise StoreFormatError(
             f"{store.url}: the shards hold {held} vectors, their table {items}: one is missing"
         )
-    return ShardSet(shards, wanted.metric, wanted.dim, search_k)
+    return ShardSet(shards, wanted.metric, wanted.dim, search_k, scans)
 
 
 def open_shard(store: Store, file: Artifact, wanted: Wanted, cache: Path | None = None) -> Shard:
@@ -85,7 +89,7 @@ def open_shard(store: Store, file: Artifact, wanted: Wanted, cache: Path | None 
     index = new_index(sidecar.dim, sidecar.metric)
     index.load(str(path))
     _compare(str(path), {"items": (index.get_n_items(), sidecar.items)})
-    return Shard(sidecar, index, numbers)
+    return Shard(sidecar, index, numbers, mapped_vectors(path, index, sidecar.items, sidecar.dim))
 
 
 def cache_folder() -> Path:

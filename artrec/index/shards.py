@@ -4,84 +4,150 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from artrec.errors import ConfigError, InputError
+from artrec.index.mapped import Scan, vectors_at
 from artrec.index.sidecar import Sidecar
 from artrec.vectors import TopK, check_vectors, exact, merge
+from artrec.vectors.distance import Floats, Ints
 from artrec.vectors.topk import select
 
-__all__ = ["CANDIDATES", "Shard", "ShardSet"]
+__all__ = ["CANDIDATES", "Found", "SPARE", "Shard", "ShardSet"]
 
 CANDIDATES = 20
-"""Where no search_k is set, a shard examines this many for each tree and neighbor (10 or more)."""
+"""Where nothing was tuned or set, so many are examined for each tree and neighbor (10 or more)."""
 
-_SPARE = 16  # asked for beyond 2 k: Annoy's own distances are rounded, and equal vectors tie
+SPARE = 16  # asked for beyond 2 k: Annoy's own distances are rounded, and equal vectors tie
+_AT_ONCE = 1 << 14  # vectors measured at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """What was found for some queries: its row, number and vector of each find, in any order."""
+
+    rows: Ints
+    numbers: Ints
+    vectors: Floats
+
+    @classmethod
+    def by(
+        cls,
+        index: Any,
+        mapped: Floats | None,
+        numbers: Ints,
+        queries: Floats,
+        k: int,
+        examined: int,
+    ) -> Found:
+        """By an Annoy index, for lists of ``k``."""
+        wanted = 2 * k + SPARE
+        lists = [index.get_nns_by_vector(query, wanted, max(examined, wanted)) for query in queries]
+        rows = np.repeat(np.arange(len(lists)), [len(each) for each in lists])
+        items = np.array([item for each in lists for item in each], np.int64)
+        vectors = vectors_at(index, mapped, items) if len(items) else queries[:0]
+        return cls(rows, numbers[items], vectors)
+
+    @classmethod
+    def together(cls, parts: Sequence[Found]) -> Found:
+        columns = ([getattr(part, name) for part in parts] for name in cls.__slots__)
+        return cls(*map(np.concatenate, columns))
+
+    def lists(self, metric: str, queries: Floats, k: int) -> TopK:
+        """Lists [n, k], measured and ordered exactly."""
+        if not len(self.rows):
+            return TopK.empty(len(queries), k)
+        distances = exact(metric, queries[self.rows], self.vectors)
+        return select(self.rows, distances, self.numbers, len(queries), k)
+
+
+@dataclass(frozen=True, eq=False)
 class Shard:
-    """An open Annoy file: ``numbers`` int64 [n], ascending, are the vector_no of its items."""
+    """An open Annoy file: ``numbers`` int64 [n], ascending, are the vector_no of its items.
+
+    ``mapped`` [n, d] are its vectors as they lie in the file, None if they have to be fetched.
+    """
 
     sidecar: Sidecar
     index: Any
-    numbers: NDArray[np.int64]
+    numbers: Ints
+    mapped: Floats | None = None
 
-    def search(self, queries: NDArray[np.float32], k: int, search_k: int = 0) -> TopK:
-        """Lists [n, k] of ``queries`` [n, d]: what Annoy finds, measured and ordered exactly."""
-        examined = search_k or CANDIDATES * max(k, 10) * self.sidecar.trees
-        wanted = 2 * k + _SPARE
-        found = [self.index.get_nns_by_vector(q, wanted, max(examined, wanted)) for q in queries]
-        rows = np.repeat(np.arange(len(found)), [len(each) for each in found])
-        items = np.array([item for each in found for item in each], np.int64)
-        if not len(items):
-            return TopK.empty(len(queries), k)
-        distances = exact(self.sidecar.metric, queries[rows], self._vectors(items))
-        return select(rows, distances, self.numbers[items], len(queries), k)
+    def found(self, queries: Floats, k: int, search_k: int = 0) -> Found:
+        """What Annoy finds for lists of ``k`` of ``queries`` [n, d]."""
+        examined = search_k or self.depth(k)
+        return Found.by(self.index, self.mapped, self.numbers, queries, k, examined)
 
-    def vector(self, number: int) -> NDArray[np.float32] | None:
+    def scan(self, queries: Floats, k: int) -> TopK:
+        """The exact lists [n, k] of ``queries`` [n, d]: of all vectors, whatever that takes."""
+        return self._scan.search(queries, k)
+
+    def depth(self, k: int) -> int:
+        """Candidates that are examined for lists of ``k``, unless told otherwise."""
+        tuning = self.sidecar.tuning
+        usual = CANDIDATES * max(k, 10) * self.sidecar.trees
+        return tuning.depth(k) if tuning and tuning.search_k else usual
+
+    def vector(self, number: int) -> Floats | None:
         """The vector of that number, float32 [d]; None if it is not here."""
         item = int(np.searchsorted(self.numbers, number))
         if item == len(self.numbers) or self.numbers[item] != number:
             return None
-        found: NDArray[np.float32] = self._vectors(np.array([item]))[0]
+        found: Floats = vectors_at(self.index, self.mapped, np.array([item]))[0]
         return found
 
-    def _vectors(self, items: NDArray[np.int64]) -> NDArray[np.float32]:
-        return np.array([self.index.get_item_vector(item) for item in items.tolist()], np.float32)
+    @cached_property
+    def _scan(self) -> Scan:
+        vectors = self.mapped
+        if vectors is None:
+            vectors = vectors_at(self.index, None, np.arange(len(self.numbers)))
+        return Scan(vectors, self.numbers, self.sidecar.metric)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShardSet:
-    """The approximate Searcher over all shards of an index.
+    """The Searcher over all shards of an index: approximate, unless it ``scans``.
 
-    ``search_k`` candidates are examined in each shard; 0: ``CANDIDATES`` for each tree and
-    neighbor.
+    ``search_k`` candidates are examined in each shard; 0: as many as its tuning says, or
+    ``CANDIDATES`` for each tree and neighbor where there is none.
     """
 
     shards: Sequence[Shard]
     metric: str
     dim: int
     search_k: int = 0
+    scans: bool = False
 
     def is_exact(self) -> bool:
-        return False
+        return self.scans
 
-    def search(self, queries: NDArray[np.float32], k: int) -> TopK:
+    def search(self, queries: Floats, k: int) -> TopK:
         """The lists [n, k] of ``queries`` [n, d]. Raises InputError for queries that do not fit."""
         if k < 1:
             raise ConfigError(f"k must be at least 1, got {k}")
         check_vectors(queries, np.arange(len(queries)), self.metric)
         if queries.shape[1] != self.dim:
             raise InputError(f"queries have {queries.shape[1]} dimensions, shards {self.dim}")
-        lists = (shard.search(queries, k, self.search_k) for shard in self.shards)
-        return reduce(merge, lists, TopK.empty(len(queries), k))
+        if self.scans or not self.shards:
+            scans = (shard.scan(queries, k) for shard in self.shards)
+            return reduce(merge, scans, TopK.empty(len(queries), k))
+        step = max(1, _AT_ONCE // (len(self.shards) * (2 * k + SPARE)))
+        parts = [self._asked(queries[at : at + step], k) for at in range(0, len(queries), step)]
+        lists = [TopK.empty(0, k), *parts]
+        return TopK(
+            np.concatenate([part.distances for part in lists]),
+            np.concatenate([part.ids for part in lists]),
+        )
 
-    def vector(self, number: int) -> NDArray[np.float32] | None:
+    def _asked(self, queries: Floats, k: int) -> TopK:
+        """All shards are asked, and what they find is measured at once."""
+        found = Found.together([each.found(queries, k, self.search_k) for each in self.shards])
+        return found.lists(self.metric, queries, k)
+
+    def vector(self, number: int) -> Floats | None:
         """The vector of that number, float32 [d]; None if it is in no shard."""
         found = (shard.vector(number) for shard in self.shards)
         return next((vector for vector in found if vector is not None), None)

@@ -71,6 +71,7 @@ class Prices(BaseModel):
 class Work:
     """What there is to do, and how it is cut. ``kept`` names stages that find their work done.
 
+    ``trial_trees`` are those of the index that tuning builds beside, 0 where it builds none.
     ``alone_bytes`` are of the largest source that one task has to read alone. A night that
     ``trains`` is taken to keep the hand-made encoder; ``torch`` says that the named one needs it.
     """
@@ -96,6 +97,7 @@ class Work:
     block_rows: int = 16_384
     pairs_from: int = 32_768
     trees: int = 20
+    trial_trees: int = 0
     shards: int = 1
     queries: int = 2000
     sample: int = 5000

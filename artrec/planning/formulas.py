@@ -46,6 +46,8 @@ ROW = 0.9e-3  # a member through the joins of the catalog
 ENTRY = 2.2e-6  # a list's entry from the pool to both neighbor tables
 JOINED = 0.25e-3  # a row of the catalog through the side jobs of evaluate
 TREE = 3.5e-7  # a vector, for each tree and each halving
+ASKED = 3.5e-7  # a vector's number, by all queries and ways of a trial, if it is hard
+TRIAL = 400  # queries of a trial
 ONCE = 0.5  # of the pairs of the join, where each product is computed once
 LAID = 10e-9  # a byte of vectors through the layout of a join
 SCANNED = 4.0  # an evaluated pair, in pairs of the join: exact, by several variants
@@ -184,16 +186,26 @@ def _index(work: Work, rates: Rates) -> Figures:
     each = rows / shards
     busy = rows * work.trees * TREE * math.log2(each + 2) * work.dim / 154
     size = rows * (4 * work.dim + 16 + 14 * work.trees)
-    in_shard = int(each * (8 * work.dim + 30 * work.trees))
+    trial = _trial(work, rates)
+    in_shard = int(each * (8 * work.dim + 30 * max(work.trees, work.trial_trees)))
     return Figures(
         images=rows,
-        bytes_read=4 * work.dim * rows,
+        bytes_read=4 * work.dim * (rows + 3 * int(each) * bool(work.trial_trees)),
         requests=8 * shards + 8,
-        tasks=shards,
-        seconds=at_once(shards, rates.pace * busy, work, rates),
+        tasks=shards + bool(work.trial_trees),
+        seconds=trial + at_once(shards, rates.pace * busy, work, rates),
         worker_bytes=PYTHON + in_shard,
         bytes_written=size,
     )
+
+
+def _trial(work: Work, rates: Rates) -> float:
+    """One shard built with the most trees, and asked; the true lists of what asks it."""
+    if not work.trial_trees:
+        return 0.0
+    each = work.images / work.shards
+    built = each * work.trial_trees * TREE * math.log2(each + 2) * work.dim / 154
+    return rates.pace * (built + ASKED * each * work.dim) + 2 * TRIAL * each * rates.pair
 
 
 def _neighbors(work: Work, rates: Rates) -> Figures:

@@ -103,6 +103,24 @@ EVALUATION = [
         key=("vector_no",),
         sort=(),
     ),
+    Table(  # what index shards are asked for, and how far the true nearest are; in scratch
+        "recall_queries",
+        columns(vector_no=pa.int64(), embedding=VECTOR, nearest=VECTOR),
+        key=("vector_no",),
+        sort=("vector_no",),
+    ),
+    Table(  # what a shard answered for each cut, by its own distances, and those; in scratch
+        "shard_answers",
+        columns(
+            vector_no=pa.int64(),
+            cut=pa.int32(),
+            others=pa.list_(pa.field("element", pa.int64(), nullable=False)),
+            distances=VECTOR,
+            measured=VECTOR,
+        ),
+        key=("vector_no", "cut"),
+        sort=("vector_no", "cut"),
+    ),
     Table(  # the ranks at which a chosen image's list holds its own label
         "retrieval",
         columns(

@@ -20,7 +20,7 @@ from artrec import log
 from artrec.archive import Archive, Member, Pin
 from artrec.config import Settings
 from artrec.encoders import BUILTIN, Encoder, load_builtin, load_encoder
-from artrec.index import shard_count
+from artrec.index import Target, shard_count
 from artrec.planning import START_SECONDS, Figures, Prices, Rates, Work, expected, total
 from artrec.releases import (
     Draft,
@@ -116,6 +116,9 @@ def _work(
     if all(outlook.kept.values()):
         kept.add("publish")
     index = settings.index
+    shards = shard_count(listed, index.shard_rows, index.shards)
+    target = Target(index.recall, listed, shards, index.memory, index.trees)
+    told = index.trees and index.search_k
     return Work(
         listed=listed,
         listed_bytes=size,
@@ -137,8 +140,9 @@ def _work(
         pool=settings.neighbors.k + settings.neighbors.slack,
         block_rows=settings.neighbors.block_rows,
         pairs_from=settings.neighbors.pairs_from,
-        trees=index.trees,
-        shards=shard_count(listed, index.shard_rows, index.shards),
+        trees=target.usual(encoder.dim),
+        trial_trees=0 if told else target.trial(encoder.dim),
+        shards=shards,
         queries=settings.evaluate.queries,
         sample=settings.evaluate.sample,
         decoded=count if release and outlook.kept["embed"] else listed,

@@ -28,10 +28,13 @@ from artrec.index import (
     ANNOY_METRICS,
     Recipe,
     Sidecar,
+    Target,
+    Tuning,
     build_shard,
     prove_shard,
     shard_count,
     shard_ranges,
+    tune,
 )
 from artrec.releases import (
     Artifact,
@@ -74,6 +77,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
         "shards": shards,
         "trees": rules.trees,
         "seed": rules.seed,
+        "tuned": None if rules.trees and rules.search_k else [rules.recall, rules.memory],
         **{key: embed[key] for key in ("encoder", "metric", "dim")},
     }
     # how look-ups search is part of a release, but no reason to build its shards anew
@@ -95,8 +99,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
             tables={"shard_items": [RunRef.of(found)]},
             counters=found.counters,
             seconds=time.monotonic() - begun,
-            notes={key: inputs[key] for key in ("shards", "trees", "seed")}
-            | {"search_k": rules.search_k},
+            notes=_notes(inputs, found.notes["tuning"], rules.search_k),
         )
     )
 
@@ -105,7 +108,9 @@ def _write(spark: SparkSession, settings: Settings, draft: Draft, run: Run, begu
     store, folder, facts = draft.store, run.folder(draft.attempt), run.inputs
     live = receipts_of(store, draft.need("catalog").tables["live_vectors"], "live_vectors")
     describe(spark, f"index: {facts['shards']} shards of {facts['vectors']['rows']} vectors")
-    work = partial(_shard, store, live, facts, folder)
+    tuning = _tuned(spark, store, live, facts)
+    facts = facts | {"trees": tuning.trees if tuning else facts["trees"]}
+    work = partial(_shard, store, live, facts, tuning, folder)
     rows = facts["vectors"]["rows"]
     watch = Watch(draft, "index", rows, ("items",), unit="vectors", every=settings.log.every)
     with watch.watching() as marks:
@@ -120,8 +125,49 @@ def _write(spark: SparkSession, settings: Settings, draft: Draft, run: Run, begu
     counters = {"shards": 0, "items": 0, "bytes": 0}
     counters = add_counters([counters, *(report.counters for report in reports)])
     artifacts = {"shards": [each for report in reports for each in report.artifacts]}
-    done = run.done({"shard_items": items}, begun, counters, artifacts=artifacts)
+    notes = {"tuning": tuning.model_dump() if tuning else None}
+    done = run.done({"shard_items": items}, begun, counters, notes, artifacts=artifacts)
     return record_run(store, done)
+
+
+def _notes(inputs: dict[str, Any], tuning: dict[str, Any] | None, search_k: int) -> dict[str, Any]:
+    """What look-ups, evaluation and readers of a release want to know of the index."""
+    notes = {key: inputs[key] for key in ("shards", "trees", "seed")} | {"search_k": search_k}
+    if tuning is None:
+        return notes | {"exact": False}
+    found = {key: tuning[key] for key in ("search_k", "recall", "low", "k", "bytes")}
+    exact = tuning["exact"] and not search_k
+    return notes | {"trees": tuning["trees"], "exact": exact, "tuned": found}
+
+
+def _tuned(
+    spark: SparkSession, store: Store, live: Sequence[Receipt], facts: dict[str, Any]
+) -> Tuning | None:
+    """How shards are best asked, found on the first of them; None where the settings say it all.
+
+    What was chosen stands in the run, which is found again: it is chosen once.
+    """
+    if facts["tuned"] is None:
+        return None
+    recall, memory = facts["tuned"]
+    target = Target(recall, facts["vectors"]["rows"], facts["shards"], memory, facts["trees"])
+    known = target.scan(facts["dim"])
+    if known is not None:
+        return known
+    describe(spark, f"index: tuned for a recall of {recall:g}")
+    (report,) = run_tasks(spark, 1, partial(_tune, store, live, facts, target))
+    return Tuning.model_validate(report.notes)
+
+
+def _tune(
+    store: Store, live: Sequence[Receipt], facts: dict[str, Any], target: Target, _: Attempt
+) -> TaskReport:
+    between = shard_ranges(facts["shards"])[0]
+    numbers = _numbers(store, live, *between)
+    recipe = Recipe(facts["metric"], facts["dim"], facts["trees"], facts["seed"])
+    blocks = partial(vector_blocks, store, live, between)
+    with tempfile.TemporaryDirectory() as scratch:
+        return TaskReport(notes=tune(Path(scratch), numbers, blocks, recipe, target).model_dump())
 
 
 def _check_items(store: Store, items: Sequence[Receipt], vectors: dict[str, int]) -> None:
@@ -141,7 +187,12 @@ def _check_items(store: Store, items: Sequence[Receipt], vectors: dict[str, int]
 
 
 def _shard(
-    store: Store, live: Sequence[Receipt], facts: dict[str, Any], folder: str, attempt: Attempt
+    store: Store,
+    live: Sequence[Receipt],
+    facts: dict[str, Any],
+    tuning: Tuning | None,
+    folder: str,
+    attempt: Attempt,
 ) -> TaskReport:
     """One task: the shard of its index, built on a local disk, proved, and stored."""
     low, high = shard_ranges(facts["shards"])[attempt.index]
@@ -159,14 +210,18 @@ def _shard(
         name = f"shard {attempt.index} of {facts['shards']}"
         prove_shard(local, name, len(numbers), recipe, probes)
         file = upload_artifact(store, local, f"{folder}/shards/{local.name}")
-    sidecar = _sidecar(attempt.index, facts, file, items.receipts)
+    sidecar = _sidecar(attempt.index, facts, tuning, file, items.receipts)
     beside = write_artifact(store, sidecar.to_bytes(), f"{folder}/shards/{attempt.stem}.json")
     counters = {"shards": 1, "items": len(numbers), "bytes": file.bytes}
     return TaskReport(receipts=items.receipts, artifacts=[file, beside], counters=counters)
 
 
 def _sidecar(
-    shard: int, facts: dict[str, Any], file: Artifact, items: Sequence[Receipt]
+    shard: int,
+    facts: dict[str, Any],
+    tuning: Tuning | None,
+    file: Artifact,
+    items: Sequence[Receipt],
 ) -> Sidecar:
     same = ("shards", "trees", "dim", "metric", "seed", "encoder")
     return Sidecar(
@@ -176,6 +231,7 @@ def _sidecar(
         items=sum(receipt.rows for receipt in items),
         annoy_metric=ANNOY_METRICS[facts["metric"]],
         versions={key: versions()[key] for key in ("annoy", "artrec")},
+        tuning=tuning,
         **{key: facts[key] for key in same},
     )
 

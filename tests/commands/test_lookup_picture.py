@@ -57,6 +57,21 @@ def test_a_copy_of_an_image_finds_it_first_and_then_its_neighbors(
         }
 
 
+def test_a_scan_is_exact_and_says_so(release: Night, tmp_path: Path, artrec: Call) -> None:
+    path = saved(tmp_path, picture(99))
+    store = open_store(str(release.root))
+    shards = lookup_picture(store, path, 5)
+    scan = lookup_picture(store, path, 5, exact=True)
+    assert (shards["exact"], scan["exact"]) == (False, True)
+    assert listed(scan) == listed(shards)  # which looked at everything
+    called = call(artrec, release, str(path), "--exact", "--json")
+    assert json.loads(called.out) == json.loads(json.dumps(lookup_picture(store, path, 10, True)))
+    scanned = changed(
+        release, tmp_path / "root", lambda said: said["stages"]["index"]["notes"].update(exact=True)
+    )
+    assert lookup_picture(scanned, path, 5) == scan
+
+
 def test_a_picture_under_several_names_is_named_by_all_of_them(
     release: Night, tmp_path: Path
 ) -> None:

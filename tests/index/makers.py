@@ -14,6 +14,7 @@ from artrec.index import (
     Recipe,
     ShardSet,
     Sidecar,
+    Tuning,
     Wanted,
     build_shard,
     open_shards,
@@ -41,8 +42,9 @@ class Made:
     wanted: Wanted
     items: int
 
-    def opened(self, search_k: int = EVERYTHING) -> ShardSet:
-        return open_shards(self.store, self.files, self.wanted, self.items, search_k)
+    def opened(self, search_k: int = EVERYTHING, scans: bool = False) -> ShardSet:
+        given = self.store, self.files, self.wanted, self.items
+        return open_shards(*given, search_k, scans=scans)
 
     @property
     def sidecars(self) -> list[Artifact]:
@@ -64,6 +66,7 @@ def made(
     metric: str = "cosine",
     trees: int = 4,
     seed: int = 1,
+    tuning: Tuning | None = None,
 ) -> Made:
     """Shards of all ``vectors`` below ``root``."""
     store = open_store(str(root))
@@ -73,7 +76,7 @@ def made(
         own = (numbers >= low) & (numbers <= high)
         if own.any():
             block, place = Block(numbers[own], vectors[own]), (shard, shards)
-            files += written(store, root, place, block, recipe, "index").files
+            files += written(store, root, place, block, recipe, "index", tuning).files
     wanted = Wanted("mine-1", metric, vectors.shape[1])
     return Made(store, tuple(files), wanted, len(numbers))
 
@@ -93,6 +96,7 @@ def written(
     block: Block,
     recipe: Recipe,
     folder: str,
+    tuning: Tuning | None = None,
 ) -> Written:
     """One shard, in the store below ``folder``."""
     shard, shards = place
@@ -122,6 +126,7 @@ def written(
         seed=recipe.seed,
         encoder="mine-1",
         versions={},
+        tuning=tuning,
     )
     beside = write_artifact(store, sidecar.to_bytes(), f"{folder}/shards/{shard}.json")
     return Written(items.receipts, [file, beside])

@@ -58,6 +58,7 @@ ITEMS = "index/shard_items/0-000.parquet"
     [
         (FILE, lambda data: data[: -7 * NODE], r"0\.annoy: bytes is \d+, expected \d+"),
         (FILE, lambda data: data + bytes(NODE), r"0\.annoy: bytes is \d+, expected \d+"),
+        (FILE, lambda data: bytes(len(data)), r"0\.annoy: sha256 is [0-9a-f]{64}, expected"),
         (FILE, lambda data: b"", r"0\.annoy: bytes is 0, expected \d+"),
         (
             FILE,
@@ -73,7 +74,7 @@ ITEMS = "index/shard_items/0-000.parquet"
         ("index/shards/0.json", lambda data: data + b" ", r"0\.json: bytes is \d+, expected \d+"),
     ],
     ids=[
-        *("cut by whole nodes", "a node too many", "empty", "a flipped bit"),
+        *("cut by whole nodes", "a node too many", "another file", "empty", "a flipped bit"),
         *("items cut", "a flipped bit in the items", "sidecar altered"),
     ],
 )

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from artrec.evaluation import VARIANTS
 from artrec.stages.neighbors import lists
 from artrec.stages.session import Options, execute
-from artrec.tables import read_table
 from artrec.vectors import BruteForce
 from tests.evaluation import oracle
 from tests.nights import PAINTINGS, SAME, K, Night, night, tree
@@ -498,25 +496,24 @@ def test_a_bad_index_is_refused_and_a_perfect_one_is_not(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """An index over every second vector: the others are never found."""
-    from artrec.stages.evaluate import assessing, measuring
+    from artrec.stages.evaluate import assessing, recalling
 
     def searcher(step: int) -> Any:
-        def opened_index(search_k: int, store: Any, run: Any, wanted: Any) -> BruteForce:
-            shards: Any = measuring.open_index(search_k, store, run, wanted)
-            rows = pa.Table.from_batches(list(read_table(store, run.receipts("shard_items"))))
-            numbers = np.asarray(rows.column("vector_no"))[::step]
-            vectors = np.array([shards.vector(int(number)) for number in numbers])
-            return BruteForce(vectors, numbers, "cosine")
+        def opened(search_k: int, store: Any, file: Any, wanted: Any) -> Any:
+            shards: Any
+            shards, numbers = recalling.open_asked(search_k, store, file, wanted)
+            vectors = np.array([shards.vector(int(number)) for number in numbers[::step]])
+            return BruteForce(vectors, numbers[::step], "cosine"), numbers
 
-        return opened_index
+        return opened
 
-    monkeypatch.setattr(assessing, "open_index", searcher(2))
+    monkeypatch.setattr(assessing, "open_asked", searcher(2))
     root, source = tmp_path / "root", write_zip(tmp_path / "a.zip", GOOD)
-    given = asked(root, source)
+    given = asked(root, source, "index.search_k=100")
     options = Options(assignments=given, release="new", verbosity="quiet")
     assert execute("nightly", options) == 5
     assert "gate index_recall: found recall@" in capsys.readouterr().err
-    monkeypatch.setattr(assessing, "open_index", searcher(1))
+    monkeypatch.setattr(assessing, "open_asked", searcher(1))
     made = night(tmp_path / "other", "new", *given)
     recalls = {
         r["k"]: r["value"] for r in made.rows("evaluation") if r["measure"] == "index_recall"

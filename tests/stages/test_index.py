@@ -51,7 +51,9 @@ def test_eight_shards_hold_each_vector_once_in_the_order_of_their_numbers(
     numbers, vectors = scattered(200, DIM)
     draft = begun(root, numbers.tolist(), vectors.tolist(), *rules)
     done = run(spark, root, draft, *rules)
-    assert done.notes == {"shards": 8, "trees": 3, "search_k": 0, "seed": 5}
+    tuned = {"search_k": 0, "recall": 1.0, "low": 1.0, "k": 50, "bytes": 200 * (4 * 6 + 84)}
+    told = {"shards": 8, "trees": 3, "search_k": 0, "seed": 5}
+    assert done.notes == told | {"exact": True, "tuned": tuned}  # so few are scanned
     rows = draft_rows(root, "one", "index", "shard_items")
     assert [row["vector_no"] for row in rows] == numbers.tolist()
     assert [row["shard"] for row in rows] == [number * 8 >> 63 for number in numbers.tolist()]
@@ -114,9 +116,61 @@ def test_a_known_index_is_not_built_again(spark: SparkSession, tmp_path: Path) -
     assert index.run(nothing, settings_of(f"store.root={root}"), draft) == first
     deeper = index.run(nothing, settings_of(f"store.root={root}", "index.search_k=77"), draft)
     assert (deeper.notes["search_k"], deeper.tables) == (77, first.tables)
+    assert (first.notes["exact"], deeper.notes["exact"]) == (True, False)
     assert deeper.inputs != first.inputs
     assert written(root) == before
     assert run(spark, root, draft, "index.seed=2").tables != first.tables
+
+
+# Tuned.
+
+
+def grouped(n: int) -> tuple[Any, Any]:
+    """Easy to tell apart: twenty groups, each along three directions."""
+    numbers, noise = scattered(n, DIM)
+    random = np.random.default_rng(3)
+    groups = 5 * random.standard_normal((20, DIM))
+    own = groups[random.integers(0, 20, len(numbers))]
+    return numbers, (own + noise * np.array([1, 1, 1, 0, 0, 0])).astype(np.float32)
+
+
+def tuning_of(root: Path, draft: Draft, done: Any) -> tuple[dict[str, Any], list[Any]]:
+    """As the run tells it, and as the sidecars do."""
+    (ref,) = done.tables["shard_items"]
+    files = artifacts_of(draft.store, done.tables["shard_items"], "shards")
+    sidecars = [json.loads((root / file.path).read_bytes())["tuning"] for file in files[1::2]]
+    return json.loads((root / ref.path).read_bytes())["notes"]["tuning"], sidecars
+
+
+def test_an_index_is_tuned_once_and_tells_how(spark: SparkSession, tmp_path: Path) -> None:
+    root, rules = tmp_path / "root", ("index.shards=2", "index.recall=0.9")
+    numbers, vectors = grouped(12_000)
+    draft = begun(root, numbers.tolist(), vectors.tolist(), *rules)
+    done = run(spark, root, draft, *rules)
+    said, beside = tuning_of(root, draft, done)
+    assert beside == [said, said]
+    assert not said["exact"]
+    assert said["low"] >= said["target"] == 0.9
+    assert len(said["tried"]) > 1
+    assert (done.notes["trees"], done.notes["exact"]) == (said["trees"], False)
+    assert done.notes["tuned"]["search_k"] == said["search_k"] > 0
+    nothing: Any = None
+    again = index.run(nothing, settings_of(f"store.root={root}", *rules), draft)
+    assert again == done
+    other = ("index.shards=2", "index.memory=1")
+    small = run(spark, root, draft, *other)
+    assert (small.notes["exact"], small.notes["trees"]) == (True, 5)
+
+
+def test_whoever_sets_trees_and_candidates_has_nothing_tuned(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    root, rules = tmp_path / "root", ("index.trees=3", "index.search_k=50")
+    numbers, vectors = scattered(50, DIM)
+    draft = begun(root, numbers.tolist(), vectors.tolist(), *rules)
+    done = run(spark, root, draft, *rules)
+    assert done.notes == {"shards": 1, "trees": 3, "search_k": 50, "seed": 1, "exact": False}
+    assert tuning_of(root, draft, done) == (None, [None])
 
 
 def test_shards_that_lost_a_vector_are_refused(

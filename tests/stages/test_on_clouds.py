@@ -57,6 +57,7 @@ def test_a_night_there_is_that_on_a_disk(
         *(f"sources.main.url={bucket}/in/main.zip", f"sources.more.url={bucket}/in/more"),
         *(f"sources.more.id_prefix={PREFIX}", "encoder.id=handmade", f"neighbors.k={K}"),
         *(f"neighbors.slack={SLACK}", f"index.shards={SHARDS}", f"gates.reject_rate={MANY}"),
+        "index.search_k=4000",
         f"store.root={root}",
     )
     ask = [word for text in assignments for word in ("--set", text)]

@@ -37,6 +37,7 @@ SETTINGS = (
     f"neighbors.k={K}",
     f"neighbors.slack={SLACK}",
     f"index.shards={SHARDS}",
+    "index.search_k=4000",
     f"gates.reject_rate={MANY}",
 )
 

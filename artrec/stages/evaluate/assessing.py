@@ -13,13 +13,21 @@ from artrec.config import Settings
 from artrec.digests import name_of
 from artrec.evaluation.floors import FLOORS
 from artrec.failpoints import reached
-from artrec.releases import Draft, Run, find_run, receipts_of, record_run
+from artrec.releases import (
+    Draft,
+    Run,
+    StageRuns,
+    artifacts_of,
+    receipts_of,
+    record_run,
+)
 from artrec.schemas import TABLES
 from artrec.stages.evaluate.choosing import duplicate_images, hub_images, table_recall, write_images
 from artrec.stages.evaluate.counting import counts_of
 from artrec.stages.evaluate.ground import Ground, distinct_vectors
 from artrec.stages.evaluate.lists import list_rows, listed_images
-from artrec.stages.evaluate.measuring import open_index, recall_block, scan_block, scan_sample
+from artrec.stages.evaluate.measuring import scan_block, scan_sample
+from artrec.stages.evaluate.recalling import ask_shard, merge_block, open_asked, truth_block
 from artrec.stages.evaluate.scores import (
     Row,
     cloud_rows,
@@ -27,6 +35,7 @@ from artrec.stages.evaluate.scores import (
     recall_rows,
     retrieval_rows,
     row,
+    scan_rows,
     table_row,
     write_rows,
 )
@@ -115,15 +124,22 @@ class Assessment:
     def _tasks(
         self, text: str, count: int, work: Callable[[Attempt], TaskReport]
     ) -> list[TaskReport]:
+        """Reports of tasks whose files are kept."""
+        reports = self._reports(text, count, work)
+        for report in reports:
+            for receipt in report.receipts:
+                self.tables.setdefault(receipt.table, []).append(receipt)
+        return reports
+
+    def _reports(
+        self, text: str, count: int, work: Callable[[Attempt], TaskReport]
+    ) -> list[TaskReport]:
         describe(self.spark, f"evaluate: {text}")
         every = self.settings.log.every
         watch = Watch(self.draft, "evaluate", count, (), unit="tasks", every=every)
         with watch.watching(part=text) as marks:
             reports = run_tasks(self.spark, count, work, marks if count > 1 else None)
         self.counters += [report.counters for report in reports]
-        for report in reports:
-            for receipt in report.receipts:
-                self.tables.setdefault(receipt.table, []).append(receipt)
         return reports
 
     def _look_over(self, ground: Ground) -> dict[str, int]:
@@ -193,15 +209,28 @@ class Assessment:
         index = self.draft.stage("index")
         if index is None:
             return {}
-        ref = next(refs[0] for refs in index.tables.values() if refs)
-        run = find_run(self.draft.store, ref.stage, ref.run_id)
-        assert run is not None, f"{ref.path} is named by the draft and not there"
-        opened = partial(open_index, int(index.notes.get("search_k", 0)))
-        reports = self._tasks("index", blocks, partial(recall_block, ground, run, opened))
-        notes = [report.notes for report in reports]
-        found = list(recall_rows(notes, ground.encoder, share))
+        if index.notes.get("exact", False):  # look-ups scan all vectors
+            found = list(scan_rows(ground.encoder, ground.queries))
+        else:
+            notes = self._asked_shards(ground, blocks, index)
+            found = list(recall_rows(notes, ground.encoder, share))
         self.rows += found
         return {each["k"]: each["low"] for each in found}
+
+    def _asked_shards(self, ground: Ground, blocks: int, index: StageRuns) -> list[dict[str, Any]]:
+        """Recalls of blocks of queries, by a task for each shard that asks it all of them."""
+        refs = next(refs for refs in index.tables.values() if refs)
+        files = artifacts_of(self.draft.store, refs, "shards")
+        sidecars = tuple(file for file in files if file.path.endswith(".json"))
+        opened = partial(open_asked, int(index.notes.get("search_k", 0)))
+        truth = self._reports("index: truth", blocks, partial(truth_block, ground))
+        queries = tuple(receipt for report in truth for receipt in report.receipts)
+        asking = partial(ask_shard, ground, queries, sidecars, opened)
+        asked = self._reports("index: shards", len(sidecars), asking)
+        answers = tuple(receipt for report in asked for receipt in report.receipts)
+        merging = partial(merge_block, ground, queries, answers)
+        merged = self._reports("index: recall", len(queries), merging)
+        return [report.notes for report in merged]
 
     def _side_tables(self, encoder: str) -> None:
         describe(self.spark, "evaluate: hubs and duplicates")

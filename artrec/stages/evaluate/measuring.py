@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from artrec.evaluation import VARIANTS, Scan, Streamed, recalls
+from artrec.evaluation import VARIANTS, Scan
 from artrec.evaluation.floors import FLOOR_METRIC, FLOORS, centered
 from artrec.evaluation.retrieval import CUTS
-from artrec.index import Wanted, open_shards
-from artrec.releases import Run
 from artrec.schemas import TABLES
-from artrec.stages.blocks import vector_blocks
 from artrec.stages.evaluate.ground import (
     LABELS,
     Ground,
@@ -27,13 +24,10 @@ from artrec.stages.evaluate.ground import (
 from artrec.stages.frames import Attempt, TaskReport
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, read_table
-from artrec.vectors import Block, Searcher, TopK
+from artrec.vectors import Block, TopK
 from artrec.vectors.topk import NOBODY
 
-__all__ = ["Opener", "open_index", "recall_block", "scan_block", "scan_sample"]
-
-Opener = Callable[[Store, Run, Wanted], Searcher]
-"""From a run of index shards and what they must be of."""
+__all__ = ["scan_block", "scan_sample"]
 
 
 def scan_block(ground: Ground, attempt: Attempt) -> TaskReport:
@@ -141,34 +135,3 @@ def _names(ground: Ground, places: np.ndarray[Any, np.dtype[np.int64]]) -> pa.Ar
         found.append(batch.column(0).take(pa.array(places[low:high] - at)))
         at += batch.num_rows
     return pa.concat_arrays(found)
-
-
-def open_index(search_k: int, store: Store, run: Run, wanted: Wanted) -> Searcher:
-    """The index shards of a run, as one Searcher over vector_no."""
-    items = sum(receipt.rows for receipt in run.receipts("shard_items"))
-    return open_shards(store, run.artifacts["shards"], wanted, items, search_k)
-
-
-def recall_block(ground: Ground, index: Run, opened: Opener, attempt: Attempt) -> TaskReport:
-    """The index against the truth, for the distinct vectors of some queries."""
-    rows = first_rows(chosen_rows(ground), ground.queries)
-    numbers = np.unique(np.asarray(rows.column("vector_no"), np.int64))
-    low = attempt.index * ground.block
-    part = pa.table({"vector_no": numbers[low : low + ground.block]})
-    queries = vectors_of(ground, part)
-    if not len(queries.numbers):
-        return TaskReport()
-
-    def blocks() -> Iterator[Block]:
-        return vector_blocks(ground.store, ground.live)
-
-    found = recalls(
-        opened(
-            ground.store, index, Wanted(ground.encoder, ground.metric, queries.vectors.shape[1])
-        ),
-        Streamed(blocks, ground.metric),
-        queries,
-        blocks,
-        ground.metric,
-    )
-    return TaskReport(notes={str(k): share.tolist() for k, share in found.items()})

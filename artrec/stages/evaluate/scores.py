@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from artrec.evaluation import Answers, averages, chance, interval, values
+from artrec.evaluation import RECALL_CUTS, Answers, averages, chance, interval, values
 from artrec.evaluation.retrieval import CUTS, Value
 from artrec.evaluation.space import quantiles
 from artrec.schemas import TABLES
@@ -22,6 +22,7 @@ __all__ = [
     "recall_rows",
     "retrieval_rows",
     "row",
+    "scan_rows",
     "table_row",
     "write_rows",
 ]
@@ -137,6 +138,13 @@ def recall_rows(
         for found in averages([""] * len(shares), np.asarray(shares), sampled, classes=False):
             if found.average == "micro":
                 yield _averaged(encoder, "index_recall", found, pool="catalog", k=k)
+
+
+def scan_rows(encoder: str, queries: int) -> Iterator[Row]:
+    """Recall of an index whose look-ups scan all vectors: what is exact needs no measuring."""
+    for k in RECALL_CUTS:
+        found = Value("micro", "", queries, 1.0, 1.0, 1.0)
+        yield _averaged(encoder, "index_recall", found, pool="catalog", k=k)
 
 
 def table_row(encoder: str, k: int, queries: int, value: float, sampled: float) -> Row:

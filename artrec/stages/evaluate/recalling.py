@@ -1,0 +1,185 @@
+"""Recall of the index: every shard is opened by one task, which asks it all queries.
+
+Truth comes first, once, with the queries' vectors; then the shards are asked, and what they find is
+measured by the vectors of their own part of the table; then answers are merged as a look-up merges
+them. What lies between is scratch: no record names it, and it is swept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from artrec.evaluation.recall import (
+    RECALL_CUTS,
+    Streamed,
+    answers,
+    measured,
+    others,
+    shares,
+    true_distances,
+)
+from artrec.index import ShardSet, Wanted, open_shard
+from artrec.releases import Artifact
+from artrec.schemas import TABLES
+from artrec.stages.blocks import block_of, vector_blocks
+from artrec.stages.evaluate.ground import Ground, chosen_rows, first_rows, vectors_of
+from artrec.stages.frames import Attempt, TaskReport
+from artrec.storage import Store
+from artrec.tables import Receipt, TableWriter, read_range, read_table
+from artrec.vectors import Block, Searcher, TopK
+from artrec.vectors.distance import Floats, Ints
+
+__all__ = ["Opener", "ask_shard", "merge_block", "open_asked", "truth_block"]
+
+_QUERIES = 2048  # asked and measured at once
+
+
+Opener = Callable[[Store, Artifact, Wanted], tuple[Searcher, Ints]]
+"""A shard, from its sidecar and what it must be of, and the vector_no of its items."""
+
+
+def open_asked(
+    search_k: int, store: Store, file: Artifact, wanted: Wanted
+) -> tuple[Searcher, Ints]:
+    """A shard as look-ups ask it."""
+    shard = open_shard(store, file, wanted)
+    return ShardSet([shard], wanted.metric, wanted.dim, search_k), shard.numbers
+
+
+def truth_block(ground: Ground, attempt: Attempt) -> TaskReport:
+    """The distinct vectors of some queries, and the distances of their true nearest."""
+    rows = first_rows(chosen_rows(ground), ground.queries)
+    numbers = np.unique(np.asarray(rows.column("vector_no"), np.int64))
+    low = attempt.index * ground.block
+    queries = vectors_of(ground, pa.table({"vector_no": numbers[low : low + ground.block]}))
+    if not len(queries.numbers):
+        return TaskReport()
+    truth = Streamed(partial(vector_blocks, ground.store, ground.live), ground.metric)
+    columns = {
+        "vector_no": queries.numbers,
+        "embedding": _lists(queries.vectors),
+        "nearest": _lists(true_distances(truth, queries)),
+    }
+    return _written(ground, "recall_queries", attempt, iter([columns]))
+
+
+def ask_shard(
+    ground: Ground,
+    queries: tuple[Receipt, ...],
+    sidecars: tuple[Artifact, ...],
+    opened: Opener,
+    attempt: Attempt,
+) -> TaskReport:
+    """What one shard finds for all queries, and how far that is by the vectors themselves."""
+    dim = next(vector_blocks(ground.store, queries)).vectors.shape[1]
+    wanted = Wanted(ground.encoder, ground.metric, dim)
+    shard, numbers = opened(ground.store, sidecars[attempt.index], wanted)
+    ends = int(numbers[0]), int(numbers[-1])
+    own = partial(vector_blocks, ground.store, ground.live, ends)
+
+    def found() -> Iterator[dict[str, Any]]:
+        for batch in read_table(ground.store, queries, ["vector_no", "embedding"]):
+            for first in range(0, batch.num_rows, _QUERIES):
+                part = block_of(pa.Table.from_batches([batch.slice(first, _QUERIES)]))
+                yield _answered(part, answers(shard, part), own, ground.metric)
+
+    return _written(ground, "shard_answers", attempt, found())
+
+
+def _answered(
+    queries: Block,
+    found: dict[int, TopK],
+    own: Callable[[], Iterator[Block]],
+    metric: str,
+) -> dict[str, Any]:
+    """Rows of shard_answers, by query and cut."""
+    ids = np.concatenate([found[k].ids for k in RECALL_CUTS], axis=1)
+    claimed = np.concatenate([found[k].distances for k in RECALL_CUTS], axis=1)
+    true = measured(ids, queries, own, metric)
+    widths = np.tile([k + 1 for k in RECALL_CUTS], len(queries.numbers))
+    offsets = np.append(0, np.cumsum(widths)).astype(np.int32)
+    return {
+        "vector_no": np.repeat(queries.numbers, len(RECALL_CUTS)),
+        "cut": np.tile(RECALL_CUTS, len(queries.numbers)),
+        **{
+            name: pa.ListArray.from_arrays(offsets, pa.array(values.reshape(-1)))
+            for name, values in (("others", ids), ("distances", claimed), ("measured", true))
+        },
+    }
+
+
+def merge_block(
+    ground: Ground,
+    queries: tuple[Receipt, ...],
+    answered: tuple[Receipt, ...],
+    attempt: Attempt,
+) -> TaskReport:
+    """The recall of all shards together, for some queries."""
+    rows = pa.Table.from_batches(
+        list(read_table(ground.store, [queries[attempt.index]], ["vector_no", "nearest"]))
+    )
+    numbers = np.asarray(rows.column("vector_no"), np.int64)
+    nearest = _matrix(rows.column("nearest"), max(RECALL_CUTS))
+    ends = (int(numbers[0]),), (int(numbers[-1]),)
+    merged = {
+        k: (TopK.empty(len(numbers), k + 1), np.full((len(numbers), k + 1), np.inf, np.float32))
+        for k in RECALL_CUTS
+    }
+    for receipt in answered:
+        parts = list(read_range(ground.store, [receipt], *ends))
+        if parts:
+            _merge(merged, numbers, pa.Table.from_batches(parts))
+    found = {
+        k: others(TopK(true, lists.ids), numbers, k).distances
+        for k, (lists, true) in merged.items()
+    }
+    return TaskReport(notes={str(k): each.tolist() for k, each in shares(nearest, found).items()})
+
+
+def _merge(
+    merged: dict[int, tuple[TopK, Floats]],
+    numbers: Ints,
+    rows: pa.Table,
+) -> None:
+    """Take a shard's answers into the lists, in place, ordered by the distances it gave."""
+    cuts = np.asarray(rows.column("cut"))
+    for k, (lists, true) in merged.items():
+        mine = rows.take(pa.array(np.flatnonzero(cuts == k)))
+        at = np.searchsorted(numbers, np.asarray(mine.column("vector_no"), np.int64))
+        columns = [
+            np.concatenate((old[at], _matrix(mine.column(name), k + 1)), axis=1)
+            for name, old in (
+                ("distances", lists.distances),
+                ("others", lists.ids),
+                ("measured", true),
+            )
+        ]
+        order = np.lexsort((columns[1], columns[0]), axis=1)[:, : k + 1]
+        lists.distances[at], lists.ids[at], true[at] = (
+            np.take_along_axis(each, order, axis=1) for each in columns
+        )
+
+
+def _matrix(column: pa.ChunkedArray, width: int) -> Any:
+    return np.asarray(column.combine_chunks().flatten()).reshape(-1, width)
+
+
+def _lists(values: Floats) -> pa.ListArray:
+    offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
+    return pa.ListArray.from_arrays(offsets, pa.array(values.reshape(-1)))
+
+
+def _written(
+    ground: Ground, name: str, attempt: Attempt, parts: Iterator[dict[str, Any]]
+) -> TaskReport:
+    table = TABLES[name]
+    with TableWriter(ground.store, ground.folder, table, attempt.stem) as writer:
+        for columns in parts:
+            arrays = [pa.array(columns[c.name]).cast(c.type) for c in table.columns]
+            writer.write(pa.RecordBatch.from_arrays(arrays, schema=table.columns))
+    return TaskReport(receipts=writer.receipts)
