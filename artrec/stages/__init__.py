@@ -12,7 +12,7 @@ RESULT_VERSIONS = {
     "catalog": 1,
     "index": 1,
     "neighbors": 1,
-    "evaluate": 3,
+    "evaluate": 4,
     "report": 2,
 }
 """Of each stage that writes something; raised when the same inputs give other rows than before."""

@@ -133,14 +133,16 @@ def test_lists_found_here_are_the_published_ones(release: Night) -> None:
     assert (row["value"], row["queries"], row["k"]) == (1.0, len(nested), K)
 
 
-def test_distances_at_the_ranks_are_those_of_the_lists(release: Night) -> None:
-    lists = release.rows("neighbors_nested")
-    median = float(np.median([row["distances"][K - 1] for row in lists]))
+def test_distances_at_each_rank_are_those_of_the_lists(release: Night) -> None:
+    lists = np.array([row["distances"] for row in release.rows("neighbors_nested")])
     found = table(release.rows("evaluation"))
     encoder = release.document["encoder"]
-    row = found[(encoder, "distance", "catalog", "", "rank_k", "", "0.5", K)]
-    assert row["value"] == pytest.approx(median)
-    assert (encoder, "distance", "catalog", "", "rank_10", "", "0.5", 10) not in found  # k is 5
+    ranks = {key[7] for key in found if key[:5] == (encoder, "distance", "catalog", "", "rank")}
+    assert ranks == {1, 2, 3, 4, 5}  # k is 5
+    for rank in ranks:
+        row = found[(encoder, "distance", "catalog", "", "rank", "", "0.25", rank)]
+        assert row["value"] == pytest.approx(np.quantile(lists[:, rank - 1], 0.25))
+    assert (encoder, "distance", "catalog", "", "random", "", "0.5", 0) in found
     assert found[(encoder, "distinct_vectors", "", "", "", "", "", 0)]["value"] == len(
         release.rows("live_vectors")
     )
