@@ -19,6 +19,7 @@ __all__ = [
     "Row",
     "cloud_rows",
     "distance_rows",
+    "near_rows",
     "recall_rows",
     "retrieval_rows",
     "row",
@@ -148,6 +149,21 @@ def table_row(encoder: str, k: int, queries: int, value: float, sampled: float) 
     low, high = interval(value, queries, sampled)
     found = Value("micro", "", queries, value, low, high)
     return _averaged(encoder, "table_recall", found, pool="catalog", k=k)
+
+
+def near_rows(counts: Mapping[str, int], images: int, encoder: str) -> Iterator[Row]:
+    """Groups of near duplicates, the images of the largest one, and the share that is in any.
+
+    ``near_bits`` is less than what was asked for where there were too many pairs.
+    """
+    found = {
+        "near_groups": counts["groups"],
+        "near_largest": counts["largest"],
+        "near_images": counts["images"] / images if images else 0.0,
+        "near_bits": counts["bits"],
+    }
+    for measure, value in found.items():
+        yield row(encoder, measure, value, images, pool="catalog")
 
 
 def write_rows(store: Store, folder: str, stem: str, rows: Sequence[Row]) -> list[Receipt]:
