@@ -2,8 +2,8 @@
 
     python -m tests.bench.nearcopies ARCHIVE… [--odd ARCHIVE] [--encoder ROOT ID] [--keep FILE]
 
-Of every fourth picture of the zips copies are made: a JPEG of quality 40, one of half the size, some
-with an edge cut off all around (5, 10, 20 % of height and width in all), and a grey one. The
+Of every fourth picture of the zips copies are made: a JPEG of quality 40, one of half the size,
+some with an edge cut off all around (5, 10, 20 % of height and width in all), and a grey one. The
 pictures of ``--odd`` (flat, drawn, tiny ones) are there as they are. For limits in bits of the
 perceptual hash and in distance, in parts of that of two random pictures, ``recall`` is for each
 kind the share of the copies that are near their original, by the limits or by the hash alone.
@@ -90,17 +90,18 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 LIMITS_TRIED = ((4, 0.3), (8, 0.1), (8, 0.2), (8, 0.3), (8, 0.5), (12, 0.3), (16, 0.1), (16, 0.3))
 
 
-def relative(found: Arrays) -> np.ndarray[Any, Any]:
-    """Vectors of length such that half a squared difference is a distance in random distances."""
+def relative(found: Arrays, odd: str) -> np.ndarray[Any, Any]:
+    """Vectors so long that half a squared difference is a distance, that of random ones being 1."""
     wide = found["vector"].astype(np.float64)
     wide /= np.linalg.norm(wide, axis=1, keepdims=True)
-    mean = wide[found["kind"] == "original"].mean(axis=0)
+    plain = (found["kind"] == "original") & ~np.char.startswith(found["name"], f"{odd}:")
+    mean = wide[plain].mean(axis=0)
     return wide / np.sqrt(1 - mean @ mean)
 
 
-def near_pairs(found: Arrays, mine: np.ndarray[Any, Any]) -> list[tuple[int, int, int, float]]:
+def near_pairs(found: Arrays, vectors: Any, mine: Any) -> list[tuple[int, int, int, float]]:
     """(place, place, bits, distance) of pairs within the widest limits or alike by hash."""
-    vectors, widest = relative(found)[mine], [max(each) for each in zip(*LIMITS_TRIED, strict=True)]
+    vectors, widest = vectors[mine], [max(each) for each in zip(*LIMITS_TRIED, strict=True)]
     phashes, pairs = found["phash"][mine], []
     for n in range(len(mine) - 1):
         far = np.square(vectors[n + 1 :] - vectors[n]).sum(axis=1) / 2
@@ -118,9 +119,10 @@ def judged(found: Arrays, odd: str) -> Iterator[dict[str, Any]]:
     plain = np.char.startswith(found["name"][originals], f"{odd}:")
     ones = bits_apart(found["phash"], np.zeros(len(found["phash"]), np.int64))
     tells = (ones >= TELLING[0]) & (ones <= TELLING[1])
-    sets = {"others": near_pairs(found, originals[~plain]), "odd": near_pairs(found, originals)}
+    vectors = relative(found, odd)
+    sets = {"others": near_pairs(found, vectors, originals[~plain])}
+    sets["odd"] = near_pairs(found, vectors, originals)
     home = {found["name"][at]: at for at in originals}
-    vectors = relative(found)
     for most, furthest in LIMITS_TRIED:
         recall = {}
         for kind in KINDS[1:]:

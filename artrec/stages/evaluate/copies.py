@@ -24,6 +24,7 @@ from artrec.stages.evaluate.pairs import (
     Receipts,
     batch_of,
     concatenated,
+    found_links,
     near_pairs,
     numbers_of,
 )
@@ -34,6 +35,7 @@ from artrec.vectors.distance import Ints
 
 __all__ = ["near_copies"]
 
+ALONE = 100_000  # contents of which one task finds the pairs too
 PAIRS = 5_000_000  # that one task makes groups of: 200 MB
 
 
@@ -51,11 +53,13 @@ def near_copies(
     the files of the table duplicates.
     """
     near = _near(settings, draft, folder, scale)
-    pairs = near_pairs(spark, draft, near)
-    fitting = replace(near, bits=_bits_that_fit(spark, near, pairs))
-    (report,) = run_tasks(spark, 1, partial(_group, fitting, tuple(pairs), tuple(twins)))
+    pairs = None
+    if sum(receipt.rows for receipt in near.live) > ALONE:
+        pairs = tuple(near_pairs(spark, draft, near))
+        near = replace(near, bits=_bits_that_fit(spark, near, pairs))
+    (report,) = run_tasks(spark, 1, partial(_group, near, pairs, tuple(twins)))
     counts = {name: report.counters[name] for name in ("groups", "images", "largest")}
-    return report.receipts, counts | {"bits": fitting.bits}
+    return report.receipts, counts | {"bits": near.bits}
 
 
 def _near(settings: Settings, draft: Draft, folder: str, scale: float | None) -> Near:
@@ -92,9 +96,9 @@ def _bits_that_fit(spark: SparkSession, near: Near, pairs: Sequence[Receipt]) ->
     return fitting
 
 
-def _group(near: Near, pairs: Receipts, twins: Receipts, attempt: Attempt) -> TaskReport:
+def _group(near: Near, pairs: Receipts | None, twins: Receipts, attempt: Attempt) -> TaskReport:
     """The one task that makes groups; it holds the pairs, and the images of groups."""
-    stars = starred(_links(near, pairs))
+    stars = starred(found_links(near) if pairs is None else _links(near, pairs))
     twin = [numbers_of(b.column(0)) for b in read_table(near.store, twins, ["content_sha256"])]
     rows = _images(near, np.unique(concatenated([stars.contents, stars.middles, *twin])))
     numbers = np.asarray(rows.column("vector_no"), np.int64)

@@ -43,7 +43,15 @@ from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, read_table
 from artrec.vectors.distance import Ints
 
-__all__ = ["Near", "Receipts", "batch_of", "concatenated", "near_pairs", "numbers_of"]
+__all__ = [
+    "Near",
+    "Receipts",
+    "batch_of",
+    "concatenated",
+    "found_links",
+    "near_pairs",
+    "numbers_of",
+]
 
 IN_MEMORY = 5_000_000  # contents whose hashes a task holds: 80 MB, and twice that as it reads them
 PAIR_BYTES = 24  # of a row of near_pairs, about: only for the number of files
@@ -82,9 +90,16 @@ def near_pairs(spark: SparkSession, draft: Draft, near: Near) -> list[Receipt]:
     return [receipt for report in reports for receipt in report.receipts]
 
 
+def found_links(near: Near) -> Links:
+    """All near pairs of a small catalog."""
+    hashes = _hashes_of(near)
+    listed = (_listed(near, hashes, batch) for batch in read_table(near.store, near.pool, POOL))
+    return Links.together([hash_links(hashes), *listed])
+
+
 def _find(near: Near, parts: int, attempt: Attempt) -> TaskReport:
     """One task: near pairs in the lists of some files, or, the last one, by their hashes alone."""
-    hashes = _hashes(near.store, _texts(near.live), _texts(near.pictures), near.recipe)
+    hashes = _hashes_of(near)
     table = TABLES["near_pairs"]
     with TableWriter(near.store, near.folder, table, attempt.stem) as writer:
         if attempt.index == parts:
@@ -95,8 +110,11 @@ def _find(near: Near, parts: int, attempt: Attempt) -> TaskReport:
     return TaskReport(receipts=writer.receipts)
 
 
-def _texts(receipts: Receipts) -> tuple[str, ...]:
-    return tuple(receipt.model_dump_json() for receipt in receipts)
+def _hashes_of(near: Near) -> Hashes:
+    live, pictures = (
+        tuple(receipt.model_dump_json() for receipt in each) for each in (near.live, near.pictures)
+    )
+    return _hashes(near.store, live, pictures, near.recipe)
 
 
 @lru_cache(maxsize=1)
