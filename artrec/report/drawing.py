@@ -87,11 +87,7 @@ def plots(curves: Sequence[Curve]) -> tuple[Plot, ...]:
     )
 
 
-_QUARTILES = {
-    "0.25": "a quarter is nearer",
-    "0.5": "half is nearer",
-    "0.75": "a quarter is further",
-}
+_QUARTILES = {"0.25": "lower quartile", "0.5": "median", "0.75": "upper quartile"}
 
 
 def distances(measures: Iterable[Measured]) -> Plot | None:

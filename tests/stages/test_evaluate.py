@@ -256,6 +256,30 @@ def test_blocks_of_queries_change_nothing(
     assert (len(made.files("exact_lists")), len(release.files("exact_lists"))) == (5, 1)
 
 
+def test_churn_is_what_the_lists_of_two_nights_say(release: Night, next_release: Night) -> None:
+    before, after = (
+        {row["query_id"]: row for row in each.rows("neighbors_nested")}
+        for each in (release, next_release)
+    )
+    both = before.keys() & after.keys()
+    pairs = [(before[name], after[name]) for name in sorted(both)]
+    came = sum(len(set(new["ids"]) - set(old["ids"])) for old, new in pairs)
+    assert 0 < came < 5 * len(both)
+    assert next_release.document["stages"]["evaluate"]["notes"]["churn"] == {
+        "since": "first",
+        "images": len(after),
+        "new": len(after.keys() - both),
+        "gone": len(before.keys() - both),
+        "lists": len(both),
+        "changed": sum(old != new for old, new in pairs),
+        "first": sum(old["ids"][0] != new["ids"][0] for old, new in pairs),
+        "entries": 5 * len(both),
+        "came": came,
+        "went": came,  # all lists are full
+    }
+    assert "churn" not in release.document["stages"]["evaluate"]["notes"]
+
+
 # Small and odd catalogs.
 
 
@@ -324,6 +348,17 @@ def before(good: Path, tmp_path: Path) -> Path:
     """A copy of it."""
     shutil.copytree(good, tmp_path / "root")
     return tmp_path / "root"
+
+
+def lists_of(made: Night) -> dict[str, list[str]]:
+    """The three nearest of each image by cosine, by brute force."""
+    rows = made.rows("embeddings")
+    vectors = np.array([row["embedding"] for row in rows], np.float64)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    apart = 1 - vectors @ vectors.T
+    np.fill_diagonal(apart, 9)
+    names = [row["image_id"] for row in rows]
+    return {name: [names[at] for at in np.argsort(apart[n])[:3]] for n, name in enumerate(names)}
 
 
 def measured(root: Path) -> dict[str, tuple[int, str]]:
@@ -403,8 +438,18 @@ def test_a_catalog_that_shrank_is_refused(
     before: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = write_zip(tmp_path / "b.zip", GOOD[:7])
-    message, _ = refused_then_published(before, source, "shrinkage", capsys)
+    lists = lists_of(Night(before, "good", (), {}))
+    message, made = refused_then_published(before, source, "shrinkage", capsys)
     assert "found 7 images, expected at most 0.1 fewer than the last release's 8" in message
+    found = made.document["stages"]["evaluate"]["notes"]["churn"]
+    assert {name: found[name] for name in ("since", "images", "new", "gone", "lists")} == {
+        "since": "good", "images": 7, "new": 0, "gone": 1, "lists": 7,
+    }  # fmt: skip
+    gone = GOOD[7][0]
+    touched = [name for name, others in lists.items() if name != gone and gone in others]
+    first = [name for name in touched if lists[name][0] == gone]
+    assert (found["changed"], found["first"]) == (len(touched), len(first)) == (2, 0)
+    assert (found["entries"], found["came"], found["went"]) == (21, len(touched), len(touched))
 
 
 def test_a_release_whose_shard_is_gone_is_refused_until_the_file_is_put_back(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artrec.releases import Draft, StageRuns
+from artrec.releases import Draft, StageRuns, receipts_of
 from artrec.stages.evaluate import copies, pairs
 from artrec.storage import open_store
 from artrec.tables import read_table
@@ -165,6 +165,19 @@ def test_joins_in_spark_find_the_pairs_that_tasks_find(
                       for r in rows if r["distance"] is None and limit == 0})  # fmt: skip
     assert {key[:2] for key in found[1]} == set(near_of(made))
     assert found[0] == {key: far for key, far in found[1].items() if far is not None}
+
+
+def test_groups_of_pairs_that_other_tasks_found_are_the_same(
+    spark: SparkSession, made: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft, near = near_rules(made, "parted")
+    monkeypatch.setattr(copies, "ALONE", 0)
+    twins = receipts_of(near.store, draft.need("evaluate").tables["duplicates"], "duplicates")
+    apart = facts_of(made)[2]
+    found, counts = copies.near_copies(spark, made.settings(), draft, near.folder, apart, twins)
+    rows = [row for batch in read_table(near.store, found) for row in batch.to_pylist()]
+    assert rows == made.rows("near_duplicates")
+    assert counts == {"groups": 5, "images": 13, "largest": 3, "bits": BITS}
 
 
 def test_of_too_many_pairs_those_with_the_fewest_bits_are_taken(
