@@ -94,8 +94,8 @@ class Links:
         one, other = np.minimum(a, b), np.maximum(a, b)
         order = np.lexsort((distance, other, one))  # NaN comes last
         one, other = one[order], other[order]
-        fresh = np.ones(len(one), np.bool_)
-        fresh[1:] = (one[1:] != one[:-1]) | (other[1:] != other[:-1])
+        fresh = one < other  # nobody is near itself
+        fresh[1:] &= (one[1:] != one[:-1]) | (other[1:] != other[:-1])
         return cls(one[fresh], other[fresh], bits[order][fresh], distance[order][fresh])
 
     @classmethod

@@ -33,7 +33,7 @@ from artrec.config import load
 from artrec.releases import Draft, Run, RunRef, StageRuns, record_run
 from artrec.schemas import TABLES
 from artrec.stages import evaluate
-from artrec.stages.ingest import picture_recipe
+from artrec.stages.rules import picture_recipe
 from artrec.stages.session import start_spark
 from artrec.storage import open_store
 from artrec.tables import TableWriter

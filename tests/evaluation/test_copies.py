@@ -146,5 +146,12 @@ def test_a_pair_that_is_listed_and_alike_keeps_its_distance() -> None:
     assert found.distance.tolist() == [0.25]
 
 
+def test_nobody_is_near_itself() -> None:
+    zeros = np.zeros(3, np.float32)
+    found = Links.of(ints(1, 2, 2), ints(1, 1, 2), ints(0, 0, 0), zeros)
+    assert (found.one.tolist(), found.other.tolist()) == ([1], [2])
+    assert starred(Links.of(ints(1), ints(1), ints(0), zeros[:1])).contents.tolist() == []
+
+
 def test_bits_are_counted_in_all_of_64() -> None:
     assert bits_apart(ints(-1, 0, 5, -(2**63)), ints(0, 0, 4, 0)).tolist() == [64, 0, 1, 1]

@@ -15,8 +15,11 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from artrec.evaluation import VARIANTS
+from artrec.releases import read_release
+from artrec.releases.compare import compare
 from artrec.stages.neighbors import lists
 from artrec.stages.session import Options, execute
+from artrec.storage import open_store
 from artrec.tables import read_table
 from artrec.vectors import BruteForce
 from tests.evaluation import oracle
@@ -278,6 +281,12 @@ def test_churn_is_what_the_lists_of_two_nights_say(release: Night, next_release:
         "went": came,  # all lists are full
     }
     assert "churn" not in release.document["stages"]["evaluate"]["notes"]
+    store = open_store(str(next_release.root))
+    told = compare(store, read_release(store, "first"), read_release(store, "second"))
+    counted = [told.lists[name].count for name in ("changed", "with_other_first")]
+    churn = next_release.document["stages"]["evaluate"]["notes"]["churn"]
+    assert counted == [churn["changed"], churn["first"]]
+    assert churn["first"] > 0
 
 
 # Small and odd catalogs.
