@@ -78,6 +78,7 @@ class Near:
 
 
 def near_pairs(spark: SparkSession, draft: Draft, near: Near) -> list[Receipt]:
+    """Files of the table near_pairs; tasks may have found a pair that two files list twice."""
     table, contents = TABLES["near_pairs"], sum(receipt.rows for receipt in near.live)
     if contents > IN_MEMORY:
         hashes = _hash_frame(spark, draft, near.recipe).persist()
@@ -143,6 +144,7 @@ def numbers_of(contents: pa.Array) -> Ints:
 
 
 def concatenated(parts: Iterable[Any]) -> Ints:
+    """One array of numbers, empty where there is none."""
     return np.concatenate([np.zeros(0, np.int64), *parts])
 
 
