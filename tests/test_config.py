@@ -316,6 +316,8 @@ CHANGED: dict[str, str] = {
     "evaluate.queries": "7",
     "evaluate.sample": "7",
     "evaluate.map_points": "7",
+    "evaluate.near_bits": "7",
+    "evaluate.near_distance": "0.5",
     "evaluate.block_rows": "7",
     "gates.reject_rate": "0.5",
     "gates.reject_rates": "{empty: 0.5}",

@@ -61,6 +61,7 @@ PROMISED: dict[str, tuple[list[str], list[str]]] = {
     ),
     "hubs": (["image_id"], ["lists", "content_sha256", "style", "artist", "title"]),
     "duplicates": (["content_sha256", "image_id"], []),
+    "near_duplicates": (["group_id", "image_id"], ["content_sha256", "bits", "distance"]),
     "coordinates": (["image_id"], ["x", "y", "content_sha256", "style", "artist", "title"]),
 }
 """Key and further columns of each table that readers or later nights rely on."""

@@ -42,6 +42,16 @@ class EvaluateSettings(Section):
         le=20_000,
     )
     map_points: PositiveInt = key(8000, "Random images on the flat map.", le=50_000)
+    near_bits: int = key(
+        8, "Bits in which the perceptual hashes of near duplicates differ at most.", ge=0, le=16
+    )
+    near_distance: float = key(
+        0.3,
+        "How far one of two near duplicates stands from the other in its list, at most, in "
+        "distances of two random vectors.",
+        ge=0,
+        le=1,
+    )
     block_rows: PositiveInt = key(
         1024, "Queries that one task of the evaluation answers.", result=False, le=10_000
     )

@@ -15,9 +15,11 @@ __all__ = [
     "QUANTILES",
     "faults",
     "mean_cosine",
+    "moments",
     "plane",
     "profile",
     "quantiles",
+    "random_distance",
     "random_distances",
 ]
 
@@ -85,6 +87,27 @@ def random_distances(vectors: Floats, metric: str) -> Floats:
     squares = squared_norms(vectors)
     after = (rows + 1) % max(1, len(vectors))
     return distances_of_pairs(metric, vectors, squares, rows, vectors, squares, after)
+
+
+def moments(vectors: Floats, metric: str) -> tuple[Wides, float]:
+    """(sum, sum of squared lengths) of ``vectors``, under ``cosine`` of their directions."""
+    wide = vectors.astype(np.float64)
+    if metric == "cosine":
+        lengths = np.sqrt(np.square(wide).sum(axis=1, keepdims=True))
+        wide /= np.where(lengths > 0, lengths, 1.0)
+    return wide.sum(axis=0), float(np.square(wide).sum())
+
+
+def random_distance(count: int, total: Wides, squares: float, metric: str) -> float | None:
+    """How far two random ones of so many vectors are apart, by their :func:`moments`.
+
+    The mean under ``cosine``, the root mean square under ``euclidean``; None where an inner product
+    is no distance, and of fewer than two vectors.
+    """
+    if metric == "dot" or count < 2:
+        return None
+    between = max(0.0, (squares - float(total @ total) / count) / (count - 1))
+    return between if metric == "cosine" else float(np.sqrt(2 * between))
 
 
 def quantiles(numbers: Floats) -> dict[float, float]:

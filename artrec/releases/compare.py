@@ -107,7 +107,7 @@ def _lists(
     store: Store, one: Release, other: Release, entries: dict[str, int]
 ) -> dict[str, Difference]:
     """Lists added, gone and changed; ``entries`` counts the neighbors that came and went."""
-    found = {name: Difference() for name in ("added", "gone", "changed")}
+    found = {n: Difference() for n in ("added", "gone", "changed", "with_other_first")}
     columns = ["query_id", "ids", "distances"]
     for key, before, after in _merged(store, one, other, "neighbors_nested", columns):
         old, new = (set(row["ids"]) if row else set() for row in (before, after))
@@ -115,8 +115,11 @@ def _lists(
         entries["deleted"] += len(old - new)
         if before is None or after is None:
             found["added" if before is None else "gone"].add(key)
-        elif before != after:
+            continue
+        if before != after:
             found["changed"].add(key)
+        if before["ids"][:1] != after["ids"][:1]:
+            found["with_other_first"].add(key)
     return found
 
 

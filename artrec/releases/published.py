@@ -326,8 +326,13 @@ _CLOUDS = {
 }
 
 
+_DISTANCES = """CREATE OR REPLACE VIEW neighbor_distances AS
+  SELECT query_id, len(ids) AS listed, distances[1] AS nearest, distances[len(ids)] AS kth
+  FROM neighbors_nested;"""
+
+
 def duckdb_views(store: Store, release: Release) -> str:
-    """SQL that makes a view for each published table, for DuckDB."""
+    """SQL that makes a view for each published table, for DuckDB, and ``neighbor_distances``."""
     lines = [f"-- release {release.release_id}: in DuckDB, .read this file, then query its views"]
     scheme, _, rest = store.url.partition("://")
     if rest:
@@ -342,6 +347,8 @@ def duckdb_views(store: Store, release: Release) -> str:
             lines.append(
                 f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM read_parquet([\n  {listed}\n]);"
             )
+    if release.refs("neighbors_nested"):
+        lines += ["-- of each list: how long it is, and its nearest and furthest entry", _DISTANCES]
     return "\n".join(lines) + "\n"
 
 

@@ -7,6 +7,8 @@ The page opens from a disk, needs no network, and treats every name and text as 
 from __future__ import annotations
 
 from artrec.report.facts import (
+    Churn,
+    Copy,
     Curve,
     Duplicate,
     Facts,
@@ -14,6 +16,7 @@ from artrec.report.facts import (
     Hub,
     Image,
     Measured,
+    NearGroup,
     Neighbor,
     Point,
     Query,
@@ -30,6 +33,8 @@ from artrec.report.text import visible
 from artrec.report.thumbnails import difference, jpeg
 
 __all__ = [
+    "Churn",
+    "Copy",
     "Curve",
     "Duplicate",
     "Facts",
@@ -37,6 +42,7 @@ __all__ = [
     "Hub",
     "Image",
     "Measured",
+    "NearGroup",
     "Neighbor",
     "PAGE",
     "Point",

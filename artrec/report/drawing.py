@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from artrec.report.charts import Recall
-from artrec.report.facts import Curve, Facts, Point
+from artrec.report.facts import Curve, Facts, Measured, Point
 from artrec.report.text import visible
 
-__all__ = ["Plot", "Scale", "map_data", "plots", "recall_scale", "script_json"]
+__all__ = ["Plot", "Scale", "distances", "map_data", "plots", "recall_scale", "script_json"]
 
 HUES, SHAPES = 9, 3
 """So many colours that people with any colour vision tell apart, each in so many shapes."""
@@ -85,6 +85,23 @@ def plots(curves: Sequence[Curve]) -> tuple[Plot, ...]:
     return tuple(
         plot for title, found in groups.items() if (plot := _plot(title, found)) is not None
     )
+
+
+_QUARTILES = {"0.25": "lower quartile", "0.5": "median", "0.75": "upper quartile"}
+
+
+def distances(measures: Iterable[Measured]) -> Plot | None:
+    """Quartiles of the distances over the ranks, where there are several ranks."""
+    found: dict[str, list[tuple[int, float | None]]] = {name: [] for name in _QUARTILES}
+    for row in measures:
+        if (row.measure, row.variant) == ("distance", "rank") and row.group in found:
+            found[row.group].append((row.k, row.value))
+    curves = [
+        Curve(measure=_QUARTILES[name], points=tuple(sorted(points)))
+        for name, points in found.items()
+    ]
+    plot = _plot("distance", curves)
+    return plot if plot and plot.first < plot.last else None
 
 
 def _plot(title: str, curves: Sequence[Curve]) -> Plot | None:

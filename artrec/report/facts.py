@@ -17,6 +17,8 @@ from artrec.errors import StoreFormatError
 from artrec.report.text import Text
 
 __all__ = [
+    "Churn",
+    "Copy",
     "Curve",
     "Duplicate",
     "Facts",
@@ -24,6 +26,7 @@ __all__ = [
     "Hub",
     "Image",
     "Measured",
+    "NearGroup",
     "Neighbor",
     "Point",
     "Query",
@@ -87,6 +90,41 @@ class Duplicate(_Fact):
     thumb: Thumb | None
     names: tuple[Text, ...]
     count: int
+
+
+class Copy(_Fact):
+    """An image of a group of near duplicates, and how far it is from the group's middle."""
+
+    image: Image
+    bits: int
+    distance: float | None = None
+
+
+class NearGroup(_Fact):
+    """One picture in several sizes, compressions or cuts: some of its images, and how many."""
+
+    copies: tuple[Copy, ...]
+    count: int
+
+
+class Churn(_Fact):
+    """The lists beside those of the release ``since``; ``why`` they are not compared, or counts.
+
+    Of images in both: their lists, those that changed, and in their first; entries, neighbors that
+    came and went.
+    """
+
+    since: Text
+    why: Text | None = None
+    images: int = 0
+    new: int = 0
+    gone: int = 0
+    lists: int = 0
+    changed: int = 0
+    first: int = 0
+    entries: int = 0
+    came: int = 0
+    went: int = 0
 
 
 class Point(_Fact):
@@ -232,6 +270,8 @@ class Facts(_Fact):
     hubs: tuple[Hub, ...] = ()
     duplicates: tuple[Duplicate, ...] = ()
     duplicate_names: int = 0
+    near: tuple[NearGroup, ...] = ()
+    churn: Churn | None = None
     points: tuple[Point, ...] = ()
     settings: dict[Text, Text] = Field(default_factory=dict)
     versions: dict[Text, Text] = Field(default_factory=dict)

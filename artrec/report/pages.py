@@ -23,8 +23,8 @@ __all__ = ["PAGE", "render"]
 
 PAGE = "index.html"
 
-_LISTS = ("orphans", "twins", "mutual")
-"""Measures of the lists themselves, shown with the hubs."""
+_LISTS = ("orphans", "twins", "mutual", "near_groups", "near_largest", "near_images")
+"""Measures of the lists themselves, shown with hubs and near duplicates."""
 _RATED = {"ingest": "read", "embed": "encoded"}
 _HIDDEN = {"task_milliseconds", "worker_peak_bytes"}
 
@@ -54,6 +54,7 @@ def render(facts: Facts) -> dict[str, bytes]:
         lists={each.measure: each.value for each in facts.measures if each.measure in _LISTS},
         map=Markup(drawing.script_json(plane)),
         styles=plane["styles"],
+        distances=drawing.distances(facts.measures),
         plots=drawing.plots(facts.training.curves) if facts.training else (),
         seconds=sum(stage.seconds for stage in facts.stages),
         longest=max((stage.seconds for stage in facts.stages), default=0.0),
@@ -76,6 +77,9 @@ def _sections(facts: Facts) -> dict[str, str]:
         "rejects": ("Rejects", facts.rejected),
         "hubs": ("Hubs", facts.hubs),
         "duplicates": ("Duplicates", facts.duplicates),
+        "near": ("Near duplicates", facts.near),
+        "distances": ("Distances", drawing.distances(facts.measures)),
+        "churn": ("Changes", facts.churn),
         "stages": ("Stages", facts.stages),
         "settings": ("Settings", facts.settings or facts.versions),
     }

@@ -15,6 +15,6 @@ TABLES: dict[str, Table] = {table.name: table for table in (*NIGHT, *EVALUATION,
 
 PUBLISHED = (
     *("catalog", "rejects", "embeddings", "neighbors", "neighbors_nested"),
-    *("evaluation", "hubs", "duplicates", "coordinates"),
+    *("evaluation", "hubs", "duplicates", "near_duplicates", "coordinates"),
 )
 """What readers of a release are promised; the other tables are the stages' own."""

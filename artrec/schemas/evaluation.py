@@ -185,6 +185,24 @@ EVALUATION = [
         key=("content_sha256", "image_id"),
         sort=("content_sha256", "image_id"),
     ),
+    Table(  # contents that are near by hash, and by distance where one lists the other; scratch
+        "near_pairs",
+        columns(one=pa.int64(), other=pa.int64(), bits=pa.int32(), distance_=pa.float32()),
+        key=("one", "other"),
+        sort=("one", "other"),
+    ),
+    Table(  # images of one picture in several sizes, compressions or cuts, or of one content
+        "near_duplicates",
+        columns(
+            group_id=pa.string(),
+            image_id=pa.string(),
+            content_sha256=SHA,
+            bits=pa.int32(),
+            distance_=pa.float32(),
+        ),
+        key=("group_id", "image_id"),
+        sort=("group_id", "image_id"),
+    ),
     Table(  # a flat map of the embeddings of some random images
         "coordinates",
         columns(

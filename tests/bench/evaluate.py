@@ -33,7 +33,7 @@ from artrec.config import load
 from artrec.releases import Draft, Run, RunRef, StageRuns, record_run
 from artrec.schemas import TABLES
 from artrec.stages import evaluate
-from artrec.stages.ingest import picture_recipe
+from artrec.stages.rules import picture_recipe
 from artrec.stages.session import start_spark
 from artrec.storage import open_store
 from artrec.tables import TableWriter
@@ -61,20 +61,31 @@ def tables(n: int, dim: int, recipe: str) -> Iterator[tuple[str, str, pa.Table]]
             "raw_name": [name.encode() for name in names], "fingerprint": ["crc32=0"] * len(rows),
             "method": ["stored"] * len(rows), "format": ["PNG"] * len(rows),
             "recipe": [recipe] * len(rows), "mode": ["RGB"] * len(rows),
-            "data": [png(i) for i in rows], "phash": rng.integers(0, 2**62, len(rows)),
+            "data": [png(i) for i in rows], "phash": hashes(rng, len(rows)),
             "embedding": list(vectors[rows]), "query_id": names,
             "ids": [[names[(j + i) % len(names)] for i in range(1, K + 1)] for j in
                     range(len(names))],
             "distances": [[0.5] * K] * len(rows),
+            "others": [(rows[0] + (np.arange(j, j + K) + 1) % len(rows) + 1) for j in
+                       range(len(rows))],
             "first_release": ["one"] * len(rows), "changed_release": ["one"] * len(rows),
             "neighbor_id": names, "rank": [1] * len(rows), "distance": [0.5] * len(rows),
         }  # fmt: skip
         for stage, table in (
             ("inventory", "members"), ("ingest", "pictures"), ("catalog", "catalog"),
             ("catalog", "live_vectors"), ("neighbors", "neighbors_nested"),
-            ("neighbors", "neighbors"),
+            ("neighbors", "neighbors"), ("neighbors", "neighbor_pool"),
         ):  # fmt: skip
             yield stage, table, part_of(table, facts, len(rows))
+
+
+def hashes(rng: np.random.Generator, count: int) -> Any:
+    """As many ones as zeros; every tenth is one swap from the one before."""
+    bits = rng.permuted(np.tile(np.repeat([0, 1], 32), (count, 1)), axis=1).astype(np.uint8)
+    for n in range(10, count, 10):
+        bits[n] = bits[n - 1]
+        bits[n, [bits[n].argmin(), bits[n].argmax()]] = 1, 0
+    return np.packbits(bits, axis=1).view(">i8").ravel().astype(np.int64)
 
 
 def part_of(table: str, facts: dict[str, Any], count: int) -> pa.Table:

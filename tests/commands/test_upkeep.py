@@ -234,7 +234,7 @@ def test_a_diff_tells_images_and_lists_that_changed(artrec: Call, store_root: Pa
         "with_other_labels": {"count": 1, "first": [relabelled.image_id]},
     }
     assert {name: each["count"] for name, each in found["lists"].items()} == {
-        "added": 1, "gone": 1, "changed": 13,
+        "added": 1, "gone": 1, "changed": 13, "with_other_first": 0,
     }  # fmt: skip
     assert found["lists"]["changed"]["first"] == sorted(p.image_id for p in kept)[:5]
     # each list of 13 loses 7 of 10; the lists of the one that went and came count in full

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from artrec.report import (
+    Churn,
+    Copy,
     Curve,
     Duplicate,
     Facts,
@@ -14,6 +16,7 @@ from artrec.report import (
     Hub,
     Image,
     Measured,
+    NearGroup,
     Neighbor,
     Point,
     Query,
@@ -83,6 +86,12 @@ def measures(encoder: str = ENCODER) -> tuple[Measured, ...]:
     ]
     for measure, value in (("index_recall", 0.963), ("table_recall", 0.998)):
         found.append(_measured(encoder, measure, "catalog", "", "all", "micro", 10, value))
+    for measure, value in (("near_groups", 31), ("near_largest", 9), ("near_images", 0.0625)):
+        found.append(_measured(encoder, measure, "catalog", "", "", "", 0, value))
+    for rank in (1, 2, 3):
+        for share in (0.25, 0.5, 0.75):
+            row = _measured(encoder, "distance", "catalog", "", "rank", "", rank, rank * share / 10)
+            found.append(row.model_copy(update={"group": str(share)}))
     found.append(_measured(encoder, "anisotropy", "catalog", "", "all", "micro", 0, 0.12))
     return tuple(found)
 
@@ -169,6 +178,12 @@ def full(thumbs: Sequence[str] = ()) -> Facts:
             "hubs": tuple(Hub(image=image(n, thumb(n)), lists=400 - n) for n in range(12)),
             "duplicates": (Duplicate(thumb=thumb(1), names=("a/one.jpg", "b/two.jpg"), count=7),),
             "duplicate_names": 9,
+            "near": (NearGroup(count=8, copies=(
+                Copy(image=image(1, thumb(1)), bits=0, distance=0.0),
+                Copy(image=image(6, thumb(2)), bits=4, distance=0.0125),
+                Copy(image=image(11, thumb(3)), bits=2))),),
+            "churn": Churn(since="2026-01-01", images=1150, new=7, gone=3, lists=1143, changed=200,
+                           first=20, entries=57150, came=1143, went=1150),
             "points": points(300, thumbs),
             "settings": {"neighbors.k": "50", "sources.main.url": "wikiart.zip"},
             "versions": {"artrec": "0.1.0", "python": "3.11.2"},

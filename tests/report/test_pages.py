@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from artrec.report import Facts, Gate, Stage, Training, render
+from artrec.report import Churn, Facts, Gate, Stage, Training, render
 from artrec.report.drawing import script_json
 from tests.report.literal import bare, full, points
 from tests.report.reading import Page
@@ -23,7 +23,7 @@ from tests.report.reading import Page
 THUMB = "0123456789abcdef"
 SECTIONS = {
     *("lists", "quality", "recall", "map", "encoder", "gates"),
-    *("rejects", "hubs", "duplicates", "stages", "settings"),
+    *("rejects", "hubs", "duplicates", "near", "distances", "churn", "stages", "settings"),
 }
 
 
@@ -73,6 +73,16 @@ def test_the_figures_stand_in_the_page() -> None:
         "11.0\u202f% other artists, no duplicates",
         "this encoder, with its 95 % interval",
         "a/one.jpg b/two.jpg and 5 more",
+        "31 groups, 6.2\u202f% of the images, the largest of 9.",
+        "4 bits 0.013",
+        "2 bits –",
+        "and 5 more",
+        "median 0.15",
+        "Since 2026-01-01 : 7 images are new, 3 are gone.",
+        "lists that changed 17.50\u202f% of 1,143",
+        "with another first neighbor 1.75\u202f%",
+        "entries that are new 2.00\u202f% of 57,150",
+        "neighbors that went 1,150",
         "neighbors.k 50",
         "2 January 2026, 03:04 UTC",
     ):
@@ -95,6 +105,12 @@ def test_the_figures_stand_in_the_page() -> None:
 )
 def test_the_verdict_stands_beside_the_name(update: dict[str, Any], words: str) -> None:
     assert words in page(bare().model_copy(update=update)).text
+
+
+def test_lists_that_cannot_be_compared_are_said_to_be_so() -> None:
+    churn = Churn(since="2026-01-01", why="other encoder, not comparable")
+    text = page(bare().model_copy(update={"churn": churn})).text
+    assert "Its lists beside those of 2026-01-01 : other encoder, not comparable." in text
 
 
 def said_of(encoder: str, **training: str) -> str:

@@ -14,8 +14,12 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from artrec.evaluation import VARIANTS
+from artrec.releases import read_release
+from artrec.releases.compare import compare
 from artrec.stages.neighbors import lists
 from artrec.stages.session import Options, execute
+from artrec.storage import open_store
+from artrec.tables import read_table
 from artrec.vectors import BruteForce
 from tests.evaluation import oracle
 from tests.nights import PAINTINGS, SAME, K, Night, night, tree
@@ -131,14 +135,16 @@ def test_lists_found_here_are_the_published_ones(release: Night) -> None:
     assert (row["value"], row["queries"], row["k"]) == (1.0, len(nested), K)
 
 
-def test_distances_at_the_ranks_are_those_of_the_lists(release: Night) -> None:
-    lists = release.rows("neighbors_nested")
-    median = float(np.median([row["distances"][K - 1] for row in lists]))
+def test_distances_at_each_rank_are_those_of_the_lists(release: Night) -> None:
+    lists = np.array([row["distances"] for row in release.rows("neighbors_nested")])
     found = table(release.rows("evaluation"))
     encoder = release.document["encoder"]
-    row = found[(encoder, "distance", "catalog", "", "rank_k", "", "0.5", K)]
-    assert row["value"] == pytest.approx(median)
-    assert (encoder, "distance", "catalog", "", "rank_10", "", "0.5", 10) not in found  # k is 5
+    ranks = {key[7] for key in found if key[:5] == (encoder, "distance", "catalog", "", "rank")}
+    assert ranks == {1, 2, 3, 4, 5}  # k is 5
+    for rank in ranks:
+        row = found[(encoder, "distance", "catalog", "", "rank", "", "0.25", rank)]
+        assert row["value"] == pytest.approx(np.quantile(lists[:, rank - 1], 0.25))
+    assert (encoder, "distance", "catalog", "", "random", "", "0.5", 0) in found
     assert found[(encoder, "distinct_vectors", "", "", "", "", "", 0)]["value"] == len(
         release.rows("live_vectors")
     )
@@ -252,6 +258,36 @@ def test_blocks_of_queries_change_nothing(
     assert (len(made.files("exact_lists")), len(release.files("exact_lists"))) == (5, 1)
 
 
+def test_churn_is_what_the_lists_of_two_nights_say(release: Night, next_release: Night) -> None:
+    before, after = (
+        {row["query_id"]: row for row in each.rows("neighbors_nested")}
+        for each in (release, next_release)
+    )
+    both = before.keys() & after.keys()
+    pairs = [(before[name], after[name]) for name in sorted(both)]
+    came = sum(len(set(new["ids"]) - set(old["ids"])) for old, new in pairs)
+    assert 0 < came < 5 * len(both)
+    assert next_release.document["stages"]["evaluate"]["notes"]["churn"] == {
+        "since": "first",
+        "images": len(after),
+        "new": len(after.keys() - both),
+        "gone": len(before.keys() - both),
+        "lists": len(both),
+        "changed": sum(old != new for old, new in pairs),
+        "first": sum(old["ids"][0] != new["ids"][0] for old, new in pairs),
+        "entries": 5 * len(both),
+        "came": came,
+        "went": came,  # all lists are full
+    }
+    assert "churn" not in release.document["stages"]["evaluate"]["notes"]
+    store = open_store(str(next_release.root))
+    told = compare(store, read_release(store, "first"), read_release(store, "second"))
+    counted = [told.lists[name].count for name in ("changed", "with_other_first")]
+    churn = next_release.document["stages"]["evaluate"]["notes"]["churn"]
+    assert counted == [churn["changed"], churn["first"]]
+    assert churn["first"] > 0
+
+
 # Small and odd catalogs.
 
 
@@ -320,6 +356,17 @@ def before(good: Path, tmp_path: Path) -> Path:
     """A copy of it."""
     shutil.copytree(good, tmp_path / "root")
     return tmp_path / "root"
+
+
+def lists_of(made: Night) -> dict[str, list[str]]:
+    """The three nearest of each image by cosine, by brute force."""
+    rows = made.rows("embeddings")
+    vectors = np.array([row["embedding"] for row in rows], np.float64)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    apart = 1 - vectors @ vectors.T
+    np.fill_diagonal(apart, 9)
+    names = [row["image_id"] for row in rows]
+    return {name: [names[at] for at in np.argsort(apart[n])[:3]] for n, name in enumerate(names)}
 
 
 def measured(root: Path) -> dict[str, tuple[int, str]]:
@@ -399,8 +446,18 @@ def test_a_catalog_that_shrank_is_refused(
     before: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = write_zip(tmp_path / "b.zip", GOOD[:7])
-    message, _ = refused_then_published(before, source, "shrinkage", capsys)
+    lists = lists_of(Night(before, "good", (), {}))
+    message, made = refused_then_published(before, source, "shrinkage", capsys)
     assert "found 7 images, expected at most 0.1 fewer than the last release's 8" in message
+    found = made.document["stages"]["evaluate"]["notes"]["churn"]
+    assert {name: found[name] for name in ("since", "images", "new", "gone", "lists")} == {
+        "since": "good", "images": 7, "new": 0, "gone": 1, "lists": 7,
+    }  # fmt: skip
+    gone = GOOD[7][0]
+    touched = [name for name, others in lists.items() if name != gone and gone in others]
+    first = [name for name in touched if lists[name][0] == gone]
+    assert (found["changed"], found["first"]) == (len(touched), len(first)) == (2, 0)
+    assert (found["entries"], found["came"], found["went"]) == (21, len(touched), len(touched))
 
 
 def test_a_release_whose_shard_is_gone_is_refused_until_the_file_is_put_back(

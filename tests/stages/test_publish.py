@@ -163,7 +163,21 @@ def test_the_views_in_duckdb_are_the_files(next_release: Night, table: str) -> N
         next_release.rows(table), key=lambda r: tuple(r[n] for n in TABLES[table].key)
     )
     assert viewed(sql, table) == plain(expected)
-    assert len(expected) >= (4 if table == "duplicates" else 10)
+    assert len(expected) >= (4 if table.endswith("duplicates") else 10)
+
+
+def test_a_view_tells_of_each_list_how_long_it_is_and_how_far_it_reaches(
+    next_release: Night,
+) -> None:
+    with duckdb.connect() as connection:
+        connection.execute((next_release.root / "releases/second.sql").read_text())
+        found = connection.execute(
+            "SELECT query_id, listed, nearest, kth FROM neighbor_distances ORDER BY query_id"
+        ).fetchall()
+    assert found == [
+        (row["query_id"], 5, row["distances"][0], row["distances"][4])
+        for row in next_release.rows("neighbors_nested")
+    ]
 
 
 def test_views_of_a_store_under_an_odd_name_work_too(release: Night, tmp_path: Path) -> None:

@@ -214,10 +214,17 @@ def test_what_evaluate_found_is_shown(build: Build, release: Night) -> None:
                          enumerate(zip(own, labels, strict=True))],
                 "duplicates": [{"content_sha256": some[0]["content_sha256"], "image_id": name}
                                for name in ("a", "b", "c")],
+                "near_duplicates": [
+                    *({"group_id": "b", "image_id": name, "bits": 2, "distance": None,
+                       "content_sha256": r["content_sha256"]}
+                      for name, r in zip("abc", some, strict=False)),
+                    *({"group_id": "x", "image_id": name, "bits": 0, "distance": 0.0,
+                       "content_sha256": some[0]["content_sha256"]} for name in "xy"),
+                ],
                 "coordinates": [{**o, **w, "x": float(n), "y": 0.5} for n, (o, w) in
                                 enumerate(zip(own, labels, strict=True))],
             },
-            {"gates": gates},
+            {"gates": gates, "churn": {"since": "first", "images": 4, "new": 1}},
         )
     )  # fmt: skip
     assert [(gate.gate, gate.passed, gate.overridden) for gate in facts.gates] == [
@@ -233,6 +240,11 @@ def test_what_evaluate_found_is_shown(build: Build, release: Night) -> None:
     assert all(hub.image.thumb for hub in facts.hubs)
     assert [(d.names, d.count) for d in facts.duplicates] == [(("a", "b", "c"), 3)]
     assert facts.duplicate_names == 3
+    (group,) = facts.near  # the other one is of one content
+    assert ([each.image.image_id for each in group.copies], group.count) == (["b", "a", "c"], 3)
+    assert all(each.image.thumb for each in group.copies)
+    assert facts.churn is not None
+    assert (facts.churn.since, facts.churn.images, facts.churn.new) == ("first", 4, 1)
     assert [point.x for point in facts.points] == [0.0, 1.0, 2.0, 3.0]
 
 

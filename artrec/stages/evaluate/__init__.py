@@ -1,7 +1,8 @@
 """evaluate: how good the lists are, beside floors and chance; and whether to publish them.
 
 What is measured is a run, found again like every other. What the gates make of it is judged anew
-each time and stands in the stage's record: other limits measure nothing again.
+each time and stands in the stage's record, as does what has changed since the release that is
+current: other limits, or another release to compare with, measure nothing again.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from artrec.releases import (
 )
 from artrec.stages import RESULT_VERSIONS, rejects
 from artrec.stages.evaluate.assessing import Assessment
+from artrec.stages.evaluate.churn import churn
 from artrec.stages.evaluate.counting import missing_shard_files
 from artrec.stages.rules import ingest_rules
 
@@ -54,6 +56,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
         found = Assessment(spark, settings, draft, begun_run, _before(draft)).measured(begun)
     reached("evaluate.run")
     gates = _judged(settings.gates, draft, found)
+    moved = churn(spark, draft)
     ref = RunRef.of(found)
     log.get(stage="evaluate").info("done", run=found.run_id, **_refusals(gates))
     return draft.record(
@@ -66,6 +69,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
             notes={
                 "gates": [gate.model_dump(mode="json") for gate in gates],
                 "counts": found.notes["counts"],
+                **({"churn": moved} if moved else {}),
             },
         )
     )
@@ -92,6 +96,7 @@ def _inputs(settings: Settings, draft: Draft) -> dict[str, Any]:
         ("catalog", "rejects"): ("reason",),
         ("catalog", "live_vectors"): ("embedding",),
         ("neighbors", "neighbors_nested"): ("ids", "distances"),
+        ("neighbors", "neighbor_pool"): ("others", "distances"),
     }
     index = draft.stage("index")
     neighbors, embed = draft.need("neighbors").notes, draft.need("embed").notes
@@ -107,8 +112,11 @@ def _inputs(settings: Settings, draft: Draft) -> dict[str, Any]:
         "metric": embed["metric"],
         "k": neighbors["k"],
         "pictures": ingest_rules(settings.ingest),
-        "rules": {name: getattr(rules, name) for name in ("queries", "sample", "map_points")},
+        "rules": {name: getattr(rules, name) for name in _RULES},
     }
+
+
+_RULES = ("queries", "sample", "map_points", "near_bits", "near_distance")
 
 
 def _judged(limits: GatesSettings, draft: Draft, found: Run) -> list[GateResult]:

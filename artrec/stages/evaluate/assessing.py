@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 from pyspark.sql import SparkSession
 
 from artrec.config import Settings
 from artrec.digests import name_of
 from artrec.evaluation.floors import FLOORS
+from artrec.evaluation.space import random_distance
 from artrec.failpoints import reached
 from artrec.releases import (
     Draft,
@@ -23,6 +25,7 @@ from artrec.releases import (
 )
 from artrec.schemas import TABLES
 from artrec.stages.evaluate.choosing import duplicate_images, hub_images, table_recall, write_images
+from artrec.stages.evaluate.copies import near_copies
 from artrec.stages.evaluate.counting import counts_of
 from artrec.stages.evaluate.ground import Ground, distinct_vectors
 from artrec.stages.evaluate.lists import list_rows, listed_images
@@ -32,6 +35,7 @@ from artrec.stages.evaluate.scores import (
     Row,
     cloud_rows,
     distance_rows,
+    near_rows,
     recall_rows,
     retrieval_rows,
     row,
@@ -75,6 +79,8 @@ class Assessment:
     tables: dict[str, list[Receipt]] = field(default_factory=dict)
     counters: list[dict[str, int]] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
+    apart: float | None = None
+    """The distance of two random vectors."""
 
     def measured(self, begun: float) -> Run:
         """The run, recorded. Of an empty catalog there are counts, and tables without rows."""
@@ -147,8 +153,19 @@ class Assessment:
         describe(self.spark, "evaluate: vectors")
         reports = run_tasks(self.spark, len(ground.live), partial(look_over, ground))
         found = add_counters(report.counters for report in reports)
+        self._measure_apart(ground, reports, found)
         distinct = distinct_vectors(self.spark, ground)
         return {name: found.get(name, 0) for name in names} | {"distinct_vectors": distinct}
+
+    def _measure_apart(
+        self, ground: Ground, reports: Sequence[TaskReport], found: Mapping[str, int]
+    ) -> None:
+        """How far two random vectors are apart, where they are sound."""
+        if found.get("vectors") and not found["non_finite"] + found["zero"]:
+            notes = [report.notes for report in reports if report.counters["vectors"]]
+            total = np.array([each["total"] for each in notes], np.float64).sum(axis=0)
+            squares = sum(each["squares"] for each in notes)
+            self.apart = random_distance(found["vectors"], total, squares, ground.metric)
 
     def _measure(self, ground: Ground, stored: int, whole: bool) -> dict[str, Any]:
         """All that needs sound vectors; what the gates, or the next night, want to know of it.
@@ -244,6 +261,20 @@ class Assessment:
         describe(self.spark, "evaluate: who lists whom")
         self.rows += list_rows(self.spark, self.draft, listed, encoder)
         listed.unpersist()
+        describe(self.spark, "evaluate: near duplicates")
+        self._near_copies(encoder)
+
+    def _near_copies(self, encoder: str) -> None:
+        found, counts = near_copies(
+            self.spark,
+            self.settings,
+            self.draft,
+            self.folder,
+            self.apart,
+            self.tables["duplicates"],
+        )
+        self.tables["near_duplicates"] = found
+        self.rows += near_rows(counts, self.draft.need("catalog").rows("catalog"), encoder)
 
     def _no_coordinates(self) -> list[Receipt]:
         """Readers that name files want one, also where nothing could be mapped."""

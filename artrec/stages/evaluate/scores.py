@@ -19,6 +19,7 @@ __all__ = [
     "Row",
     "cloud_rows",
     "distance_rows",
+    "near_rows",
     "recall_rows",
     "retrieval_rows",
     "row",
@@ -101,21 +102,25 @@ def _part(batch: pa.RecordBatch) -> Answers:
 def distance_rows(
     store: Store, exact: Sequence[Receipt], encoder: str, k: int, random: Sequence[float]
 ) -> Iterator[Row]:
-    """Quantiles of the distances at some ranks of the lists, and of random pairs."""
-    ranks = {"rank_1": 1, "rank_10": 10, "rank_k": k}
-    found: dict[str, list[np.ndarray[Any, np.dtype[np.float32]]]] = {name: [] for name in ranks}
+    """Quantiles of the distances at each rank of the lists, and of random pairs."""
+    found: dict[int, list[np.ndarray[Any, np.dtype[np.float32]]]] = {n: [] for n in _ranks(k)}
     for batch in read_table(store, exact, ["distances"]):
         column = batch.column(0)
         starts, lengths = np.asarray(column.offsets)[:-1], np.asarray(column.value_lengths())
         flat = np.asarray(column.values, np.float32)
-        for name, rank in ranks.items():
-            found[name].append(flat[starts[lengths >= rank] + rank - 1])
-    numbers = {name: np.concatenate(parts) for name, parts in found.items() if parts}
-    numbers["random"] = np.asarray(random, np.float32)
-    for name, each in numbers.items():
+        for rank, parts in found.items():
+            parts.append(flat[starts[lengths >= rank] + rank - 1])
+    numbers = {("rank", rank): np.concatenate(parts) for rank, parts in found.items() if parts}
+    numbers["random", 0] = np.asarray(random, np.float32)
+    for (name, rank), each in numbers.items():
         for share, value in quantiles(each).items():
-            more: Row = {"variant": name, "group": f"{share:g}", "k": ranks.get(name, 0)}
+            more: Row = {"variant": name, "group": f"{share:g}", "k": rank}
             yield row(encoder, "distance", value, len(each), pool="catalog", **more)
+
+
+def _ranks(k: int) -> list[int]:
+    """All of them to 100, then each tenth, and the last."""
+    return sorted({*range(1, min(k, 100) + 1), *range(110, k + 1, 10), k})
 
 
 def cloud_rows(notes: Mapping[str, Any], encoder: str) -> Iterator[Row]:
@@ -152,6 +157,21 @@ def table_row(encoder: str, k: int, queries: int, value: float, sampled: float) 
     low, high = interval(value, queries, sampled)
     found = Value("micro", "", queries, value, low, high)
     return _averaged(encoder, "table_recall", found, pool="catalog", k=k)
+
+
+def near_rows(counts: Mapping[str, int], images: int, encoder: str) -> Iterator[Row]:
+    """Groups of near duplicates, the images of the largest one, and the share that is in any.
+
+    ``near_bits`` is less than what was asked for where there were too many pairs.
+    """
+    found = {
+        "near_groups": counts["groups"],
+        "near_largest": counts["largest"],
+        "near_images": counts["images"] / images if images else 0.0,
+        "near_bits": counts["bits"],
+    }
+    for measure, value in found.items():
+        yield row(encoder, measure, value, images, pool="catalog")
 
 
 def write_rows(store: Store, folder: str, stem: str, rows: Sequence[Row]) -> list[Receipt]:

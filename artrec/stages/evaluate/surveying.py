@@ -12,7 +12,14 @@ import pyarrow.compute as pc
 from artrec.config import IngestSettings
 from artrec.encoders import Preprocess
 from artrec.evaluation.floors import SIDE, histogram, thumbnail
-from artrec.evaluation.space import faults, mean_cosine, plane, profile, random_distances
+from artrec.evaluation.space import (
+    faults,
+    mean_cosine,
+    moments,
+    plane,
+    profile,
+    random_distances,
+)
 from artrec.schemas import TABLES
 from artrec.stages.blocks import vector_blocks
 from artrec.stages.decoding import Pixels, decoder
@@ -114,15 +121,21 @@ def _floor_row(number: int, decoded: Pixels | Rejected) -> pa.RecordBatch:
 
 
 def look_over(ground: Ground, attempt: Attempt) -> TaskReport:
-    """Count the vectors of one file that say nothing."""
+    """Count the vectors of one file that say nothing; of sound ones add up what they are."""
     counters = {"vectors": 0, "non_finite": 0, "zero": 0, "flat": 0}
+    total: Any = 0.0
+    squares = 0.0
     for block in vector_blocks(ground.store, [ground.live[attempt.index]]):
         found = faults(block.vectors)
         counters["vectors"] += len(block.numbers)
         counters["non_finite"] += found.non_finite
         counters["zero"] += found.zero
         counters["flat"] += found.flat
-    return TaskReport(counters=counters)
+        if not found.non_finite:
+            more, square = moments(block.vectors, ground.metric)
+            total, squares = total + more, squares + square
+    notes = {"total": np.atleast_1d(total).tolist(), "squares": squares}
+    return TaskReport(counters=counters, notes=notes)
 
 
 def survey(ground: Ground, attempt: Attempt) -> TaskReport:

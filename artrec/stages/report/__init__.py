@@ -50,6 +50,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
         "version": RESULT_VERSION,
         "stages": {name: runs.inputs for name, runs in stages.items()},
         "gates": _gates(stages),
+        "churn": _churn(stages),
         "settings": settings.report.model_dump(mode="json"),
     }
     digest = name_of(inputs)
@@ -99,6 +100,7 @@ def _facts(
     thumbs: set[str],
 ) -> report.Facts:
     embed, stages = draft.need("embed").notes, stages_of(draft)
+    churn = _churn(stages)
     assert draft.head is not None
 
     def image(row: Row | None, image_id: str = "") -> report.Image:
@@ -141,6 +143,17 @@ def _facts(
             for content, names, count in found.twins
         ),
         duplicate_names=found.twin_names,
+        near=tuple(
+            report.NearGroup(
+                copies=tuple(
+                    report.Copy(image=image(row), bits=row["bits"], distance=row["distance"])
+                    for row in rows
+                ),
+                count=count,
+            )
+            for rows, count in found.near
+        ),
+        churn=report.Churn.model_validate(churn) if churn else None,
         points=tuple(report.Point(x=r["x"], y=r["y"], image=image(r)) for r in found.points),
         settings=_settings(settings),
         versions=versions(),
@@ -165,6 +178,13 @@ def _gates(stages: Mapping[str, StageRuns]) -> list[dict[str, Any]]:
     """What evaluate's gates found, in the order of their asking."""
     evaluate = stages.get("evaluate")
     return list(evaluate.notes.get("gates", [])) if evaluate else []
+
+
+def _churn(stages: Mapping[str, StageRuns]) -> dict[str, Any] | None:
+    """What evaluate found of the lists beside the last release's."""
+    evaluate = stages.get("evaluate")
+    found: dict[str, Any] | None = evaluate.notes.get("churn") if evaluate else None
+    return found
 
 
 def _reasons(rejects: Iterable[Row]) -> tuple[report.Reason, ...]:

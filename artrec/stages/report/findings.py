@@ -26,6 +26,7 @@ __all__ = ["Findings", "find", "stages_of"]
 SAMPLES = 6  # of rejects, for each reason
 HUBS, TWINS, NAMES_OF_TWIN, RECONSTRUCTIONS = 12, 12, 5, 12
 POINTS, MEASURES, EXTREMES = 8_000, 2_000, 8
+GROUPS, OF_GROUP, READ = 8, 6, 10_000  # of near duplicates; rows that are looked at for them
 KINDS = 200  # of rejects: there are fewer reasons than that
 
 Row = dict[str, Any]
@@ -42,6 +43,7 @@ class Findings:
     hubs: list[Row] = field(default_factory=list)
     twins: list[tuple[bytes, list[str], int]] = field(default_factory=list)
     twin_names: int = 0
+    near: list[tuple[list[Row], int]] = field(default_factory=list)
     points: list[Row] = field(default_factory=list)
     measures: list[Row] = field(default_factory=list)
     classes: list[Row] = field(default_factory=list)
@@ -52,6 +54,7 @@ class Findings:
     def shown(self) -> set[bytes]:
         """The contents that have to have a small picture."""
         found = {row["content_sha256"] for row in [*self.images.values(), *self.hubs]}
+        found |= {row["content_sha256"] for rows, _ in self.near for row in rows}
         return found | {content for content, _, _ in self.twins}
 
     @property
@@ -87,6 +90,7 @@ def find(spark: SparkSession, settings: ReportSettings, draft: Draft, seed: str)
         hubs=heapq.nsmallest(HUBS, tables.rows("hubs"), key=lambda r: (-r["lists"], r["image_id"])),
         twins=list(islice(_twins(tables.rows("duplicates")), TWINS)),
         twin_names=sum(receipt.rows for receipt in tables.receipts("duplicates")),
+        near=list(islice(_groups(islice(tables.rows("near_duplicates"), READ)), GROUPS)),
         points=list(islice(tables.rows("coordinates"), POINTS)),
         measures=measures,
         classes=classes,
@@ -161,6 +165,14 @@ def _twins(rows: Iterable[Row]) -> Iterator[tuple[bytes, list[str], int]]:
     for content, group in groupby(rows, key=lambda row: bytes(row["content_sha256"])):
         names = [str(row["image_id"]) for row in islice(group, NAMES_OF_TWIN)]
         yield content, names, len(names) + sum(1 for _ in group)
+
+
+def _groups(rows: Iterable[Row]) -> Iterator[tuple[list[Row], int]]:
+    """(some images, how many) of groups of several contents, each with its middle first."""
+    for group, mine in groupby(rows, key=lambda row: str(row["group_id"])):
+        images = sorted(mine, key=lambda row: (row["image_id"] != group, row["image_id"]))
+        if len({row["content_sha256"] for row in images}) > 1:
+            yield images[:OF_GROUP], len(images)
 
 
 def _measured(tables: _Tables) -> tuple[list[Row], list[Row]]:
