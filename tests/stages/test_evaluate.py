@@ -19,7 +19,6 @@ from artrec.releases.compare import compare
 from artrec.stages.neighbors import lists
 from artrec.stages.session import Options, execute
 from artrec.storage import open_store
-from artrec.tables import read_table
 from artrec.vectors import BruteForce
 from tests.evaluation import oracle
 from tests.nights import PAINTINGS, SAME, K, Night, night, tree
