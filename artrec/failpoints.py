@@ -35,6 +35,7 @@ POINTS = (
     "index.run",
     "neighbors.pool",
     "neighbors.run",
+    "neighbors.table",
     "evaluate.measured",
     "evaluate.run",
     "report.thumbnails",

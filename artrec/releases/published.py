@@ -24,7 +24,7 @@ from artrec.releases.runs import (
     read_runs,
     receipts_of,
 )
-from artrec.schemas import PUBLISHED
+from artrec.schemas import published
 from artrec.storage import Entry, Store
 from artrec.tables import Receipt
 
@@ -335,13 +335,13 @@ def duckdb_views(store: Store, release: Release) -> str:
         lines.append(
             f"-- the files are on {name}: DuckDB needs its extension {extension} and a secret"
         )
-    for table in PUBLISHED:
-        if release.refs(table):
-            files = [store.path_url(r.path) for r in table_receipts(store, release, table)]
-            listed = ",\n  ".join("'" + file.replace("'", "''") + "'" for file in files)
-            lines.append(
-                f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM read_parquet([\n  {listed}\n]);"
-            )
+    tables = {name for stage in release.stages.values() for name in stage.tables}
+    for table in published(name for name in tables if release.refs(name)):
+        files = [store.path_url(r.path) for r in table_receipts(store, release, table)]
+        listed = ",\n  ".join("'" + file.replace("'", "''") + "'" for file in files)
+        lines.append(
+            f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM read_parquet([\n  {listed}\n]);"
+        )
     return "\n".join(lines) + "\n"
 
 
