@@ -95,12 +95,14 @@ class Planned(Document):
     """What each stage of a night was expected to cost, and what it was measured to.
 
     ``measured`` lacks stages that found their work done, and whatever comes after it was kept.
+    ``tables``, under rules, are parts of what neighbors was expected to cost.
     """
 
     cores: int
     rates: Rates
     expected: dict[str, Figures]
     measured: dict[str, Figures] = Field(default_factory=dict)
+    tables: dict[str, Figures] = Field(default_factory=dict)
 
 
 class Release(Document):

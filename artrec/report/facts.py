@@ -29,6 +29,7 @@ __all__ = [
     "Query",
     "Reason",
     "Reconstruction",
+    "Ruled",
     "Sample",
     "Stage",
     "Status",
@@ -87,6 +88,26 @@ class Duplicate(_Fact):
     thumb: Thumb | None
     names: tuple[Text, ...]
     count: int
+
+
+class Ruled(_Fact):
+    """A neighbor table under a rule; ``reasons`` count its short lists."""
+
+    name: Text
+    rule: Text
+    k: int
+    lists: int
+    rows: int
+    reasons: dict[Text, int] = Field(default_factory=dict)
+
+    @property
+    def short(self) -> int:
+        return sum(self.reasons.values())
+
+    @property
+    def full(self) -> float | None:
+        """The share of its lists that have ``k`` entries."""
+        return 1 - self.short / self.lists if self.lists else None
 
 
 class Point(_Fact):
@@ -229,6 +250,7 @@ class Facts(_Fact):
     measures: tuple[Measured, ...] = ()
     classes: tuple[Measured, ...] = ()
     queries: tuple[Query, ...] = ()
+    ruled: tuple[Ruled, ...] = ()
     hubs: tuple[Hub, ...] = ()
     duplicates: tuple[Duplicate, ...] = ()
     duplicate_names: int = 0

@@ -138,7 +138,10 @@ def _kept(settings: Settings, release: Release | None, listing: Listing) -> dict
         and decoder_name(settings.ingest) == decoder_name(before.ingest)
         and settings.catalog == before.catalog
     )
-    lists = [(each.neighbors.k, each.neighbors.slack) for each in (settings, before)]
+    lists = [
+        (each.neighbors.k, each.neighbors.slack, each.neighbors.tables)
+        for each in (settings, before)
+    ]
     index = catalog and settings.index == before.index and "index" in release.stages
     neighbors = catalog and lists[0] == lists[1]
     unasked = {"block_rows", "pairs_from"}

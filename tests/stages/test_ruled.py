@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import math
+import shutil
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
+from artrec.commands.export import export
+from artrec.releases.verify import verify
 from artrec.schemas import TABLES
 from artrec.stages import neighbors
-from artrec.stages.neighbors.ruled import dealing
-from tests.brute_force import Vectors, distance
-from tests.nights import draft_rows, opened, put, settings_of
+from artrec.stages.neighbors.ruled import dealing, joining
+from artrec.storage import open_store
+from artrec.vectors import METRICS
+from tests.brute_force import EVERYBODY, Vectors, distance
+from tests.nights import Night, draft_rows, night, opened, put, settings_of
 
 Rows = list[dict[str, Any]]
 Labels = dict[str, str | None]
@@ -208,21 +216,202 @@ RULES = {
         collapse=True,
         only={"extra.shop": "1"},
     ),
+    "two_in_style": Rule(5, within=["style"], at_most={"artist": 2}, never=["genre"]),
+    "two_once": Rule(5, at_most={"extra.shop": 2}, collapse=True),
+    "nobody": Rule(3, only={"style": "no style"}),
 }
 
 
-@pytest.mark.parametrize("metric", ["cosine", "dot"])
-def test_tables_are_what_loops_over_images_give(
-    spark: SparkSession, tmp_path: Path, metric: str
+def some(*names: str) -> dict[str, Rule]:
+    return {name: RULES[name] for name in names}
+
+
+def checked(
+    spark: SparkSession, root: Path, catalog: Catalog, rules: dict[str, Rule], *more: str
 ) -> None:
-    catalog = scattered(60, 90, metric)
-    found = made(spark, tmp_path, catalog, RULES, "neighbors.slack=2")
-    for name, rule in RULES.items():
+    found = made(spark, root, catalog, rules, "neighbors.slack=2", *more)
+    for name, rule in rules.items():
         check(found, catalog, name, rule)
+
+
+def test_tables_are_what_loops_over_images_give(spark: SparkSession, tmp_path: Path) -> None:
+    checked(spark, tmp_path, scattered(60, 90), some("in_style", "two_each", "of_all"))
 
 
 def test_groups_that_are_cut_to_blocks_give_the_same(spark: SparkSession, tmp_path: Path) -> None:
-    catalog = scattered(60, 90)
-    found = made(spark, tmp_path, catalog, RULES, "neighbors.slack=2", "neighbors.block_rows=7")
-    for name, rule in RULES.items():
+    rules = some("others", "two_once", "two_in_style")
+    checked(spark, tmp_path, scattered(50, 80, "dot"), rules, "neighbors.block_rows=13")
+    parts = {path.name.split("-")[1] for path in tmp_path.rglob("ruled_rows/*.parquet")}
+    assert len(parts) > 4
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("block", [9, 1000])
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_is_kept_by_packs_and_by_blocks(
+    spark: SparkSession, tmp_path: Path, name: str, block: int, metric: str
+) -> None:
+    catalog = scattered(70, 110, metric)
+    checked(spark, tmp_path, catalog, some(name), f"neighbors.block_rows={block}")
+
+
+@pytest.mark.long
+def test_small_groups_share_packs_and_seldom_ones_are_cut(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dealing, "PACK_WORK", 200)
+    monkeypatch.setattr(joining, "PACKED", 7)
+    monkeypatch.setattr(joining, "CROWD", 50)
+    rules = {"in_artist": Rule(4, within=["artist", "genre"]), **some("in_style")}
+    checked(spark, tmp_path, scattered(80, 120), rules, "neighbors.block_rows=24")
+
+
+def test_diversity_is_maximal_marginal_relevance_of_the_list_by_force(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    catalog = scattered(40, 55, "euclidean")
+    rule = Rule(4, at_most={"artist": 3}, diversity=0.4, candidates=9)
+    found = made(spark, tmp_path, catalog, {"spread": rule})
+    lists, short = by_force(catalog, rule)
+    assert max(map(len, lists.values())) == 9
+    expected = {query: re_ranked(catalog, entries, 4, 0.4) for query, entries in lists.items()}
+    assert flat_lists(found["neighbors_spread"]) == expected
+    assert any(entries != lists[query][:4] for query, entries in expected.items())
+    assert found["neighbors_spread_short"] == short == []
+
+
+def re_ranked(
+    catalog: Catalog, entries: list[tuple[str, float]], k: int, relevance: float
+) -> list[tuple[str, float]]:
+    """By the definition: next is who is near the query and far from those taken."""
+
+    def apart(one: str, other: str) -> float:
+        a, b = (catalog.vectors[catalog.images[name].number] for name in (one, other))
+        return distance(catalog.metric, a, b)
+
+    left, taken = list(entries), [entries[0]]
+    left.remove(entries[0])
+    while left and len(taken) < k:
+        gains = [
+            (1 - relevance) * min(apart(name, each) for each, _ in taken) - relevance * far
+            for name, far in left
+        ]
+        taken.append(left.pop(gains.index(max(gains))))
+    return taken
+
+
+def test_a_pool_says_how_far_it_is_complete(spark: SparkSession, tmp_path: Path) -> None:
+    """Each row is what one image of those labels could have of all other vectors with labels."""
+    catalog = scattered(40, 60)
+    rule = Rule(3, never=["artist"], at_most={"genre": 2})
+    found = made(spark, tmp_path, catalog, {"x": rule}, "neighbors.slack=2")
+    pool = {row["entity"]: row for row in found["neighbors_x_pool"]}
+    assert list(pool) == sorted(pool)
+    places = sorted((image.number, name) for name, image in catalog.images.items())
+    for entity, row in pool.items():
+        number, name = places[entity]
+        labels = {key: catalog.images[name].labels[key] for key in ("artist", "genre")}
+        assert (row["vector_no"], json.loads(row["labels"])) == (number, labels)
+        order = []
+        for other, each in pool.items():
+            known = json.loads(each["labels"])
+            mine, theirs = labels["artist"], known["artist"]
+            if other != entity and (mine is None or mine != theirs):
+                far = distance("cosine", *(catalog.vectors[n] for n in (number, each["vector_no"])))
+                order.append((far, other, known["genre"]))
+        taken, of_value = [], Counter[str]()
+        for far, other, value in sorted(order, key=lambda entry: entry[:2]):
+            of_value[value] += 1
+            if value is None or of_value[value] <= 2:
+                taken.append((other, far))
+        listed = list(zip(row["others"], row["distances"], strict=True))
+        assert listed == taken[:5]
+        end = (taken[4][1], taken[4][0]) if len(taken) > 5 else EVERYBODY
+        assert (row["radius"], row["radius_entity"]) == end
+
+
+def test_another_table_makes_none_of_the_others_again(spark: SparkSession, tmp_path: Path) -> None:
+    catalog, one = scattered(30, 40), some("others")
+    made(spark, tmp_path / "one", catalog, one)
+    shutil.copytree(tmp_path / "one" / "runs", tmp_path / "two" / "runs")
+    before = set((tmp_path / "two" / "runs").rglob("neighbors_others*/*.parquet"))
+    found = made(spark, tmp_path / "two", catalog, one | some("once"))
+    assert set((tmp_path / "two" / "runs").rglob("neighbors_others*/*.parquet")) == before
+    for name, rule in (one | some("once")).items():
         check(found, catalog, name, rule)
+
+
+def test_one_single_image_has_an_empty_list_that_says_why(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    catalog = Catalog({"alone": Image(5, {"style": None})}, {5: [1.0, 2.0]})
+    found = made(spark, tmp_path, catalog, {"x": Rule(3, within=["style"])})
+    assert found["neighbors_x_nested"] == [{"query_id": "alone", "ids": [], "distances": []}]
+    assert found["neighbors_x"] == []
+    assert found["neighbors_x_short"] == [{"query_id": "alone", "listed": 0, "reason": "no_label"}]
+    (row,) = found["neighbors_x_pool"]
+    assert (row["nowhere"], row["others"], row["radius"]) == (True, [], math.inf)
+
+
+# The release.
+
+TABLES_OF_A_NIGHT = (
+    "neighbors.tables.in_style.within=[style]",
+    "neighbors.tables.others={never: [artist], k: 2}",
+)
+
+
+@pytest.fixture(scope="module")
+def with_tables(release: Night, tmp_path_factory: pytest.TempPathFactory) -> Night:
+    """The first night again, on a copy of its store, with two tables more."""
+    root = tmp_path_factory.mktemp("ruled") / "root"
+    shutil.copytree(release.root, root)
+    return night(root, "ruled", *release.assignments[:-1], *TABLES_OF_A_NIGHT)
+
+
+def test_a_release_has_the_tables_and_a_view_of_each(with_tables: Night) -> None:
+    sql = (with_tables.root / "releases/ruled.sql").read_text()
+    with duckdb.connect() as connection:
+        connection.execute(sql)
+        for name in ("in_style", "others"):
+            for part in ("", "_nested", "_short"):
+                table = f"neighbors_{name}{part}"
+                (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
+                assert count == (len(with_tables.rows(table)),)
+        found = connection.execute(
+            "SELECT count(*), count_if(q.style = o.style) FROM neighbors_in_style "
+            "JOIN catalog q ON q.image_id = query_id JOIN catalog o ON o.image_id = neighbor_id"
+        ).fetchall()
+    assert "neighbors_in_style_pool" not in sql
+    assert found[0][0] == found[0][1] == len(with_tables.rows("neighbors_in_style")) > 50
+
+
+def test_a_release_s_gates_report_and_account_know_the_tables(with_tables: Night) -> None:
+    gates = {gate["gate"]: gate for gate in with_tables.document["gates"]}
+    assert gates["lists"]["passed"]
+    assert "2 tables under rules" in gates["lists"]["expected"]
+    counts, faults = verify(open_store(str(with_tables.root)), "ruled")
+    assert (faults, counts["lost"]) == ([], 0)
+    (page,) = with_tables.root.glob("runs/report/*/*/data.json")
+    shown = {table["name"]: table for table in json.loads(page.read_bytes())["ruled"]}
+    assert shown["others"]["rule"] == "never the same artist"
+    assert shown["others"]["k"] == 2
+    short = with_tables.rows("neighbors_in_style_short")
+    assert shown["in_style"]["reasons"] == Counter(row["reason"] for row in short)
+    assert len(short) > 0
+    assert with_tables.document["plan"]["tables"].keys() == {
+        "neighbors_in_style",
+        "neighbors_others",
+    }
+
+
+def test_a_table_under_a_rule_is_exported(with_tables: Night, tmp_path: Path) -> None:
+    account = export(
+        open_store(str(with_tables.root)),
+        "neighbors_others_nested",
+        open_store(str(tmp_path)),
+        "jsonl",
+    )
+    lines = (tmp_path / account["files"][0]).read_text().splitlines()
+    assert [json.loads(line) for line in lines] == with_tables.rows("neighbors_others_nested")

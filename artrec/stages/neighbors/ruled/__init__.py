@@ -39,7 +39,7 @@ from artrec.stages.neighbors.ruled.rule import Asked, rule_text
 from artrec.stages.session import describe
 from artrec.tables import Receipt
 
-__all__ = ["VERSION", "Made", "begun_runs", "make_tables"]
+__all__ = ["Made", "VERSION", "begun_runs", "make_tables"]
 
 VERSION = 1
 """Raised when the same inputs give other rows than before."""

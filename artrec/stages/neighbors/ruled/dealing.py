@@ -184,7 +184,7 @@ def _blocked(spark: SparkSession, rows: DataFrame, plan: Plan) -> DataFrame:
     middle = F.sum("n").over(order.rowsBetween(Window.unboundedPreceding, 0)) - F.col("n") / 2
     block = F.floor(middle * F.col("blocks") / F.col("rows"))
     part = F.col("first") + F.least(block, F.col("blocks") - 1)
-    parts = sizes.join(F.broadcast(groups), "group")
+    parts = sizes.join(groups.hint("broadcast"), "group")
     parts = parts.select("group", "cell", part.cast("int").alias("part"))
     return rows.join(parts, ["group", "cell"])
 

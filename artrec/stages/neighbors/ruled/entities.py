@@ -157,7 +157,7 @@ def _permitted(entities: DataFrame, asked: Asked) -> DataFrame:
     weight = F.when(F.col("offered"), F.col("images")).otherwise(F.lit(0))
     whole = entities.groupBy("group").agg(F.sum(weight).alias("n"))
     if not asked.table.within:
-        whole = F.broadcast(whole)  # one row
+        whole = whole.hint("broadcast")  # one row
     joined = entities.join(whole, "group")
     total = F.col("n")
     for count in range(1, len(asked.never) + 1):
