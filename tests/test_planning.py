@@ -85,7 +85,7 @@ def test_a_table_under_a_rule_is_a_part_of_what_the_neighbors_cost() -> None:
     work = replace(WORK, ruled=tables)
     parts = expected_tables(work, rates)
     assert list(parts) == ["neighbors_in_style", "neighbors_two"]
-    # half of all pairs, by 1.37 for the code under rules, and 1.86 or half for the rule; in one task
+    # half of all pairs, by 1.37 for the code, and by 1.86 or half for the rule; in one task
     assert parts["neighbors_two"].seconds == pytest.approx(0.5 * 1.37 * 1.86, rel=0.01)
     assert parts["neighbors_in_style"].seconds == pytest.approx(0.5 * 1.37 * 0.5, rel=0.01)
     plain = expected(WORK, rates)["neighbors"]

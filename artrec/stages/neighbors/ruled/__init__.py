@@ -159,4 +159,5 @@ class _Making:
             laying, cells = write_cells(spark, scratch, self._live)
         frame = dealt_rows(spark, scratch, plan, entities, self._live, cells)
         parts = write_parts(frame, scratch, asked, plan)
-        return join_parts(spark, Work(scratch, asked, parts, plan, laying))
+        work = Work(scratch, asked, parts, plan, laying)
+        return join_parts(spark, work, self._draft, self._settings.log.every)

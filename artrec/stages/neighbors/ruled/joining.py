@@ -17,13 +17,22 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
-from artrec.stages.frames import Attempt, TaskReport, parallelism, reported, run_tasks
+from artrec.releases import Draft
+from artrec.stages.frames import (
+    Attempt,
+    TaskReport,
+    add_counters,
+    parallelism,
+    reported,
+    run_tasks,
+)
 from artrec.stages.neighbors.laying import Laying, Scratch
 from artrec.stages.neighbors.ruled.dealing import Group, Plan
 from artrec.stages.neighbors.ruled.pools import pool_batch
 from artrec.stages.neighbors.ruled.rows import Parts, Rows, read_rows, read_seeds
 from artrec.stages.neighbors.ruled.rule import Asked
 from artrec.stages.neighbors.symmetric import deal_pairs, pairs_between
+from artrec.stages.progress import Marks, Watch
 from artrec.stages.session import describe
 from artrec.stages.workers import light
 from artrec.tables import Receipt, open_file
@@ -41,6 +50,10 @@ __all__ = ["Work", "join_parts"]
 PACKED = 4096  # entries in one row of the shuffle
 CROWD = 1 << 22  # entries that wait for a merge
 ENTRY = np.dtype([("row", "<i4"), ("distance", "<f4"), ("other", "<i8"), ("value", "<i4")])
+
+
+Run = tuple[int, int, int]
+"""A group by its place, and pairs of its blocks from one to another number."""
 
 
 @dataclass(frozen=True)
@@ -116,20 +129,31 @@ class Found:
         )
 
 
-def join_parts(spark: SparkSession, work: Work) -> list[TaskReport]:
-    """The pools of all entities that are in a group: reports with files of ruled_pools."""
+def join_parts(spark: SparkSession, work: Work, draft: Draft, every: float) -> list[TaskReport]:
+    """The pools of all entities that are in a group: reports with files of ruled_pools.
+
+    Progress is told ``every`` so many seconds.
+    """
     name = f"neighbors_{work.asked.name}"
     packs = [part for part in work.parts.rows if part < work.plan.packs]
-    describe(spark, f"{name}: {len(packs)} packs of small groups")
-    done = run_tasks(spark, len(packs), partial(_join_pack, work, sorted(packs)))
     blocks = [part for group in work.plan.groups for part in work.parts.of(group)]
+    runs = _runs(work, parallelism(spark))
+    total = len(packs) + len(blocks) + sum(high - low for _, low, high in runs)
+    watch = Watch(draft, "neighbors", total, ("meetings",), "meetings", every)
+    describe(spark, f"{name}: {len(packs)} packs of small groups")
+    with watch.watching(part=f"{work.asked.name}: packs") as marks:
+        done = run_tasks(spark, len(packs), partial(_join_pack, work, sorted(packs)), marks)
+    watch.finish(add_counters(report.counters for report in done))
     if not blocks:
         return done
     describe(spark, f"{name}: {len(blocks)} blocks, each with itself")
-    met = run_tasks(spark, len(blocks), partial(_meet_itself, work, blocks))
+    with watch.watching(part=f"{work.asked.name}: blocks") as marks:
+        met = run_tasks(spark, len(blocks), partial(_meet_itself, work, blocks), marks)
+    watch.finish(add_counters(report.counters for report in met))
     first = {part: report.receipts for part, report in zip(blocks, met, strict=True)}
     describe(spark, f"{name}: pairs of blocks")
-    merged = _meet_and_merge(spark, replace(work, first=first), blocks)
+    with watch.watching(part=f"{work.asked.name}: pairs") as marks:
+        merged = _meet_and_merge(spark, replace(work, first=first), blocks, runs, marks)
     counters = [report.model_copy(update={"receipts": []}) for report in met]
     return [*done, *counters, *merged]
 
@@ -140,7 +164,8 @@ def _join_pack(work: Work, packs: Sequence[int], attempt: Attempt) -> TaskReport
     pools = ruled_join(rows.as_entities(), asked.rule, k=asked.size, metric=metric)
     with work.scratch.writer("ruled_pools", f"pack-{attempt.stem}") as writer:
         writer.write(pool_batch(rows.entities, pools, rows.entities))
-    return TaskReport(receipts=writer.receipts, counters={"entities": len(rows.entities)})
+    counters = {"meetings": 1, "entities": len(rows.entities)}
+    return TaskReport(receipts=writer.receipts, counters=counters)
 
 
 def _meet_itself(work: Work, blocks: Sequence[int], attempt: Attempt) -> TaskReport:
@@ -182,15 +207,17 @@ def _first(side: RuledSide, bounds: Bounds, few: bool) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
 
 
-def _meet_and_merge(spark: SparkSession, work: Work, blocks: Sequence[int]) -> list[TaskReport]:
+def _meet_and_merge(
+    spark: SparkSession, work: Work, blocks: Sequence[int], runs: Sequence[Run], marks: Marks
+) -> list[TaskReport]:
     """Let pairs of blocks meet, and merge what is found by block."""
-    runs = _runs(work, parallelism(spark))
 
     @light
     def met(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for index in batch.column(0).to_pylist():
                 yield from _meet_pairs(work, runs[index])
+                marks.leave(index, {"meetings": runs[index][2] - runs[index][1]})
 
     @light
     def merged(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -206,10 +233,6 @@ def _meet_and_merge(spark: SparkSession, work: Work, blocks: Sequence[int]) -> l
     by_part = every.repartition(len(blocks), "part").sortWithinPartitions("part")
     found = by_part.mapInArrow(merged, "report string").collect()
     return [TaskReport.model_validate_json(row.report) for row in found]
-
-
-Run = tuple[int, int, int]
-"""A group by its place, and pairs of its blocks from one to another number."""
 
 
 def _runs(work: Work, cores: int) -> list[Run]:
