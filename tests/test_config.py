@@ -94,6 +94,14 @@ def test_labels_of_extra_are_columns_however_they_are_written(tmp_path: Path) ->
     assert found["two"].at_most == {"extra.a": 2}
 
 
+def test_the_examples_of_tables_under_rules_are_settings() -> None:
+    file = Path(__file__).parents[1] / "conf/rules.yaml"
+    tables = load(str(file), (), NOTHING)[0].neighbors.tables
+    assert list(tables) == ["in_style", "other_artists", "in_shop", "mixed"]
+    assert tables["other_artists"].at_most == {"artist": 2}
+    assert tables["in_shop"].only == {"extra.for_sale": "yes"}
+
+
 def test_the_environment_is_read_where_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARTREC_NEIGHBORS__K", "7")
     assert load()[0].neighbors.k == 7
