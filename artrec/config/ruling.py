@@ -18,7 +18,7 @@ LABEL_COLUMNS = (
 """Columns of the catalog that a rule may name; beside them ``extra.KEY``."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_TAKEN = ("nested", "pool", "short", "changes", "near_duplicates")
+_TAKEN = ("nested", "pool", "short", "changes")
 """Endings of tables that belong to another, which no table's own name may be or end in."""
 
 

@@ -18,8 +18,8 @@ NEVER, COUNTED, WITHIN, FLAGGED = 1.25, 1.86, 0.5, 0.66
 HALF = 0.5  # of all ordered pairs: each product is computed once
 CODED = 0.15e-3  # an image through the joins that find its codes and its part
 ENTRY = 2.2e-6  # a list's entry from the pool to the tables
-PICKED = 12e-9  # a number of a candidate that maximal marginal relevance compares
-STEP = 25e-6  # a step of it, whatever it compares
+PICKED = 0.9e-9  # a number of a candidate that maximal marginal relevance compares
+STEP = 60e-6  # a step of it, whatever it compares
 
 
 def _factor(table: RuledWork) -> float:
