@@ -222,6 +222,9 @@ RULES = {
 }
 
 
+SHOP = "extra.shop"
+
+
 def some(*names: str) -> dict[str, Rule]:
     return {name: RULES[name] for name in names}
 
@@ -304,31 +307,36 @@ def re_ranked(
 def test_a_pool_says_how_far_it_is_complete(spark: SparkSession, tmp_path: Path) -> None:
     """Each row is what one image of those labels could have of all other vectors with labels."""
     catalog = scattered(40, 60)
-    rule = Rule(3, never=["artist"], at_most={"genre": 2})
+    rule = Rule(3, never=["artist", "genre"], at_most={"extra.shop": 2})
     found = made(spark, tmp_path, catalog, {"x": rule}, "neighbors.slack=2")
     pool = {row["entity"]: row for row in found["neighbors_x_pool"]}
     assert list(pool) == sorted(pool)
     places = sorted((image.number, name) for name, image in catalog.images.items())
     for entity, row in pool.items():
         number, name = places[entity]
-        labels = {key: catalog.images[name].labels[key] for key in ("artist", "genre")}
+        labels = {key: catalog.images[name].labels[key] for key in ("artist", "genre", SHOP)}
         assert (row["vector_no"], json.loads(row["labels"])) == (number, labels)
         order = []
         for other, each in pool.items():
             known = json.loads(each["labels"])
-            mine, theirs = labels["artist"], known["artist"]
-            if other != entity and (mine is None or mine != theirs):
+            if other != entity and may_meet(labels, known):
                 far = distance("cosine", *(catalog.vectors[n] for n in (number, each["vector_no"])))
-                order.append((far, other, known["genre"]))
+                order.append((far, other, known[SHOP]))
         taken, of_value = [], Counter[str]()
         for far, other, value in sorted(order, key=lambda entry: entry[:2]):
             of_value[value] += 1
             if value is None or of_value[value] <= 2:
                 taken.append((other, far))
+        allowed = [o for o, image in catalog.images.items() if may_meet(labels, image.labels)]
+        assert row["permitted"] == len(set(allowed) - {name})
         listed = list(zip(row["others"], row["distances"], strict=True))
         assert listed == taken[:5]
         end = (taken[4][1], taken[4][0]) if len(taken) > 5 else EVERYBODY
         assert (row["radius"], row["radius_entity"]) == end
+
+
+def may_meet(mine: Labels, theirs: Labels) -> bool:
+    return all(mine[c] is None or mine[c] != theirs[c] for c in ("artist", "genre"))
 
 
 def test_another_table_makes_none_of_the_others_again(spark: SparkSession, tmp_path: Path) -> None:
