@@ -238,11 +238,11 @@ def checked(
 
 
 def test_tables_are_what_loops_over_images_give(spark: SparkSession, tmp_path: Path) -> None:
-    checked(spark, tmp_path, scattered(60, 90), some("in_style", "two_each", "of_all"))
+    checked(spark, tmp_path, scattered(60, 90), some("two_each", "of_all"))
 
 
 def test_groups_that_are_cut_to_blocks_give_the_same(spark: SparkSession, tmp_path: Path) -> None:
-    rules = some("others", "two_once", "two_in_style")
+    rules = some("two_once", "two_in_style")
     checked(spark, tmp_path, scattered(50, 80, "dot"), rules, "neighbors.block_rows=13")
     parts = {path.name.split("-")[1] for path in tmp_path.rglob("ruled_rows/*.parquet")}
     assert len(parts) > 4
