@@ -36,6 +36,7 @@ POINTS = (
     "neighbors.part",
     "neighbors.pool",
     "neighbors.run",
+    "neighbors.table",
     "evaluate.measured",
     "evaluate.run",
     "report.thumbnails",

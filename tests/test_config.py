@@ -85,6 +85,23 @@ def test_every_key_has_an_origin() -> None:
     assert set(origins) == set(flat(found.model_dump()))
 
 
+def test_labels_of_extra_are_columns_however_they_are_written(tmp_path: Path) -> None:
+    text = "neighbors: {tables: {shop: {only: {extra.public: 'yes', year: 1890}, k: 5}}}"
+    set_ = ["neighbors.tables.shop.only.extra.size=3", "neighbors.tables.two.at_most.extra.a=2"]
+    found = load(file_of(tmp_path, text), set_, NOTHING)[0].neighbors.tables
+    assert found["shop"].only == {"extra.public": "yes", "year": "1890", "extra.size": "3"}
+    assert found["shop"].k == 5
+    assert found["two"].at_most == {"extra.a": 2}
+
+
+def test_the_examples_of_tables_under_rules_are_settings() -> None:
+    file = Path(__file__).parents[1] / "conf/rules.yaml"
+    tables = load(str(file), (), NOTHING)[0].neighbors.tables
+    assert list(tables) == ["in_style", "other_artists", "in_shop", "mixed"]
+    assert tables["other_artists"].at_most == {"artist": 2}
+    assert tables["in_shop"].only == {"extra.for_sale": "yes"}
+
+
 def test_the_environment_is_read_where_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARTREC_NEIGHBORS__K", "7")
     assert load()[0].neighbors.k == 7
@@ -175,6 +192,29 @@ def test_any_text_is_a_path(value: str) -> None:
         ("neighbors=3", ["neighbors (--set neighbors=3)", "found 3"]),
         ("sources.a b.url=x", ["sources (--set ", "'a b' is not a name"]),
         ("sources.main=x.zip", ["sources.main (--set ", "found 'x.zip'"]),
+        (
+            "neighbors.tables.x.withn=[style]",
+            ["found ['style'] (did you mean neighbors.tables.x.within"],
+        ),
+        ("neighbors.tables.x.within=[stile]", ["neighbors.tables.x.within.0 (--set ", "'stile'"]),
+        ("neighbors.tables.x.never=[extra.]", ["no column of labels is called 'extra.'"]),
+        ("neighbors.tables.x.never=[style, style]", ["neighbors.tables.x.never (", "stands twice"]),
+        ("neighbors.tables.x.k=3", ["neighbors.tables.x (--set ", "an empty rule: name at least"]),
+        (
+            "neighbors.tables.x.at_most={artist: 2, style: 3}",
+            ["one column can be counted in, not 2"],
+        ),
+        ("neighbors.tables.x.at_most.artist=0", ["neighbors.tables.x.at_most.artist (", "found 0"]),
+        ("neighbors.tables.x.at_most.shape=1", ["no column of labels is called 'shape'"]),
+        ("neighbors.tables.x.only.shape=1", ["no column of labels is called 'shape'"]),
+        ("neighbors.tables.x.diversity=.5", ["diversity below 1 and candidates go together"]),
+        (
+            "neighbors.tables.x={diversity: .5, candidates: 49}",
+            ["neighbors.tables.x.candidates is 49, fewer than the 50 neighbors"],
+        ),
+        ("neighbors.tables.X.collapse=true", ["neighbors.tables (--set ", "'X' is not a name"]),
+        ("neighbors.tables.pool.collapse=true", ["neighbors_pool would be taken for another"]),
+        ("neighbors.tables.my_short.collapse=true", ["neighbors_my_short would be taken"]),
         ("neighbors.k", ["--set neighbors.k: write it as key=value"]),
         ("=3", ["--set =3: write it as key=value"]),
     ],
@@ -313,6 +353,7 @@ CHANGED: dict[str, str] = {
     "neighbors.slack": "0",
     "neighbors.block_rows": "7",
     "neighbors.pairs_from": "7",
+    "neighbors.tables": "{other: {never: [artist]}}",
     "evaluate.queries": "7",
     "evaluate.sample": "7",
     "evaluate.map_points": "7",
@@ -356,6 +397,9 @@ HOW_NOT_WHAT = {
 """The keys that say how or where, and never change a row."""
 
 
+OF_A_TABLE = ["within", "never", "at_most", "collapse", "only", "k", "diversity", "candidates"]
+
+
 def settings_with(*assignments: str) -> Settings:
     return load(None, ["sources.main.url=a.zip", *assignments], NOTHING)[0]
 
@@ -392,13 +436,16 @@ def test_a_source_more_changes_results_whatever_its_place() -> None:
 
 def test_every_section_and_key_is_documented() -> None:
     keys = [key for section in documented().values() for key, _, _, _ in section]
-    expected = [key.replace(".main.", ".NAME.") for key in CHANGED]
+    expected = [key.replace(".main.", ".NAME.") for key in CHANGED if key != "neighbors.tables"]
+    expected += [f"neighbors.tables.NAME.{key}" for key in OF_A_TABLE]
     assert sorted(keys) == sorted(expected)
     assert [kind for _, kind, _, _ in documented()["neighbors"]] == ["int"] * 4
     kinds = {key: kind for keys in documented().values() for key, kind, _, _ in keys}
     assert kinds["ingest.formats"] == "list of str"
     assert kinds["ingest.background"] == kinds["train.channels"] == "list of int"
     assert kinds["gates.override"] == "mapping of str to str"
+    assert kinds["neighbors.tables.NAME.within"] == "list of str"
+    assert kinds["neighbors.tables.NAME.at_most"] == "mapping of str to int"
 
 
 def test_nested_values_become_dotted_keys() -> None:

@@ -6,7 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from artrec.planning import Figures, Prices, Rates, Work, cost, expected, total
+from artrec.planning import (
+    Figures,
+    Prices,
+    Rates,
+    RuledWork,
+    Work,
+    cost,
+    expected,
+    expected_tables,
+    total,
+)
 
 MB = 1 << 20
 WORK = Work(
@@ -64,6 +74,24 @@ def test_the_join_meets_every_pair() -> None:
     assert found.seconds == pytest.approx(1000 * 1000 * 1e-6 / 2, rel=0.01)
     twice = expected(replace(WORK, images=2000), rates)["neighbors"]
     assert twice.seconds == pytest.approx(4 * found.seconds, rel=0.01)
+
+
+def test_a_table_under_a_rule_is_a_part_of_what_the_neighbors_cost() -> None:
+    rates = FREE.model_copy(update={"pair": 1e-6})
+    tables = (
+        RuledWork("in_style", k=50, pool=64, within=True),
+        RuledWork("two", 50, 64, counted=True),
+    )
+    work = replace(WORK, ruled=tables)
+    parts = expected_tables(work, rates)
+    assert list(parts) == ["neighbors_in_style", "neighbors_two"]
+    # half of all pairs, by 1.37 for the code, and by 1.86 or half for the rule; in one task
+    assert parts["neighbors_two"].seconds == pytest.approx(0.5 * 1.37 * 1.86, rel=0.01)
+    assert parts["neighbors_in_style"].seconds == pytest.approx(0.5 * 1.37 * 0.5, rel=0.01)
+    plain = expected(WORK, rates)["neighbors"]
+    whole = plain.seconds + sum(each.seconds for each in parts.values())
+    assert expected(work, rates)["neighbors"].seconds == pytest.approx(whole, rel=0.01)
+    assert expected_tables(replace(work, kept=frozenset({"neighbors"})), rates) == {}
 
 
 def test_what_a_slower_machine_takes_longer_for_is_all_of_it() -> None:

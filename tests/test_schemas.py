@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from artrec.errors import StoreFormatError
-from artrec.schemas import PUBLISHED, TABLES, Table
+from artrec.schemas import PUBLISHED, TABLES, Table, published, rule_tables, ruled
 from artrec.storage.local import LocalStore
 from artrec.tables import TableWriter
 
@@ -66,7 +66,8 @@ PROMISED: dict[str, tuple[list[str], list[str]]] = {
 }
 """Key and further columns of each table that readers or later nights rely on."""
 
-every_table = pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES))
+EVERY = {**TABLES, **rule_tables("by_shop")}
+every_table = pytest.mark.parametrize("table", EVERY.values(), ids=list(EVERY))
 
 
 def value_of(kind: pa.DataType, name: str) -> Any:
@@ -75,6 +76,8 @@ def value_of(kind: pa.DataType, name: str) -> Any:
         return f"é☃\n{name}"
     if pa.types.is_binary(kind):
         return b"\x00\xff"
+    if pa.types.is_boolean(kind):
+        return True
     if pa.types.is_int64(kind):
         return 2**62 + 1
     if pa.types.is_int32(kind):
@@ -158,6 +161,27 @@ def test_embeddings_are_lists_of_float32_without_nulls_and_times_are_utc(table: 
             assert column.type.value_type == pa.float32()
         if pa.types.is_timestamp(column.type):
             assert column.type == pa.timestamp("us", "UTC")
+
+
+def test_a_rule_s_tables_are_found_by_their_names_without_being_listed() -> None:
+    kinds = {"": "neighbors", "_nested": "neighbors_nested"}
+    for part in ("", "_nested", "_pool", "_short"):
+        name = f"neighbors_by_shop{part}"
+        assert name in TABLES
+        assert TABLES[name].name == name
+        if part in kinds:
+            assert TABLES[name].columns == TABLES[kinds[part]].columns
+    assert not [n for n in ("neighbors_", "neighbors__pool", "neighbours_x", "x") if n in TABLES]
+    with pytest.raises(KeyError):
+        TABLES["neighbours_x"]
+
+
+def test_readers_are_promised_a_rule_s_lists_and_not_its_pool() -> None:
+    made = ["vectors", "neighbors_b_pool", "neighbors_b", "neighbors_nested", "neighbors_b_short"]
+    assert published([*made, "catalog", "neighbors_a"]) == [
+        *("catalog", "neighbors_nested", "neighbors_a", "neighbors_b", "neighbors_b_short"),
+    ]
+    assert ruled([*made, "neighbors_a_nested", "neighbors"]) == ["b"]
 
 
 # -- other programs -------------------------------------------------------------------------

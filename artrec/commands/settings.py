@@ -35,6 +35,7 @@ def reference() -> str:
         "`--config` is a path, or the URL of an object in a store (`s3://bucket/run.yaml`).",
         "",
         "- `local.yaml`, `cluster.yaml`: settings for one machine, for several.",
+        "- `rules.yaml`: neighbor tables under rules, an example to copy from.",
         "- `spark-local.conf`, `spark-standalone.conf`, `spark-yarn.conf`, `spark-k8s.conf`:",
         "  settings of Spark itself, each with its reason; the last is written, not run.",
     ]

@@ -111,10 +111,12 @@ def _is_text(key: str) -> bool:
 
 
 def _general(key: str) -> list[str]:
-    """The parts of a key as the settings' reference has it: a source's own name is NAME there."""
+    """The parts of a key as the settings' reference has it: names that users give are NAME."""
     parts = key.split(".")
     if parts[0] == "sources":
         parts[1:2] = ["NAME"]
+    elif parts[:2] == ["neighbors", "tables"]:
+        parts[2:3] = ["NAME"]
     return parts
 
 

@@ -92,7 +92,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def documented() -> dict[str, list[Key]]:
     """Every section with its keys, in order, for the generated reference."""
-    sections: dict[str, list[Key]] = {"sources.NAME": _keys("sources.NAME", Source)}
+    sections: dict[str, list[Key]] = {}
     for name, model in _sections(Settings):
         sections[name] = _keys(name, model)
         sections |= {f"{name}.{part}": _keys(f"{name}.{part}", m) for part, m in _sections(model)}
@@ -100,13 +100,23 @@ def documented() -> dict[str, list[Key]]:
 
 
 def _sections(model: type[BaseModel]) -> Iterator[tuple[str, type[Section]]]:
+    """Sections within a model; those that users name have ``NAME`` in the place of the name."""
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             yield name, field.annotation
+        elif (named := _named(field)) is not None:
+            yield f"{name}.NAME", named
+
+
+def _named(field: FieldInfo) -> type[Section] | None:
+    """The kind of section of which a field holds some by their names."""
+    kinds = get_args(field.annotation) if get_origin(field.annotation) is dict else ()
+    found = kinds[-1] if kinds else None
+    return found if isinstance(found, type) and issubclass(found, Section) else None
 
 
 def _keys(section: str, model: type[Section]) -> list[Key]:
-    inner = {name for name, _ in _sections(model)}
+    inner = {name.removesuffix(".NAME") for name, _ in _sections(model)}
     return [
         (f"{section}.{name}", _type_name(field), field.default, field.description or "")
         for name, field in model.model_fields.items()
@@ -119,12 +129,17 @@ def _type_name(field: FieldInfo) -> str:
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(get_args(kind))
     if getattr(kind, "__name__", "") == "dict":
-        return "mapping of " + " to ".join(each.__name__ for each in get_args(kind))
+        return "mapping of " + " to ".join(map(_plain_name, get_args(kind)))
     if getattr(kind, "__name__", "") == "tuple":
         return "list of " + " ".join(
-            dict.fromkeys(a.__name__ for a in get_args(kind) if a is not ...)
+            dict.fromkeys(_plain_name(a) for a in get_args(kind) if a is not ...)
         )
     return getattr(kind, "__name__", str(kind))
+
+
+def _plain_name(kind: Any) -> str:
+    """Of a type with validators, the type."""
+    return str(getattr(kind, "__origin__", kind).__name__)
 
 
 def walk(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, FieldInfo]]:

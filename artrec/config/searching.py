@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import PositiveInt
+from typing import Self
 
+from pydantic import PositiveInt, model_validator
+
+from artrec.config.ruling import RuleTable, TableNames
 from artrec.config.section import Section, key
 
 __all__ = [
@@ -55,3 +58,18 @@ class NeighborsSettings(Section):
         "From so many vectors on they are laid out by cells, and each product is computed once.",
         result=False,
     )
+    tables: TableNames = key({}, "Further tables under rules, by name.")
+
+    def k_of(self, table: RuleTable) -> int:
+        """Neighbors that a table under a rule lists."""
+        return table.k or self.k
+
+    @model_validator(mode="after")
+    def _enough_candidates(self) -> Self:
+        for name, table in self.tables.items():
+            if table.re_ranks and table.candidates < self.k_of(table):
+                raise ValueError(
+                    f"neighbors.tables.{name}.candidates is {table.candidates}, fewer than the "
+                    f"{self.k_of(table)} neighbors that are to be chosen among them"
+                )
+        return self

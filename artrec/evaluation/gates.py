@@ -38,12 +38,15 @@ class Measured(BaseModel):
     ``counts`` has listed, stored, rejected, rejected_<reason>, lost, invented, double, double_ids,
     lists, vectors, distinct_vectors, the vectors that are non_finite, zero or flat, and of an index
     indexed and shard_files_missing.
-    ``index_recall`` holds, for each cut, the lower end of the interval; none without an index.
+    ``ruled`` has, for each table under a rule, its lists and their missing entries that are
+    unexplained. ``index_recall`` holds, for each cut, the lower end of the interval; none without
+    an index.
     """
 
     model_config = ConfigDict(frozen=True)
 
     counts: dict[str, int]
+    ruled: dict[str, dict[str, int]] = Field(default_factory=dict)
     index_recall: dict[int, float] = Field(default_factory=dict)
     table_recall: float | None = None
     exact: bool = True
@@ -84,13 +87,19 @@ def _identity(measured: Measured, limits: GatesSettings) -> GateResult:
 
 
 def _lists(measured: Measured, limits: GatesSettings) -> GateResult:
+    """One list for each image in every table; under a rule each is full, or says why not."""
     lists, stored = measured.counts["lists"], measured.counts["stored"]
-    return GateResult(
-        gate="lists",
-        passed=lists == stored,
-        found=f"{lists} neighbor lists",
-        expected=f"{stored}, one for each image",
-    )
+    found, expected = f"{lists} neighbor lists", f"{stored}, one for each image"
+    bad = {
+        name: f"{each['lists']} in neighbors_{name}, {each['unexplained']} entries unexplained"
+        for name, each in measured.ruled.items()
+        if each["lists"] != stored or each["unexplained"]
+    }
+    if measured.ruled:
+        found = "; ".join([found, *bad.values()])
+        expected += f", in {len(measured.ruled)} tables under rules too, full or with a reason"
+    passed = lists == stored and not bad
+    return GateResult(gate="lists", passed=passed, found=found, expected=expected)
 
 
 def _images(measured: Measured, limits: GatesSettings) -> GateResult:

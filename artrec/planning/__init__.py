@@ -5,18 +5,20 @@ Bytes are counted, seconds and memory estimated. What was measured afterwards ha
 
 from __future__ import annotations
 
-from artrec.planning.figures import Figures, Prices, Rates, Work, cost, total
-from artrec.planning.formulas import START_SECONDS, expected
+from artrec.planning.figures import Figures, Prices, Rates, RuledWork, Work, cost, total
+from artrec.planning.formulas import START_SECONDS, expected, expected_tables
 from artrec.planning.joins import block_count
 
 __all__ = [
     "Figures",
     "Prices",
     "Rates",
+    "RuledWork",
     "START_SECONDS",
     "Work",
     "block_count",
     "cost",
     "expected",
+    "expected_tables",
     "total",
 ]

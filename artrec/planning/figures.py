@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Figures", "MB", "Prices", "Rates", "Work", "cost", "total"]
+__all__ = ["Figures", "MB", "Prices", "Rates", "RuledWork", "Work", "cost", "total"]
 
 MB = 1 << 20
 
@@ -68,6 +68,22 @@ class Prices(BaseModel):
 
 
 @dataclass(frozen=True)
+class RuledWork:
+    """A table under a rule: what its rule says, how many it lists and keeps, and among how many
+    it picks for diversity.
+    """
+
+    name: str
+    k: int
+    pool: int
+    within: bool = False
+    never: bool = False
+    counted: bool = False
+    flagged: bool = False
+    candidates: int = 0
+
+
+@dataclass(frozen=True)
 class Work:
     """What there is to do, and how it is cut. ``kept`` names stages that find their work done.
 
@@ -110,6 +126,7 @@ class Work:
     example_flops: float = 0.0
     sources: int = 1
     alone_bytes: int = 0
+    ruled: tuple[RuledWork, ...] = ()
 
     @property
     def picture_bytes(self) -> float:

@@ -13,9 +13,10 @@ import math
 
 from artrec.planning.figures import MB, Figures, Prices, Rates, Work, cost
 from artrec.planning.joins import block_count, cut_pairs, deal_pairs
+from artrec.planning.ruling import ruled_figures, with_tables
 from artrec.planning.waves import at_once, joined_rows, shared_out, slice_count
 
-__all__ = ["START_SECONDS", "expected"]
+__all__ = ["START_SECONDS", "expected", "expected_tables"]
 
 WINDOW = 8 * MB  # of one range read, as archive/ranges.py
 ROW_GROUP = 8 * MB  # of pictures, as stages/places.py
@@ -72,7 +73,7 @@ def expected(work: Work, rates: Rates, prices: Prices | None = None) -> dict[str
         "embed": _embed(work, rates),
         "catalog": _catalog(work, rates),
         "index": _index(work, rates),
-        "neighbors": _neighbors(work, rates),
+        "neighbors": with_tables(_neighbors(work, rates), _tables(work, rates)),
         "evaluate": _evaluate(work, rates),
         "report": _report(work, rates),
         "publish": Figures(requests=8, bytes_written=20_000),
@@ -95,6 +96,21 @@ def expected(work: Work, rates: Rates, prices: Prices | None = None) -> dict[str
             }
         )
     return {name: _priced(each, work.cores, prices) for name, each in found.items()}
+
+
+def expected_tables(work: Work, rates: Rates, prices: Prices | None = None) -> dict[str, Figures]:
+    """Name -> what a table under a rule will cost, which is a part of what neighbors costs."""
+    if "neighbors" in work.kept:
+        return {}
+    found = {
+        name: each.model_copy(update={"seconds": round(rates.busy * each.seconds, 3)})
+        for name, each in _tables(work, rates).items()
+    }
+    return {name: _priced(each, work.cores, prices) for name, each in found.items()}
+
+
+def _tables(work: Work, rates: Rates) -> dict[str, Figures]:
+    return {f"neighbors_{each.name}": ruled_figures(each, work, rates) for each in work.ruled}
 
 
 def _priced(figures: Figures, cores: int, prices: Prices | None) -> Figures:

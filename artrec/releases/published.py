@@ -24,7 +24,7 @@ from artrec.releases.runs import (
     read_runs,
     receipts_of,
 )
-from artrec.schemas import PUBLISHED
+from artrec.schemas import published
 from artrec.storage import Entry, Store
 from artrec.tables import Receipt
 
@@ -95,12 +95,14 @@ class Planned(Document):
     """What each stage of a night was expected to cost, and what it was measured to.
 
     ``measured`` lacks stages that found their work done, and whatever comes after it was kept.
+    ``tables``, under rules, are parts of what neighbors was expected to cost.
     """
 
     cores: int
     rates: Rates
     expected: dict[str, Figures]
     measured: dict[str, Figures] = Field(default_factory=dict)
+    tables: dict[str, Figures] = Field(default_factory=dict)
 
 
 class Release(Document):
@@ -340,13 +342,13 @@ def duckdb_views(store: Store, release: Release) -> str:
         lines.append(
             f"-- the files are on {name}: DuckDB needs its extension {extension} and a secret"
         )
-    for table in PUBLISHED:
-        if release.refs(table):
-            files = [store.path_url(r.path) for r in table_receipts(store, release, table)]
-            listed = ",\n  ".join("'" + file.replace("'", "''") + "'" for file in files)
-            lines.append(
-                f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM read_parquet([\n  {listed}\n]);"
-            )
+    tables = {name for stage in release.stages.values() for name in stage.tables}
+    for table in published(name for name in tables if release.refs(name)):
+        files = [store.path_url(r.path) for r in table_receipts(store, release, table)]
+        listed = ",\n  ".join("'" + file.replace("'", "''") + "'" for file in files)
+        lines.append(
+            f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM read_parquet([\n  {listed}\n]);"
+        )
     if release.refs("neighbors_nested"):
         lines += ["-- of each list: how long it is, and its nearest and furthest entry", _DISTANCES]
     return "\n".join(lines) + "\n"

@@ -32,6 +32,7 @@ __all__ = [
     "Query",
     "Reason",
     "Reconstruction",
+    "Ruled",
     "Sample",
     "Stage",
     "Status",
@@ -125,6 +126,26 @@ class Churn(_Fact):
     entries: int = 0
     came: int = 0
     went: int = 0
+
+
+class Ruled(_Fact):
+    """A neighbor table under a rule; ``reasons`` count its short lists."""
+
+    name: Text
+    rule: Text
+    k: int
+    lists: int
+    rows: int
+    reasons: dict[Text, int] = Field(default_factory=dict)
+
+    @property
+    def short(self) -> int:
+        return sum(self.reasons.values())
+
+    @property
+    def full(self) -> float | None:
+        """The share of its lists that have ``k`` entries."""
+        return 1 - self.short / self.lists if self.lists else None
 
 
 class Point(_Fact):
@@ -267,6 +288,7 @@ class Facts(_Fact):
     measures: tuple[Measured, ...] = ()
     classes: tuple[Measured, ...] = ()
     queries: tuple[Query, ...] = ()
+    ruled: tuple[Ruled, ...] = ()
     hubs: tuple[Hub, ...] = ()
     duplicates: tuple[Duplicate, ...] = ()
     duplicate_names: int = 0

@@ -25,6 +25,12 @@ PAGE = "index.html"
 
 _LISTS = ("orphans", "twins", "mutual", "near_groups", "near_largest", "near_images")
 """Measures of the lists themselves, shown with hubs and near duplicates."""
+_REASONS = {
+    "no_label": "no label to be within",
+    "few_candidates": "fewer candidates than places",
+    "few_left": "too few left of copies and counted values",
+}
+"""Of short lists, in words."""
 _RATED = {"ingest": "read", "embed": "encoded"}
 _HIDDEN = {"task_milliseconds", "worker_peak_bytes"}
 
@@ -69,6 +75,7 @@ def _sections(facts: Facts) -> dict[str, str]:
     """Anchor -> title of each section that has something to show."""
     every = {
         "lists": ("Neighbors", facts.queries),
+        "ruled": ("Tables under rules", facts.ruled),
         "quality": ("Quality", facts.measures),
         "recall": ("Recall", charts.recalls(facts)),
         "map": ("Map", facts.points),
@@ -119,6 +126,7 @@ def _environment() -> Environment:
         "memory": _memory,
         "day": _day,
         "words": lambda text: text.replace("_", " "),
+        "reason": lambda text: _REASONS.get(text, text.replace("_", " ")),
         "caption": _caption,
         "value": _value,
         "variant": lambda row: charts.VARIANTS.get(row.variant, row.variant.replace("_", " ")),

@@ -4,17 +4,38 @@ Columns are non-null unless said otherwise. Embeddings are ``list<float>`` witho
 UTC microseconds. A change that old readers would not understand raises the table's version.
 """
 
+from collections.abc import Iterable
+
 from artrec.schemas.evaluation import EVALUATION
 from artrec.schemas.form import Table
 from artrec.schemas.night import NIGHT
 from artrec.schemas.query import QUERY
+from artrec.schemas.ruling import RULED_SCRATCH, Tables, rule_names, rule_tables
 
-__all__ = ["PUBLISHED", "TABLES", "Table"]
+__all__ = ["PUBLISHED", "TABLES", "Table", "published", "rule_tables", "ruled"]
 
-TABLES: dict[str, Table] = {table.name: table for table in (*NIGHT, *EVALUATION, *QUERY)}
+TABLES: dict[str, Table] = Tables(
+    {table.name: table for table in (*NIGHT, *RULED_SCRATCH, *EVALUATION, *QUERY)}
+)
+"""By name; the tables of rules, ``neighbors_<name>``, are found here too, without being listed."""
 
 PUBLISHED = (
     *("catalog", "rejects", "embeddings", "neighbors", "neighbors_nested"),
     *("evaluation", "hubs", "duplicates", "near_duplicates", "coordinates"),
 )
 """What readers of a release are promised; the other tables are the stages' own."""
+
+
+def ruled(tables: Iterable[str]) -> list[str]:
+    """The names of the rules that have tables among ``tables``."""
+    return rule_names(tables, TABLES.keys())
+
+
+def published(tables: Iterable[str]) -> list[str]:
+    """Those of a release's tables that readers are promised: all of a rule's but its pool."""
+    found = set(tables)
+    of_rules = (f"neighbors_{name}{part}" for name in ruled(found) for part in _SHOWN)
+    return [table for table in (*PUBLISHED, *of_rules) if table in found]
+
+
+_SHOWN = ("", "_nested", "_short")

@@ -21,7 +21,17 @@ from artrec.archive import Archive, Member, Pin
 from artrec.config import Settings
 from artrec.encoders import BUILTIN, Encoder, load_builtin, load_encoder
 from artrec.index import Target, shard_count
-from artrec.planning import START_SECONDS, Figures, Prices, Rates, Work, expected, total
+from artrec.planning import (
+    START_SECONDS,
+    Figures,
+    Prices,
+    Rates,
+    RuledWork,
+    Work,
+    expected,
+    expected_tables,
+    total,
+)
 from artrec.releases import (
     Draft,
     Planned,
@@ -89,7 +99,12 @@ def foreseen(
         rates = sample(chosen, settings, encoder, vectors, work.cores)
     rules = settings.plan
     prices = Prices(hour=rules.price_hour, request=rules.price_request, gb=rules.price_gb)
-    return Planned(cores=work.cores, rates=rates, expected=expected(work, rates, prices))
+    return Planned(
+        cores=work.cores,
+        rates=rates,
+        expected=expected(work, rates, prices),
+        tables=expected_tables(work, rates, prices),
+    )
 
 
 def _encoder(settings: Settings, store: Store, release: Release | None) -> Encoder:
@@ -156,6 +171,25 @@ def _work(
         alone_bytes=max(
             (p["bytes"] for p in listing.pins.values() if not Pin(**p).sliced), default=0
         ),
+        ruled=_ruled(settings),
+    )
+
+
+def _ruled(settings: Settings) -> tuple[RuledWork, ...]:
+    """The tables under rules, as far as their rules change what they cost."""
+    rules = settings.neighbors
+    return tuple(
+        RuledWork(
+            name=name,
+            k=rules.k_of(table),
+            pool=max(rules.k_of(table), table.candidates) + rules.slack,
+            within=bool(table.within),
+            never=bool(table.never),
+            counted=bool(table.at_most),
+            flagged=bool(table.only),
+            candidates=table.candidates,
+        )
+        for name, table in sorted(rules.tables.items())
     )
 
 
@@ -239,7 +273,11 @@ def shown(planned: Planned, stages: Iterable[str]) -> Costs:
     found = {name: planned.expected[name] for name in stages if name in planned.expected}
     start = round(START_SECONDS * planned.rates.pace * planned.rates.busy, 1)
     whole = total(found)
-    lines = [_line(name, each) for name, each in [*found.items(), ("all", whole)]]
+    lines = []
+    for name, each in [*found.items(), ("all", whole)]:
+        lines.append(_line(name, each))
+        if name == "neighbors":
+            lines += [_line(f"  {table}", part) for table, part in planned.tables.items()]
     heads = ("stage", "seconds", "read", "written", "requests", "tasks", "worker", "driver")
     rows = [heads + (("money",) if whole.money is not None else ()), *lines]
     widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
@@ -259,6 +297,7 @@ def shown(planned: Planned, stages: Iterable[str]) -> Costs:
         "spark_start_seconds": start,
         "rates": planned.rates.model_dump(),
         "stages": {name: each.model_dump() for name, each in found.items()},
+        "tables": {name: each.model_dump() for name, each in planned.tables.items()},
         "total": whole.model_dump(),
     }
     return Costs("\n".join(text), facts)

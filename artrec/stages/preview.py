@@ -83,6 +83,7 @@ def look(settings: Settings, store: Store, release: Release | None, listing: Lis
     count, size = int(unread.sum()), int(sizes[unread].sum())
     rebuilt = {stage: 0 if kept[stage] else listed for stage in kept}
     lists, k = rebuilt["neighbors"], settings.neighbors.k
+    tables = settings.neighbors.tables
     asked = min(rebuilt["evaluate"], settings.evaluate.queries)
     counts = {
         "inventory": {
@@ -96,7 +97,11 @@ def look(settings: Settings, store: Store, release: Release | None, listing: Lis
         "embed": {"pictures to encode at most": count if kept["embed"] else listed},
         "catalog": {"members to account for": rebuilt["catalog"]},
         "index": {"vectors to index at most": rebuilt["index"]},
-        "neighbors": {"lists to make at most": lists, "pairs to compare at most": lists**2},
+        "neighbors": {
+            "lists to make at most": lists,
+            "pairs to compare at most": lists**2,
+            **({"tables under rules": len(tables)} if tables and lists else {}),
+        },
         "evaluate": {"queries at most": asked},
         "report": {"reports": int(any(rebuilt.values()))},
         "publish": {"releases": int(any(rebuilt.values())), "neighbor rows at most": lists * k},
@@ -138,7 +143,10 @@ def _kept(settings: Settings, release: Release | None, listing: Listing) -> dict
         and decoder_name(settings.ingest) == decoder_name(before.ingest)
         and settings.catalog == before.catalog
     )
-    lists = [(each.neighbors.k, each.neighbors.slack) for each in (settings, before)]
+    lists = [
+        (each.neighbors.k, each.neighbors.slack, each.neighbors.tables)
+        for each in (settings, before)
+    ]
     index = catalog and settings.index == before.index and "index" in release.stages
     neighbors = catalog and lists[0] == lists[1]
     unasked = {"block_rows", "pairs_from"}

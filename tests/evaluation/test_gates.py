@@ -37,6 +37,18 @@ def test_a_sound_first_release_passes_the_gates_that_apply_to_it() -> None:
     assert all(each.passed and each.found and each.expected for each in found.values())
 
 
+def test_lists_under_rules_are_one_for_each_image_and_full_or_explained() -> None:
+    sound = {"in_style": {"lists": 95, "unexplained": 0}}
+    (lists,) = [gate for gate in results(ruled=sound).values() if gate.gate == "lists"]
+    assert (lists.passed, lists.found) == (True, "95 neighbor lists")
+    assert lists.expected.endswith("in 1 tables under rules too, full or with a reason")
+    for bad, found in (
+        ({"lists": 94, "unexplained": 0}, "94 in neighbors_b, 0 entries unexplained"),
+        ({"lists": 95, "unexplained": 3}, "95 in neighbors_b, 3 entries unexplained"),
+    ):
+        assert refused(ruled=sound | {"b": bad}) == [("lists", f"95 neighbor lists; {found}")]
+
+
 def test_every_gate_of_the_settings_exists_and_no_other() -> None:
     assert tuple(gates._GATES) == GATES
     assert set(FINAL_GATES) < set(GATES)

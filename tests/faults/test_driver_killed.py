@@ -16,6 +16,7 @@ from tests.faults.rig import (
     assert_same_tables,
     assert_whole,
     command,
+    current_rows,
     environment,
     events,
     job,
@@ -33,8 +34,12 @@ EVERYDAY = (
 )
 SLICES, SEGMENTS = 8, 5
 PAIRS = ("neighbors.pairs_from=1", "neighbors.block_rows=9")
-OTHERS = ("rollback.", "sweep.", "neighbors.part")
-NIGHT = [point for point in POINTS if not point.startswith(OTHERS)]
+OF_SOME_NIGHTS = ("rollback.", "sweep.", "neighbors.part", "neighbors.table")
+NIGHT = [point for point in POINTS if not point.startswith(OF_SOME_NIGHTS)]
+TABLES = (
+    "neighbors.tables.in_style.within=[style]",
+    "neighbors.tables.two={at_most: {artist: 2}, collapse: true}",
+)
 
 
 def _every_point() -> list[str]:
@@ -70,13 +75,26 @@ def test_a_driver_killed_at_every_point_publishes_what_it_would_have(nights: Nig
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_driver_killed_between_two_parts_of_a_join_goes_on_behind_them(nights: Nights) -> None:
-    _kill_in_turn(nights, "killed-in-pairs", ("neighbors.part", "neighbors.pool"), *PAIRS)
+    _kill_in_turn(nights, "killed-in-pairs", ("neighbors.part", "neighbors.pool"), PAIRS)
     root = nights.place / "killed-in-pairs"
     laid = [path.name.split("-")[1] for path in root.rglob("neighbor_layout/block-*.parquet")]
     assert len(laid) == len(set(laid)) > 1
 
 
-def _kill_in_turn(nights: Nights, name: str, points: Sequence[str], *more: str) -> None:
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_driver_killed_between_two_tables_under_rules_makes_each_once(nights: Nights) -> None:
+    _kill_in_turn(nights, "killed-ruled", ("neighbors.table", "neighbors.table"), TABLES)
+    root = nights.place / "killed-ruled"
+    for name in ("in_style", "two"):
+        assert len(list(root.glob(f"runs/neighbors/*/*/neighbors_{name}_nested"))) == 1
+        lists = current_rows(root, f"neighbors_{name}_nested")
+        assert len(lists) == len(current_rows(root, "catalog")) > 10
+
+
+def _kill_in_turn(
+    nights: Nights, name: str, points: Sequence[str], more: Sequence[str] = ()
+) -> None:
     """One store; each attempt is killed at the next point, and the last one is left in peace."""
     root = nights.store(name)
     arguments = command(root, nights.new, *FINE, *more)

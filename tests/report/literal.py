@@ -22,6 +22,7 @@ from artrec.report import (
     Query,
     Reason,
     Reconstruction,
+    Ruled,
     Sample,
     Stage,
     Training,
@@ -174,6 +175,11 @@ def full(thumbs: Sequence[str] = ()) -> Facts:
                     Neighbor(rank=r, distance=0.05 * r, image=image(n + 3 * r, thumb(n + r)))
                     for r in range(1, 11)))
                 for n in range(12)
+            ),
+            "ruled": (
+                Ruled(name="in_style", rule="within the same style", k=50, lists=1150, rows=57_000,
+                      reasons={"few_candidates": 20, "no_label": 3}),
+                Ruled(name="two", rule="at most 2 of each artist", k=50, lists=1150, rows=57_500),
             ),
             "hubs": tuple(Hub(image=image(n, thumb(n)), lists=400 - n) for n in range(12)),
             "duplicates": (Duplicate(thumb=thumb(1), names=("a/one.jpg", "b/two.jpg"), count=7),),

@@ -23,7 +23,7 @@ from tests.report.reading import Page
 THUMB = "0123456789abcdef"
 SECTIONS = {
     *("lists", "quality", "recall", "map", "encoder", "gates"),
-    *("rejects", "hubs", "duplicates", "near", "distances", "churn", "stages", "settings"),
+    *("rejects", "hubs", "duplicates", "near", "distances", "churn", "stages", "settings", "ruled"),
 }
 
 
@@ -64,6 +64,9 @@ def test_the_figures_stand_in_the_page() -> None:
         "60.0 to 64.0\u202f%",
         "31.0\u202f%",
         "truncated ingest 11",
+        "neighbors_in_style within the same style 50 57,000 98.0\u202f% 20 fewer candidates than "
+        "places, 3 no label to be within",
+        "neighbors_two at most 2 of each artist 50 57,500 100.0\u202f% none",
         "ends after 600 bytes",
         "and 10 more, in the table rejects",
         "236\u202fMB",

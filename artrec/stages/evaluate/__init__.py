@@ -32,7 +32,7 @@ from artrec.releases import (
 from artrec.stages import RESULT_VERSIONS, rejects
 from artrec.stages.evaluate.assessing import Assessment
 from artrec.stages.evaluate.churn import churn
-from artrec.stages.evaluate.counting import missing_shard_files
+from artrec.stages.evaluate.counting import missing_shard_files, ruled_counts
 from artrec.stages.rules import ingest_rules
 
 __all__ = ["RESULT_VERSION", "run"]
@@ -123,6 +123,7 @@ def _judged(limits: GatesSettings, draft: Draft, found: Run) -> list[GateResult]
     notes, base = found.notes, draft.base.release
     measured = Measured(
         counts=notes["counts"],
+        ruled=ruled_counts(draft),
         index_recall=notes["index_recall"],
         table_recall=notes["table_recall"],
         exact=bool(draft.need("neighbors").notes.get("exact", True)),

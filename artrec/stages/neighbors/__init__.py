@@ -27,6 +27,7 @@ from artrec.releases import (
 )
 from artrec.stages import RESULT_VERSIONS
 from artrec.stages.frames import add_counters, stage_frame
+from artrec.stages.neighbors import ruled
 from artrec.stages.neighbors.lists import published_lists
 from artrec.stages.neighbors.onesided import join_onesided
 from artrec.stages.neighbors.symmetric import join_symmetric
@@ -52,7 +53,9 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
         "k": rules.k,
         "slack": rules.slack,
     }
-    digest = name_of(inputs)
+    tables = ruled.begun_runs(settings, draft)
+    named = {"tables": [each.run_id for each in tables.values()]} if tables else {}
+    digest = name_of(inputs | named)
     known = draft.known("neighbors", digest)
     if known is not None:
         return draft.record(known)
@@ -64,14 +67,15 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     reached("neighbors.run")
     ref = RunRef.of(found)
     log.get(stage="neighbors").info("done", run=found.run_id, **ref.rows)
+    made = ruled.make_tables(spark, settings, draft, tables)
     return draft.record(
         StageRuns(
             stage="neighbors",
             inputs=digest,
-            tables={table: [ref] for table in found.tables},
-            counters=found.counters,
+            tables={table: [ref] for table in found.tables} | made.tables,
+            counters=add_counters([found.counters, made.counters]),
             seconds=time.monotonic() - begun,
-            notes={"k": rules.k, "slack": rules.slack, "exact": True},
+            notes={"k": rules.k, "slack": rules.slack, "exact": True, **made.shown},
         )
     )
 

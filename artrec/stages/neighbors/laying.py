@@ -29,7 +29,7 @@ from artrec.vectors import Layout, plan_layout, sample_rows
 from artrec.vectors.distance import Floats, Ints, squared_norms
 from artrec.vectors.screen import Frame
 
-__all__ = ["Laying", "Scratch", "lay_out", "read_block"]
+__all__ = ["Laying", "Scratch", "lay_out", "plan_cells", "read_block", "runs_by_number"]
 
 PART_BYTES = 64 << 20  # of vectors that one task lays out
 
@@ -89,9 +89,7 @@ class Laying:
 def lay_out(spark: SparkSession, scratch: Scratch, live: Sequence[Receipt], blocks: int) -> Laying:
     """Plan a layout of about so many blocks and write the vectors in it."""
     describe(spark, f"neighbors: a layout of {scratch.rows} vectors in {blocks} blocks")
-    longest = _longest(spark, scratch, live)
-    plan = run_tasks(spark, 1, partial(_plan, scratch, live, blocks, longest))[0]
-    planned = Laying(plan.receipts, plan.notes["center"], plan.notes["reach"], [])
+    planned = plan_cells(spark, scratch, live, blocks)
     size = 4 * scratch.dim * scratch.rows
     cores = parallelism(spark)
     parts = shard_ranges(cores * -(-size // (PART_BYTES * cores)))
@@ -106,7 +104,7 @@ def lay_out(spark: SparkSession, scratch: Scratch, live: Sequence[Receipt], bloc
     @light
     def write(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         stem = Attempt.current().stem
-        for block, rows in groupby(_rows(batches), lambda row: row[0]):
+        for block, rows in groupby(runs_by_number(batches), lambda row: row[0]):
             for receipt in _written(scratch, block, stem, [row[1] for row in rows]):
                 yield pa.RecordBatch.from_pydict(
                     {"block": pa.array([block], pa.int32()), "receipt": [receipt.model_dump_json()]}
@@ -119,6 +117,15 @@ def lay_out(spark: SparkSession, scratch: Scratch, live: Sequence[Receipt], bloc
     for row in sorted(written, key=lambda row: (row.block, row.receipt)):
         files.setdefault(row.block, []).append(Receipt.model_validate_json(row.receipt))
     return replace(planned, blocks=list(files.values()))
+
+
+def plan_cells(
+    spark: SparkSession, scratch: Scratch, live: Sequence[Receipt], blocks: int
+) -> Laying:
+    """A layout of about so many blocks, in which nothing is laid yet."""
+    longest = _longest(spark, scratch, live)
+    plan = run_tasks(spark, 1, partial(_plan, scratch, live, blocks, longest))[0]
+    return Laying(plan.receipts, plan.notes["center"], plan.notes["reach"], [])
 
 
 def read_block(scratch: Scratch, files: Sequence[Receipt]) -> tuple[Ints, Ints, Floats]:
@@ -199,8 +206,10 @@ def _placed(
         yield pa.RecordBatch.from_arrays(columns, names=names)
 
 
-def _rows(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Batches of rows ordered by block, cut where the block changes."""
+def runs_by_number(
+    batches: Iterable[pa.RecordBatch],
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Batches of rows ordered by the number in their first column, cut where it changes."""
     for batch in batches:
         blocks = np.asarray(batch.column(0))
         cuts = np.flatnonzero(np.append(True, blocks[1:] != blocks[:-1])).tolist()

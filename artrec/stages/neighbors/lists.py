@@ -20,7 +20,7 @@ from artrec.stages.workers import light
 from artrec.tables import Receipt, TableWriter
 from artrec.vectors import exact
 
-__all__ = ["named_lists", "published_lists"]
+__all__ = ["files_in_order", "named_lists", "own_distances", "published_lists"]
 
 IN_MEMORY = 2_000_000  # images whose names a task holds: 160 MB
 TASK_ROWS, FILE_ROWS = 10_000, 100_000  # images for a task at the least, and for a file
@@ -102,10 +102,10 @@ def _named_in_tasks(
         Receipt.model_validate_json(row.receipt)
         for row in rows.mapInArrow(named, "receipt string").collect()
     ]
-    return _files(found, "neighbors_nested"), _files(found, "neighbors")
+    return files_in_order(found, "neighbors_nested"), files_in_order(found, "neighbors")
 
 
-def _files(receipts: list[Receipt], table: str) -> list[Receipt]:
+def files_in_order(receipts: list[Receipt], table: str) -> list[Receipt]:
     """A table's files in its order: those that have rows, or one that says there are none."""
     mine = [receipt for receipt in receipts if receipt.table == table]
     kept = [receipt for receipt in mine if receipt.rows] or mine[:1]

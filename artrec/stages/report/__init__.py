@@ -137,6 +137,7 @@ def _facts(
             )
             for query in found.queries
         ),
+        ruled=_ruled(stages["neighbors"]),
         hubs=tuple(report.Hub(image=image(row), lists=row["lists"]) for row in found.hubs),
         duplicates=tuple(
             report.Duplicate(thumb=_thumb(content, thumbs), names=tuple(names), count=count)
@@ -157,6 +158,22 @@ def _facts(
         points=tuple(report.Point(x=r["x"], y=r["y"], image=image(r)) for r in found.points),
         settings=_settings(settings),
         versions=versions(),
+    )
+
+
+def _ruled(neighbors: StageRuns) -> tuple[report.Ruled, ...]:
+    """The tables under rules, and why their short lists are short."""
+    return tuple(
+        report.Ruled(
+            name=name,
+            reasons={
+                key.removeprefix("short_"): count
+                for key, count in sorted(notes.items())
+                if key.startswith("short_")
+            },
+            **{key: notes.get(key, 0) for key in ("rule", "k", "lists", "rows")},
+        )
+        for name, notes in sorted(neighbors.notes.get("tables", {}).items())
     )
 
 

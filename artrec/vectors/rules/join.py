@@ -45,7 +45,7 @@ from artrec.vectors.rules.rule import Codes, Entities, Flags, Rule
 from artrec.vectors.screen import Frame
 from artrec.vectors.sieve import Tiling
 
-__all__ = ["entity_lists", "permitted", "ruled_join"]
+__all__ = ["are_few", "entity_lists", "limited", "permitted", "ruled_join"]
 
 BLOCK_ROWS = 16_384
 _SMALL = 512  # rows that need no bounds
@@ -172,16 +172,24 @@ class _GroupJoin:
         """How many values are counted, if ``rows`` may have a limit for each of them."""
         if self._most is None:
             return 0
-        values = int(kinds.rows.values.max(initial=FREE)) + 1
-        return values if values * rows <= _LIMITS else 0
+        return limited(int(kinds.rows.values.max(initial=FREE)) + 1, rows)
 
     def _met(self, frame: Frame, kinds: Kinds, bounds: Bounds) -> RuledSide:
-        few = bounds.values.shape[1] * (self._most or 0) <= _FEW * self._width
-        few &= bounds.values.shape[1] > 0
+        few = are_few(bounds.values.shape[1], self._most, self._width)
         side = RuledSide(frame, kinds, bounds, self._width, self._most, few)
         meet_ruled(side, side, self._tiling)
         side.tighten()
         return side
+
+
+def limited(values: int, rows: int) -> int:
+    """How many of ``values`` codes get limits of their own in a block of ``rows``: all or none."""
+    return values if values * rows <= _LIMITS else 0
+
+
+def are_few(values: int, most: int | None, width: int) -> bool:
+    """Whether so few values have limits that lists of ``width`` may never be full."""
+    return 0 < values * (most or 0) <= _FEW * width
 
 
 def entity_lists(

@@ -129,6 +129,13 @@ class RuledSide:
         """The lists of all that was found."""
         return self.found.lists(len(self.kinds), self.width, self.most)
 
+    def know(self, lists: Lists) -> None:
+        """Look no further than what was found before; that is not entered again."""
+        self.found = _Found()
+        self.found.add(*lists.flat())
+        self.tighten()
+        self.found = _Found()
+
     def tighten(self) -> None:
         """Forget what has been overtaken, and look no further than what is left."""
         lists = self.lists()

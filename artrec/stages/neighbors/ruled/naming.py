@@ -1,0 +1,207 @@
+"""From pools of entities to lists of images: three tables, and why a list is short.
+
+The rule holds between images: at most m of a value counts images, not vectors. A pool of ``size``
+entities is enough. Each entity before an image in the order (distance, entity) has its first image
+before it in the order of images, and of a value at least as many images count as entities do: so an
+entity that is not among the first k taken has no image among the first k.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from artrec.releases import Draft
+from artrec.schemas import Table, rule_tables
+from artrec.stages.frames import Attempt, TaskReport, parallelism, read_frame
+from artrec.stages.neighbors import lists
+from artrec.stages.neighbors.laying import Scratch
+from artrec.stages.neighbors.ruled.entities import IDENTITY, placed_images
+from artrec.stages.neighbors.ruled.local import mapped_vectors
+from artrec.stages.neighbors.ruled.names import Images, images_of
+from artrec.stages.neighbors.ruled.rule import Asked
+from artrec.stages.workers import light
+from artrec.tables import Receipt, TableWriter
+from artrec.vectors.distance import Floats, Ints
+from artrec.vectors.rules import SHORTAGES, Lists, mmr, take
+from artrec.vectors.topk import NOBODY
+
+__all__ = ["Naming", "write_lists"]
+
+
+@dataclass(frozen=True)
+class Naming:
+    """What the tasks know that name lists."""
+
+    scratch: Scratch
+    asked: Asked
+    images: tuple[str, ...]
+    live: tuple[Receipt, ...]
+
+    def tables(self) -> list[Table]:
+        """The lists flat and nested, and those that are short."""
+        named, own = rule_tables(self.asked.name), f"neighbors_{self.asked.name}"
+        return [named[own], named[f"{own}_nested"], named[f"{own}_short"]]
+
+
+def write_lists(
+    spark: SparkSession,
+    draft: Draft,
+    naming: Naming,
+    images: Sequence[Receipt],
+    pool: Sequence[Receipt],
+) -> tuple[dict[str, list[Receipt]], dict[str, int]]:
+    """The three tables of lists by their names, and counters."""
+    rows = _asking(spark, draft, naming, images, pool)
+    tables = naming.tables()
+
+    @light
+    def named(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        report = _name(naming, tables, iter(batches), Attempt.current())
+        yield pa.RecordBatch.from_pydict({"report": [report.model_dump_json()]})
+
+    found = rows.mapInArrow(named, "report string").collect()
+    reports = [TaskReport.model_validate_json(row.report) for row in found]
+    receipts = [receipt for report in reports for receipt in report.receipts]
+    counters = Counter[str]()
+    for report in reports:
+        counters.update(report.counters)
+    return {t.name: lists.files_in_order(receipts, t.name) for t in tables}, dict(counters)
+
+
+def _asking(
+    spark: SparkSession,
+    draft: Draft,
+    naming: Naming,
+    images: Sequence[Receipt],
+    pool: Sequence[Receipt],
+) -> DataFrame:
+    """Images in order, each with its place, and with the pool of its entity."""
+    scratch, asked = naming.scratch, naming.asked
+    columns = [*IDENTITY, "image_id"]
+    asking = placed_images(spark, scratch, images, columns)
+    table = rule_tables(asked.name)[f"neighbors_{asked.name}_pool"]
+    wanted = [*IDENTITY, "entity", "permitted", "nowhere", "others", "distances"]
+    rows = asking.join(read_frame(spark, scratch.store, pool, table, wanted), IDENTITY)
+    own = F.lit(0.0).cast("float").alias("own")
+    if scratch.metric == "dot":
+        rows, own = rows.join(lists.own_distances(spark, draft), "vector_no"), F.col("own")
+    rows = rows.select(
+        "image_id", "place", "entity", own, "permitted", "nowhere", "others", "distances"
+    )
+    count = sum(receipt.rows for receipt in images)
+    parts = max(1, min(count // lists.TASK_ROWS, parallelism(spark)), count // lists.FILE_ROWS)
+    ranged = rows.repartition(1) if parts == 1 else rows.repartitionByRange(parts, "image_id")
+    return ranged.sortWithinPartitions("image_id")
+
+
+def _name(
+    naming: Naming, tables: Sequence[Table], batches: Iterator[pa.RecordBatch], attempt: Attempt
+) -> TaskReport:
+    scratch, asked = naming.scratch, naming.asked
+    empty = attempt.index == 0  # readers that name files want at least one
+    writers = [
+        TableWriter(
+            scratch.store, scratch.folder, t, attempt.stem, scratch.metadata, even_empty=empty
+        )
+        for t in tables
+    ]
+    counters = Counter[str]()
+    flat, nested, short = writers
+    with flat, nested, short:
+        for batch in batches:
+            if batch.num_rows:
+                images = images_of(scratch.store, naming.images, asked.to_json())
+                found = _listed(images, batch, asked)
+                reasons = _reasons(batch, found, asked.k)
+                if asked.table.re_ranks:
+                    found = _re_ranked(naming, images, found)
+                _write(images, batch, found, flat, nested)
+                counters.update(_write_short(batch, found, reasons, short))
+                counters.update(lists=batch.num_rows, rows=int(found.counts.sum()))
+    receipts = [receipt for writer in writers for receipt in writer.receipts]
+    return TaskReport(receipts=receipts, counters=dict(counters))
+
+
+def _listed(images: Images, batch: pa.RecordBatch, asked: Asked) -> Lists:
+    """The lists that the rule takes of each row's candidates; their ids are places of images."""
+    rule, width = asked.rule, asked.listed
+    own = np.asarray(batch.column("entity"), np.int64)
+    others, far = batch.column("others"), batch.column("distances")
+    rows = np.repeat(np.arange(batch.num_rows), np.asarray(others.value_lengths()))
+    entities = np.asarray(others.flatten(), np.int64)
+    distances = np.asarray(far.flatten(), np.float32)
+    social = np.flatnonzero(images.sociable[own])
+    rows = np.concatenate((rows, social))
+    entities = np.concatenate((entities, own[social]))
+    itself = np.asarray(batch.column("own"), np.float32)
+    distances = np.concatenate((distances, itself[social]))
+    first, counts = images.spans(entities)
+    counts = np.minimum(counts, 1 if rule.collapse else width + 1)
+    entry = np.repeat(np.arange(len(rows)), counts)
+    nth = np.arange(len(entry)) - np.repeat(np.cumsum(counts) - counts, counts)
+    places = images.members[first[entry] + nth]
+    rows, distances = rows[entry], distances[entry]
+    kept = places != np.asarray(batch.column("place"), np.int64)[rows]
+    rows, distances, places = rows[kept], distances[kept], places[kept]
+    values = images.values[places]
+    return take(rows, distances, places, values, batch.num_rows, width, rule.most)
+
+
+def _reasons(batch: pa.RecordBatch, found: Lists, k: int) -> Ints:
+    """Of each list the place of its reason in SHORTAGES; 0 for one of ``k`` entries."""
+    nowhere = np.asarray(batch.column("nowhere").to_numpy(zero_copy_only=False), np.bool_)
+    few = np.asarray(batch.column("permitted"), np.int64) < k
+    return np.select([found.counts >= k, nowhere, few], [0, 1, 2], 3).astype(np.int64)
+
+
+def _re_ranked(naming: Naming, images: Images, found: Lists) -> Lists:
+    """The ``k`` of each list that maximal marginal relevance takes, in its order."""
+    asked, metric = naming.asked, naming.scratch.metric
+    numbers, vectors = mapped_vectors(naming.scratch.store, naming.live)
+    lists = Lists.empty(len(found.ids), asked.k)
+    for row, count in enumerate(found.counts.tolist()):
+        places = found.ids[row, :count]
+        own = np.searchsorted(numbers, images.numbers[places])
+        candidates: Floats = np.asarray(vectors[own])
+        distances = found.distances[row, :count]
+        order = mmr(distances, candidates, asked.table.diversity, asked.k, metric)
+        lists.ids[row, : len(order)] = places[order]
+        lists.distances[row, : len(order)] = distances[order]
+    return lists
+
+
+def _write(
+    images: Images, batch: pa.RecordBatch, found: Lists, flat: TableWriter, nested: TableWriter
+) -> None:
+    own = batch.column("image_id")
+    listed = found.ids != NOBODY
+    rows, places = np.nonzero(listed)
+    offsets = np.append(0, np.cumsum(found.counts)).astype(np.int32)
+    ids = images.image_ids.take(pa.array(found.ids[listed])).cast(pa.string())
+    far = pa.array(found.distances[listed])
+    ranks = pa.array((places + 1).astype(np.int32))
+    arrays = [own.take(pa.array(rows)), ranks, ids, far]
+    flat.write(pa.RecordBatch.from_arrays(arrays, ["query_id", "rank", "neighbor_id", "distance"]))
+    ragged = [pa.ListArray.from_arrays(offsets, each) for each in (ids, far)]
+    nested.write(pa.RecordBatch.from_arrays([own, *ragged], ["query_id", "ids", "distances"]))
+
+
+def _write_short(
+    batch: pa.RecordBatch, found: Lists, reasons: Ints, short: TableWriter
+) -> dict[str, int]:
+    rows = np.flatnonzero(reasons)
+    words = [SHORTAGES[reason] for reason in reasons[rows].tolist()]
+    arrays = [
+        batch.column("image_id").take(pa.array(rows)),
+        pa.array(found.counts[rows].astype(np.int32)),
+        pa.array(words, pa.string()),
+    ]
+    short.write(pa.RecordBatch.from_arrays(arrays, ["query_id", "listed", "reason"]))
+    return {f"short_{word}": count for word, count in Counter(words).items()}

@@ -1,0 +1,426 @@
+"""Tables under rules, through the stage, against plain loops over images."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pytest
+from pyspark.sql import SparkSession
+
+from artrec.commands.export import export
+from artrec.releases.verify import verify
+from artrec.schemas import TABLES
+from artrec.stages import neighbors
+from artrec.stages.neighbors.ruled import dealing, joining
+from artrec.storage import open_store
+from artrec.vectors import METRICS
+from tests.brute_force import EVERYBODY, Vectors, distance
+from tests.nights import Night, draft_rows, night, opened, put, settings_of
+
+Rows = list[dict[str, Any]]
+Labels = dict[str, str | None]
+
+
+@dataclass(frozen=True)
+class Image:
+    """A row of the catalog: its vector's number, and labels, those of ``extra`` as extra.KEY."""
+
+    number: int
+    labels: Labels
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Images by name, and the vectors behind their numbers."""
+
+    images: dict[str, Image]
+    vectors: Vectors
+    metric: str = "cosine"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a table asks for, as the settings write it."""
+
+    k: int
+    within: list[str] = field(default_factory=list)
+    never: list[str] = field(default_factory=list)
+    at_most: dict[str, int] = field(default_factory=dict)
+    collapse: bool = False
+    only: dict[str, str] = field(default_factory=dict)
+    diversity: float = 1.0
+    candidates: int = 0
+
+    def settings(self, name: str) -> list[str]:
+        return [
+            f"neighbors.tables.{name}.{key}={value}".replace("'", "")
+            for key, value in vars(self).items()
+            if value
+        ]
+
+
+def scattered(n: int, names: int, metric: str = "cosine") -> Catalog:
+    """``n`` contents under ``names`` names. Vectors are small whole numbers, so that many are equal
+    or tie; of the labels one in six is missing, and the names of a content may differ in them.
+    """
+    random = np.random.default_rng(n)
+    numbers = (random.permutation(2**20)[:n] + 5).tolist()
+    vectors = random.integers(1, 5, (n, 3)).astype(float).tolist()
+    owners = [*range(n), *random.integers(0, n, names - n).tolist()]
+    images = {}
+    for place, owner in zip(random.permutation(names).tolist(), owners, strict=True):
+        labels: Labels = {
+            "style": f"style {random.integers(3)}",
+            "artist": f"artist {random.integers(6)}",
+            "genre": f"genre {random.integers(2)}",
+            "extra.shop": str(random.integers(2)),
+        }
+        known = {k: v if random.random() > 1 / 6 else None for k, v in labels.items()}
+        images[f"{place:03d}.jpg"] = Image(numbers[owner], known)
+    return Catalog(images, dict(zip(numbers, vectors, strict=True)), metric)
+
+
+def by_force(catalog: Catalog, rule: Rule) -> tuple[dict[str, list[tuple[str, float]]], Rows]:
+    """The list of each image, and which are short and why: one candidate after the other."""
+    far = {
+        (p, q): distance(catalog.metric, catalog.vectors[p], catalog.vectors[q])
+        for p in catalog.vectors
+        for q in catalog.vectors
+    }
+    lists: dict[str, list[tuple[str, float]]] = {}
+    short: Rows = []
+    for query, own in sorted(catalog.images.items()):
+        permitted, taken = 0, []
+        copies = {tuple(catalog.vectors[own.number])}
+        of_value = Counter[str]()
+        order = sorted(
+            (far[own.number, other.number], other.number, name)
+            for name, other in catalog.images.items()
+            if name != query
+        )
+        for apart, number, name in order:
+            other = catalog.images[name].labels
+            if any(other[column] != value for column, value in rule.only.items()):
+                continue
+            mine = own.labels
+            if any(mine[c] is None or mine[c] != other[c] for c in rule.within):
+                continue
+            if any(mine[c] is not None and mine[c] == other[c] for c in rule.never):
+                continue
+            permitted += 1
+            vector = tuple(catalog.vectors[number])
+            if rule.collapse and vector in copies:
+                continue
+            copies.add(vector)
+            if rule.at_most:
+                ((column, most),) = rule.at_most.items()
+                value = other[column]
+                if value is not None:
+                    of_value[value] += 1
+                    if of_value[value] > most:
+                        continue
+            taken.append((name, apart))
+        lists[query] = taken[: rule.candidates or rule.k]
+        if len(taken) < rule.k:
+            nowhere = any(own.labels[column] is None for column in rule.within)
+            few = "few_candidates" if permitted < rule.k else "few_left"
+            reason = "no_label" if nowhere else few
+            short.append({"query_id": query, "listed": len(taken), "reason": reason})
+    return lists, short
+
+
+def catalog_rows(catalog: Catalog) -> Rows:
+    given = {"source": "a", "width": 1, "height": 1, "format": "PNG", "bytes": 1}
+    history = {"first_release": "one", "changed_release": "one"}
+    rows: Rows = []
+    for entry, (name, image) in enumerate(sorted(catalog.images.items())):
+        plain = {k: v for k, v in image.labels.items() if not k.startswith("extra.")}
+        extra = [
+            (key.removeprefix("extra."), value)
+            for key, value in image.labels.items()
+            if key.startswith("extra.") and value is not None
+        ]
+        row = {**dict.fromkeys(TABLES["catalog"].columns.names), **given, **history, **plain}
+        row |= {"image_id": name, "entry": entry, "vector_no": image.number, "extra": extra}
+        rows.append(row | {"content_sha256": content(image.number)})
+    return rows
+
+
+def content(number: int) -> bytes:
+    return (2 * number).to_bytes(8, "big") + bytes(24)
+
+
+def made(
+    spark: SparkSession, root: Path, catalog: Catalog, rules: dict[str, Rule], *more: str
+) -> dict[str, Rows]:
+    """The tables that neighbors makes of a catalog."""
+    asked = [line for name, rule in rules.items() for line in rule.settings(name)]
+    settings = settings_of(f"store.root={root}", "neighbors.k=3", *asked, *more)
+    draft = opened(settings, "one")
+    draft.hold("literal")
+    live = [{"vector_no": n, "embedding": v} for n, v in sorted(catalog.vectors.items())]
+    put(draft, "catalog", {"catalog": catalog_rows(catalog), "live_vectors": live})
+    vectors = [
+        {"content_sha256": content(number), "encoder": "mine-1", "vector_no": number}
+        | {"embedding": vector, "reason": None, "detail": None}
+        for number, vector in catalog.vectors.items()
+    ]
+    dim = len(next(iter(catalog.vectors.values())))
+    notes = {"encoder": "mine-1", "metric": catalog.metric, "dim": dim}
+    put(draft, "embed", {"vectors": vectors}, **notes)
+    result = neighbors.run(spark, settings, draft)
+    return {table: draft_rows(root, "one", "neighbors", table) for table in result.tables}
+
+
+def flat_lists(rows: Rows) -> dict[str, list[tuple[str, float]]]:
+    lists: dict[str, list[tuple[str, float]]] = {}
+    for row in rows:
+        entries = lists.setdefault(row["query_id"], [])
+        assert row["rank"] == len(entries) + 1
+        entries.append((row["neighbor_id"], row["distance"]))
+    return lists
+
+
+def check(found: dict[str, Rows], catalog: Catalog, name: str, rule: Rule) -> None:
+    expected, short = by_force(catalog, rule)
+    nested = {
+        row["query_id"]: list(zip(row["ids"], row["distances"], strict=True))
+        for row in found[f"neighbors_{name}_nested"]
+    }
+    assert list(nested) == sorted(catalog.images)
+    assert nested == expected
+    flat = flat_lists(found[f"neighbors_{name}"])
+    assert flat == {query: entries for query, entries in expected.items() if entries}
+    assert found[f"neighbors_{name}_short"] == short
+
+
+RULES = {
+    "in_style": Rule(5, within=["style"]),
+    "others": Rule(4, never=["artist"]),
+    "two_each": Rule(6, at_most={"artist": 2}),
+    "once": Rule(4, collapse=True),
+    "in_shop": Rule(4, only={"extra.shop": "1"}),
+    "of_all": Rule(
+        4,
+        within=["style"],
+        never=["artist", "genre"],
+        at_most={"genre": 3},
+        collapse=True,
+        only={"extra.shop": "1"},
+    ),
+    "two_in_style": Rule(5, within=["style"], at_most={"artist": 2}, never=["genre"]),
+    "two_once": Rule(5, at_most={"extra.shop": 2}, collapse=True),
+    "nobody": Rule(3, only={"style": "no style"}),
+}
+
+
+SHOP = "extra.shop"
+
+
+def some(*names: str) -> dict[str, Rule]:
+    return {name: RULES[name] for name in names}
+
+
+def checked(
+    spark: SparkSession, root: Path, catalog: Catalog, rules: dict[str, Rule], *more: str
+) -> None:
+    found = made(spark, root, catalog, rules, "neighbors.slack=2", *more)
+    for name, rule in rules.items():
+        check(found, catalog, name, rule)
+
+
+def test_tables_are_what_loops_over_images_give(spark: SparkSession, tmp_path: Path) -> None:
+    checked(spark, tmp_path, scattered(60, 90), some("two_each", "of_all"))
+
+
+def test_groups_that_are_cut_to_blocks_give_the_same(spark: SparkSession, tmp_path: Path) -> None:
+    rules = some("two_once", "two_in_style")
+    checked(spark, tmp_path, scattered(50, 80, "dot"), rules, "neighbors.block_rows=13")
+    parts = {path.name.split("-")[1] for path in tmp_path.rglob("ruled_rows/*.parquet")}
+    assert len(parts) > 4
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("block", [9, 1000])
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_is_kept_by_packs_and_by_blocks(
+    spark: SparkSession, tmp_path: Path, name: str, block: int, metric: str
+) -> None:
+    catalog = scattered(70, 110, metric)
+    checked(spark, tmp_path, catalog, some(name), f"neighbors.block_rows={block}")
+
+
+@pytest.mark.long
+def test_small_groups_share_packs_and_seldom_ones_are_cut(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dealing, "PACK_WORK", 200)
+    monkeypatch.setattr(joining, "PACKED", 7)
+    monkeypatch.setattr(joining, "CROWD", 50)
+    rules = {"in_artist": Rule(4, within=["artist", "genre"]), **some("in_style")}
+    checked(spark, tmp_path, scattered(80, 120), rules, "neighbors.block_rows=24")
+
+
+def test_diversity_is_maximal_marginal_relevance_of_the_list_by_force(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    catalog = scattered(40, 55, "euclidean")
+    rule = Rule(4, at_most={"artist": 3}, diversity=0.4, candidates=9)
+    found = made(spark, tmp_path, catalog, {"spread": rule})
+    lists, short = by_force(catalog, rule)
+    assert max(map(len, lists.values())) == 9
+    expected = {query: re_ranked(catalog, entries, 4, 0.4) for query, entries in lists.items()}
+    assert flat_lists(found["neighbors_spread"]) == expected
+    assert any(entries != lists[query][:4] for query, entries in expected.items())
+    assert found["neighbors_spread_short"] == short == []
+
+
+def re_ranked(
+    catalog: Catalog, entries: list[tuple[str, float]], k: int, relevance: float
+) -> list[tuple[str, float]]:
+    """By the definition: next is who is near the query and far from those taken."""
+
+    def apart(one: str, other: str) -> float:
+        a, b = (catalog.vectors[catalog.images[name].number] for name in (one, other))
+        return distance(catalog.metric, a, b)
+
+    left, taken = list(entries), [entries[0]]
+    left.remove(entries[0])
+    while left and len(taken) < k:
+        gains = [
+            (1 - relevance) * min(apart(name, each) for each, _ in taken) - relevance * far
+            for name, far in left
+        ]
+        taken.append(left.pop(gains.index(max(gains))))
+    return taken
+
+
+def test_a_pool_says_how_far_it_is_complete(spark: SparkSession, tmp_path: Path) -> None:
+    """Each row is what one image of those labels could have of all other vectors with labels."""
+    catalog = scattered(40, 60)
+    rule = Rule(3, never=["artist", "genre"], at_most={"extra.shop": 2})
+    found = made(spark, tmp_path, catalog, {"x": rule}, "neighbors.slack=2")
+    pool = {row["entity"]: row for row in found["neighbors_x_pool"]}
+    assert list(pool) == sorted(pool)
+    places = sorted((image.number, name) for name, image in catalog.images.items())
+    for entity, row in pool.items():
+        number, name = places[entity]
+        labels = {key: catalog.images[name].labels[key] for key in ("artist", "genre", SHOP)}
+        assert (row["vector_no"], json.loads(row["labels"])) == (number, labels)
+        order = []
+        for other, each in pool.items():
+            known = json.loads(each["labels"])
+            if other != entity and may_meet(labels, known):
+                far = distance("cosine", *(catalog.vectors[n] for n in (number, each["vector_no"])))
+                order.append((far, other, known[SHOP]))
+        taken, of_value = [], Counter[str]()
+        for far, other, value in sorted(order, key=lambda entry: entry[:2]):
+            of_value[value] += 1
+            if value is None or of_value[value] <= 2:
+                taken.append((other, far))
+        allowed = [o for o, image in catalog.images.items() if may_meet(labels, image.labels)]
+        assert row["permitted"] == len(set(allowed) - {name})
+        listed = list(zip(row["others"], row["distances"], strict=True))
+        assert listed == taken[:5]
+        end = (taken[4][1], taken[4][0]) if len(taken) > 5 else EVERYBODY
+        assert (row["radius"], row["radius_entity"]) == end
+
+
+def may_meet(mine: Labels, theirs: Labels) -> bool:
+    return all(mine[c] is None or mine[c] != theirs[c] for c in ("artist", "genre"))
+
+
+def test_another_table_makes_none_of_the_others_again(spark: SparkSession, tmp_path: Path) -> None:
+    catalog, one = scattered(30, 40), some("others")
+    made(spark, tmp_path / "one", catalog, one)
+    shutil.copytree(tmp_path / "one/runs/neighbors", tmp_path / "two/runs/neighbors")
+    before = set((tmp_path / "two" / "runs").rglob("neighbors_others*/*.parquet"))
+    found = made(spark, tmp_path / "two", catalog, one | some("once"))
+    assert set((tmp_path / "two" / "runs").rglob("neighbors_others*/*.parquet")) == before
+    for name, rule in (one | some("once")).items():
+        check(found, catalog, name, rule)
+
+
+def test_one_single_image_has_an_empty_list_that_says_why(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    catalog = Catalog({"alone": Image(5, {"style": None})}, {5: [1.0, 2.0]})
+    found = made(spark, tmp_path, catalog, {"x": Rule(3, within=["style"])})
+    assert found["neighbors_x_nested"] == [{"query_id": "alone", "ids": [], "distances": []}]
+    assert found["neighbors_x"] == []
+    assert found["neighbors_x_short"] == [{"query_id": "alone", "listed": 0, "reason": "no_label"}]
+    (row,) = found["neighbors_x_pool"]
+    assert (row["nowhere"], row["others"], row["radius"]) == (True, [], math.inf)
+
+
+# The release.
+
+TABLES_OF_A_NIGHT = (
+    "neighbors.tables.in_style.within=[style]",
+    "neighbors.tables.others={never: [artist], k: 2}",
+)
+
+
+@pytest.fixture(scope="module")
+def with_tables(release: Night, tmp_path_factory: pytest.TempPathFactory) -> Night:
+    """The first night again, on a copy of its store, with two tables more."""
+    root = tmp_path_factory.mktemp("ruled") / "root"
+    shutil.copytree(release.root, root)
+    return night(root, "ruled", *release.assignments[:-1], *TABLES_OF_A_NIGHT)
+
+
+def test_a_release_has_the_tables_and_a_view_of_each(with_tables: Night) -> None:
+    sql = (with_tables.root / "releases/ruled.sql").read_text()
+    with duckdb.connect() as connection:
+        connection.execute(sql)
+        for name in ("in_style", "others"):
+            for part in ("", "_nested", "_short"):
+                table = f"neighbors_{name}{part}"
+                (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
+                assert count == (len(with_tables.rows(table)),)
+        found = connection.execute(
+            "SELECT count(*), count_if(q.style = o.style) FROM neighbors_in_style "
+            "JOIN catalog q ON q.image_id = query_id JOIN catalog o ON o.image_id = neighbor_id"
+        ).fetchall()
+    assert "neighbors_in_style_pool" not in sql
+    assert found[0][0] == found[0][1] == len(with_tables.rows("neighbors_in_style")) > 50
+
+
+def test_a_release_s_gates_report_and_account_know_the_tables(with_tables: Night) -> None:
+    gates = {gate["gate"]: gate for gate in with_tables.document["gates"]}
+    assert gates["lists"]["passed"]
+    assert "2 tables under rules" in gates["lists"]["expected"]
+    counts, faults = verify(open_store(str(with_tables.root)), "ruled")
+    assert (faults, counts["lost"]) == ([], 0)
+    pages = [json.loads(p.read_bytes()) for p in with_tables.root.glob("runs/report/*/*/data.json")]
+    (page,) = [each for each in pages if each["release"] == "ruled"]
+    shown = {table["name"]: table for table in page["ruled"]}
+    assert shown["others"]["rule"] == "never the same artist"
+    assert shown["others"]["k"] == 2
+    short = with_tables.rows("neighbors_in_style_short")
+    assert shown["in_style"]["reasons"] == Counter(row["reason"] for row in short)
+    assert len(short) > 0
+    assert with_tables.document["plan"]["tables"].keys() == {
+        "neighbors_in_style",
+        "neighbors_others",
+    }
+
+
+def test_a_table_under_a_rule_is_exported(with_tables: Night, tmp_path: Path) -> None:
+    account = export(
+        open_store(str(with_tables.root)),
+        "neighbors_others_nested",
+        open_store(str(tmp_path)),
+        "jsonl",
+    )
+    lines = (tmp_path / account["files"][0]).read_text().splitlines()
+    assert [json.loads(line) for line in lines] == with_tables.rows("neighbors_others_nested")
