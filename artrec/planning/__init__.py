@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from artrec.planning.figures import Figures, Prices, Rates, Work, cost, total
 from artrec.planning.formulas import START_SECONDS, expected
-from artrec.planning.joins import block_count
+from artrec.planning.joins import block_count, exact_seconds_by_sample, resolved, seen_blocks
 
 __all__ = [
     "Figures",
@@ -17,6 +17,9 @@ __all__ = [
     "Work",
     "block_count",
     "cost",
+    "exact_seconds_by_sample",
     "expected",
+    "resolved",
+    "seen_blocks",
     "total",
 ]

@@ -1,19 +1,22 @@
-"""neighbors: the exact list of each image's nearest others.
+"""neighbors: the list of each image's nearest others, exact or (for very many) approximate.
 
 The join runs over distinct vectors, by number; names come in at the end. Its pool keeps more
-entries than are published, with the radius within which it is complete.
+entries than are published, with the radius within which it is complete (of an approximate one
+nowhere: ``artrec.exact`` in its metadata says which it is).
 """
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from pyspark.sql import SparkSession
 
 from artrec import log
-from artrec.config import Settings
+from artrec.config import NeighborsSettings, Settings
 from artrec.digests import name_of
 from artrec.failpoints import reached
+from artrec.planning import resolved
 from artrec.releases import (
     Draft,
     Run,
@@ -27,6 +30,7 @@ from artrec.releases import (
 )
 from artrec.stages import RESULT_VERSIONS
 from artrec.stages.frames import add_counters, stage_frame
+from artrec.stages.neighbors.approximate import join_approximate
 from artrec.stages.neighbors.lists import published_lists
 from artrec.stages.neighbors.onesided import join_onesided
 from artrec.stages.neighbors.symmetric import join_symmetric
@@ -51,6 +55,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
         "metric": embed.notes["metric"],
         "k": rules.k,
         "slack": rules.slack,
+        **method_inputs(rules, draft.need("catalog").rows("live_vectors"), settings.evaluate.queries),
     }
     digest = name_of(inputs)
     known = draft.known("neighbors", digest)
@@ -71,9 +76,16 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
             tables={table: [ref] for table in found.tables},
             counters=found.counters,
             seconds=time.monotonic() - begun,
-            notes={"k": rules.k, "slack": rules.slack, "exact": True},
+            notes={"k": rules.k, "slack": rules.slack, "exact": True, **found.notes},
         )
     )
+
+
+def method_inputs(rules: NeighborsSettings, rows: int, asked: int) -> dict[str, Any]:
+    """What of the method changes the rows of the tables: nothing, where it is the exact one."""
+    if rows < 2 or resolved(rules.method, rows, rules.exact_rows) == "exact":
+        return {}
+    return {"method": "approximate", "recall": rules.recall, "asked": asked}
 
 
 def _write(spark: SparkSession, settings: Settings, draft: Draft, run: Run, begun: float) -> Run:
@@ -86,6 +98,9 @@ def _write(spark: SparkSession, settings: Settings, draft: Draft, run: Run, begu
     live = receipts_of(store, draft.need("catalog").tables["live_vectors"], "live_vectors")
     rows = sum(receipt.rows for receipt in live)
     joined = join_symmetric if rows >= settings.neighbors.pairs_from else join_onesided
+    if run.inputs.get("method") == "approximate":
+        joined = join_approximate
+    metadata["exact"] = str(joined is not join_approximate).lower()
     before = time.monotonic()
     reports = joined(spark, settings, draft, live, folder, metadata)
     joining = {"join_milliseconds": int(1000 * (time.monotonic() - before))}
@@ -98,4 +113,5 @@ def _write(spark: SparkSession, settings: Settings, draft: Draft, run: Run, begu
         "neighbors_nested": nested,
         "neighbors": flat,
     }
-    return record_run(store, run.done(tables, begun, counters))
+    notes = {"exact": False, **reports[-1].notes} if joined is join_approximate else {}
+    return record_run(store, run.done(tables, begun, counters, notes))

@@ -33,6 +33,7 @@ from artrec.stages.frames import (
     write_sorted,
 )
 from artrec.stages.neighbors.laying import Laying, Scratch, lay_out, read_block
+from artrec.stages.neighbors.packing import ENTRY, batch_of, packed, packed_rows
 from artrec.stages.progress import Marks, Watch
 from artrec.stages.session import describe
 from artrec.stages.workers import light
@@ -44,9 +45,7 @@ __all__ = ["deal_pairs", "join_symmetric", "pairs_between"]
 
 TASKS_EACH = 6  # tasks for each core, unless they would be longer than LONG_TASK
 LONG_TASK = 1 << 38  # products: an hour of a core, at most
-PACKED = 4096  # entries in one row of the shuffle
 POOL_ENTRY = 10  # bytes of one entry of a pool in storage, about: only for the number of files
-ENTRY = np.dtype([("row", "<i4"), ("distance", "<f4"), ("other", "<i8")])
 
 Pair = tuple[int, int]
 
@@ -168,7 +167,7 @@ def _meet_and_merge(
     @light
     def merged(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         attempt = Attempt.current()
-        for block, rows in groupby(_packed_rows(batches), lambda row: row[0]):
+        for block, rows in groupby(packed_rows(batches), lambda row: row[0]):
             report = reported(partial(_merge, work, block, (row[1] for row in rows)), attempt)
             yield pa.RecordBatch.from_pydict({"report": [report.model_dump_json()]})
 
@@ -182,35 +181,14 @@ def _meet_and_merge(
 def _meet_pairs(work: _Work, low: int, high: int) -> Iterator[pa.RecordBatch]:
     blocks = len(work.laying.blocks)
     if blocks == 1:  # to be merged all the same
-        yield _batch(0, [b""])
+        yield batch_of(0, [b""])
     for one, run in groupby(pairs_between(blocks, low, high), lambda pair: pair[0]):
         side = work.side(one)
         for _, block in run:
             other = work.side(block)
             meet(side, other, Tiling())
-            yield from _packed(block, other.entries)
-        yield from _packed(one, side.entries)
-
-
-def _packed(block: int, entries: Entries) -> Iterator[pa.RecordBatch]:
-    """The nearest of each row, in rows of PACKED entries; at least one row."""
-    entries.compact()
-    rows, distances, others = entries.flat()
-    packed = np.empty(len(rows), ENTRY)
-    packed["row"], packed["distance"], packed["other"] = rows, distances, others
-    parts = [packed[at : at + PACKED].tobytes() for at in range(0, max(1, len(packed)), PACKED)]
-    for at in range(0, len(parts), 64):
-        yield _batch(block, parts[at : at + 64])
-
-
-def _batch(block: int, parts: list[bytes]) -> pa.RecordBatch:
-    columns = [pa.array([block] * len(parts), pa.int32()), pa.array(parts, pa.binary())]
-    return pa.RecordBatch.from_arrays(columns, names=["block", "packed"])
-
-
-def _packed_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, bytes]]:
-    for batch in batches:
-        yield from zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True)
+            yield from packed(block, other.entries)
+        yield from packed(one, side.entries)
 
 
 def _merge(work: _Work, block: int, packed: Iterable[bytes], attempt: Attempt) -> TaskReport:
