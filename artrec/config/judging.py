@@ -65,7 +65,7 @@ class GatesSettings(Section):
     )
     table_recall: float | None = key(
         None,
-        "Least recall of an approximate neighbor table, of which the lower end of the interval counts; "
+        "Least recall of an approximate neighbor table (the lower end of the interval counts); "
         "without it neighbors.recall. An exact table has to be right in every entry.",
         result=False,
         ge=0,

@@ -37,16 +37,16 @@ class NeighborsSettings(Section):
     k: PositiveInt = key(50, "Neighbors listed for each image.", le=1000)
     method: Literal["auto", "exact", "approximate"] = key(
         "auto",
-        "exact: no list misses a neighbor. approximate: lists may, no more than neighbors.recall says, "
-        "at a fraction of the cost. auto: exact up to neighbors.exact_rows.",
+        "exact: no list misses a neighbor. approximate: lists may, as neighbors.recall says, at a "
+        "fraction of the cost. auto: exact up to neighbors.exact_rows.",
     )
     exact_rows: PositiveInt = key(
         3_000_000, "Up to so many distinct vectors auto takes the exact join."
     )
     recall: float = key(
         0.98,
-        "Of an approximate join: the share of neighbors@k that lists are to hold, by the lower end of "
-        "the 95 % interval of a random sample.",
+        "Of an approximate join: the share of neighbors@k that lists are to hold, by the lower "
+        "end of the 95 % interval of a random sample.",
         ge=0.5,
         le=0.999,
     )

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from artrec.planning.figures import Figures, Prices, Rates, Work, cost, total
 from artrec.planning.formulas import START_SECONDS, expected
+from artrec.planning.joining import JoinCost, Joins, joins_of
 from artrec.planning.joins import block_count, exact_seconds_by_sample, resolved, seen_blocks
 
 __all__ = [
     "Figures",
+    "JoinCost",
+    "Joins",
     "Prices",
     "Rates",
     "START_SECONDS",
@@ -19,6 +22,7 @@ __all__ = [
     "cost",
     "exact_seconds_by_sample",
     "expected",
+    "joins_of",
     "resolved",
     "seen_blocks",
     "total",

@@ -17,6 +17,7 @@ from artrec.errors import StoreFormatError
 from artrec.report.text import Text
 
 __all__ = [
+    "Approximate",
     "Curve",
     "Duplicate",
     "Facts",
@@ -28,6 +29,7 @@ __all__ = [
     "Point",
     "Query",
     "Reason",
+    "Recalled",
     "Reconstruction",
     "Sample",
     "Stage",
@@ -143,6 +145,31 @@ class Gate(_Fact):
         return not self.passed and self.overridden is None
 
 
+class Recalled(_Fact):
+    """Recall of the lists of some random rows, with its 95 % interval; means by density."""
+
+    mean: float
+    low: float
+    high: float
+    rows: int
+    by_density: dict[Text, float] = Field(default_factory=dict)
+
+
+class Approximate(_Fact):
+    """How an approximate neighbor table was made: what it was to reach, how many of the cells each
+    vector looked at, and what that cost beside the exact join (``exact_seconds`` by a sample).
+    """
+
+    target: float
+    probes: int
+    cells: int
+    recall: Recalled
+    products: int
+    exact_products: int
+    seconds: float
+    exact_seconds: float
+
+
 class Curve(_Fact):
     """What training measured, epoch by epoch."""
 
@@ -226,6 +253,7 @@ class Facts(_Fact):
     stages: tuple[Stage, ...] = ()
     gates: tuple[Gate, ...] = ()
     training: Training | None = None
+    approximate: Approximate | None = None
     measures: tuple[Measured, ...] = ()
     classes: tuple[Measured, ...] = ()
     queries: tuple[Query, ...] = ()

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from pyspark.sql import SparkSession
 
 from artrec.releases import StageRuns
 from artrec.stages import neighbors
-from artrec.vectors import METRICS
 from tests.brute_force import distance, pools_by_force
 from tests.nights import draft_rows, opened, put, settings_of
-from tests.stages.test_neighbors import Catalog, catalog_rows, check, scattered, vector_rows
+from tests.stages.test_neighbors import Catalog, catalog_rows, vector_rows
 from tests.vectors.test_approximate import bunches
 
 Rows = list[dict[str, Any]]
@@ -49,7 +47,13 @@ def test_distances_are_right_and_the_recall_is_what_is_said(
 ) -> None:
     catalog = crowd(700)
     found, result = joined(
-        spark, tmp_path / "root", catalog, 10, 4, APPROXIMATE, "neighbors.block_rows=150",
+        spark,
+        tmp_path / "root",
+        catalog,
+        10,
+        4,
+        APPROXIMATE,
+        "neighbors.block_rows=150",
         "neighbors.recall=0.8",
     )
     true = pools_by_force(catalog.live, "cosine", 10)

@@ -46,13 +46,11 @@ def dealt(block: Block, metric: str, k: int, probes: int, blocks: int) -> Pools:
         for other in parts[place + 1 :]:
             see(one, other, layout)
     total = len(block.numbers)
-    return Pools.together(
-        [part.laid.pools(metric, part.side.entries, k, total) for part in parts]
-    )
+    return Pools.together([part.laid.pools(metric, part.side.entries, k, total) for part in parts])
 
 
 def seen(block: Block, metric: str, probes: int) -> NDArray[np.bool_]:
-    """Which pairs are seen, by the definition: the cell of one is among the nearest of the other."""
+    """Which pairs are seen, by the definition: the cell of one is near the other."""
     layout = laid_out(block.vectors, metric, 1)
     points = coordinates(layout.frame, block.vectors, squared_norms(block.vectors))
     wide = points.astype(np.float64)[:, None, :] - layout.centers.astype(np.float64)
@@ -81,9 +79,12 @@ def test_lists_hold_the_nearest_of_all_that_is_seen(
         count = found.counts[row]
         listed = zip(found.distances[row, :count], found.others[row, :count], strict=True)
         assert [(float(far), int(other)) for far, other in listed] == near, number
-        missed += near != sorted(
-            (float(distances[row, o]), int(block.numbers[o])) for o in range(600) if o != row
-        )[:12]
+        missed += (
+            near
+            != sorted(
+                (float(distances[row, o]), int(block.numbers[o])) for o in range(600) if o != row
+            )[:12]
+        )
     assert missed or probes > 1
 
 

@@ -200,9 +200,7 @@ class Assessment:
             checked, right = table_recall(self.spark, self.draft, exact)
             self.rows.append(table_row(ground.encoder, ground.k, checked, right, share))
             return right
-        styles, shares = list_recalls(
-            self.spark, self.draft, exact, self.tables["chosen_images"]
-        )
+        styles, shares = list_recalls(self.spark, self.draft, exact, self.tables["chosen_images"])
         rows = list(list_recall_rows(styles, shares, ground.encoder, ground.k, share))
         self.rows += rows
         return float(rows[0]["low"])

@@ -169,7 +169,9 @@ def list_recall_rows(
         yield _averaged(encoder, "table_recall", value, pool="catalog", k=k, label=label)
 
 
-def _interval_of(shares: np.ndarray[Any, np.dtype[np.float64]], sampled: float) -> tuple[float, float]:
+def _interval_of(
+    shares: np.ndarray[Any, np.dtype[np.float64]], sampled: float
+) -> tuple[float, float]:
     """The 95 % interval of a mean, narrower where a good part of all was asked."""
     mean, (low, high) = float(shares.mean()), mean_interval(shares)
     left = max(0.0, 1 - sampled) ** 0.5

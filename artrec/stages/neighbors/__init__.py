@@ -55,7 +55,9 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
         "metric": embed.notes["metric"],
         "k": rules.k,
         "slack": rules.slack,
-        **method_inputs(rules, draft.need("catalog").rows("live_vectors"), settings.evaluate.queries),
+        **method_inputs(
+            rules, draft.need("catalog").rows("live_vectors"), settings.evaluate.queries
+        ),
     }
     digest = name_of(inputs)
     known = draft.known("neighbors", digest)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -46,8 +46,9 @@ from artrec.stages.workers import light
 from artrec.tables import Receipt, open_file, read_table
 from artrec.vectors import Entries, Laid, Pools
 from artrec.vectors.approximate.choosing import sample_size
+from artrec.vectors.approximate.lists import Flags
 from artrec.vectors.approximate.looking import Looking, reaches, see
-from artrec.vectors.distance import Floats, Ints
+from artrec.vectors.distance import Ints
 from artrec.vectors.layout import Layout
 
 __all__ = ["join_approximate"]
@@ -113,7 +114,9 @@ def join_approximate(
     probes, blocks = int(chosen.notes["probes"]), len(laying.blocks)
     work = _Work(scratch, laying, rules.k + rules.slack, rules.k, probes, chosen.receipts, [])
     watch = Watch(draft, "neighbors", 2 * blocks, ("blocks",), "blocks", settings.log.every)
-    describe(spark, f"neighbors: {blocks} blocks, each in {probes} of {chosen.notes['cells']} cells")
+    describe(
+        spark, f"neighbors: {blocks} blocks, each in {probes} of {chosen.notes['cells']} cells"
+    )
     with watch.watching(part="blocks") as marks:
         first = run_tasks(spark, blocks, partial(_see_itself, work), marks)
     seen = [_files(report, "neighbor_looks") for report in first]
@@ -206,7 +209,10 @@ def _deal(work: _Work, files: Sequence[Receipt], tasks: int, attempt: Attempt) -
         list(read_table(work.scratch.store, files)), TABLES["neighbor_looks"].columns
     )
     numbers, blocks = np.array(work.laying.numbers), len(work.laying.numbers)
-    one, other = np.asarray(seen.column("one"), np.int64), np.asarray(seen.column("other"), np.int64)
+    one, other = (
+        np.asarray(seen.column("one"), np.int64),
+        np.asarray(seen.column("other"), np.int64),
+    )
     kept = np.isin(other, numbers)  # a block without rows has no file
     one, other = np.searchsorted(numbers, one[kept]), np.searchsorted(numbers, other[kept])
     looks = np.asarray(seen.column("looks"), np.int64)[kept]
@@ -229,7 +235,7 @@ def _meet_and_merge(
 ) -> list[TaskReport]:
     """Let pairs of blocks meet, and merge what is found by block."""
     cuts = dealt.notes["cuts"]
-    spans = list(zip(cuts[:-1], cuts[1:], strict=True)) or [(0, 0)]
+    spans = list(pairwise(cuts)) or [(0, 0)]
 
     @light
     def met(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -301,9 +307,7 @@ def _merge(work: _Work, block: int, parts: Iterable[bytes], attempt: Attempt) ->
     with work.scratch.writer("neighbor_pool", f"pool-{block:05d}-{attempt.stem}") as writer:
         writer.write(pool_rows(pools))
     counters["pairs_milliseconds"] = int(milliseconds)
-    return TaskReport(
-        receipts=writer.receipts, counters=counters, notes=_recalls(work, pools)
-    )
+    return TaskReport(receipts=writer.receipts, counters=counters, notes=_recalls(work, pools))
 
 
 def _recalls(work: _Work, pools: Pools) -> dict[str, list[float]]:
@@ -314,7 +318,7 @@ def _recalls(work: _Work, pools: Pools) -> dict[str, list[float]]:
     at = order[np.minimum(place, len(order) - 1)]
     mine = pools.numbers[at] == truth.numbers
     at, others, furthest = at[mine], truth.others[mine], truth.furthest[mine]
-    near: Floats = pools.distances[at, : work.published] <= furthest[:, None]
+    near: Flags = pools.distances[at, : work.published] <= furthest[:, None]
     hits = np.minimum((near & (pools.others[at, : work.published] >= 0)).sum(axis=1), others)
     shares = np.where(others > 0, hits / np.maximum(others, 1), 1.0)
     return {"recalls": shares.tolist(), "furthest": furthest.tolist()}

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from artrec.vectors.approximate.lists import Flags
 from artrec.vectors.approximate.recall import NORMAL, interval
@@ -144,10 +143,8 @@ class Choice:
     furthest: Floats
 
 
-def choose(
-    links: Links, rows: int, cells: int, *, target: float, total: int, asked: int
-) -> Choice:
-    """The fewest of ``cells`` to look at, by the ``links`` of a sample of ``rows`` out of ``total``.
+def choose(links: Links, rows: int, cells: int, *, target: float, total: int, asked: int) -> Choice:
+    """The fewest of ``cells`` to look at, by the ``links`` of ``rows`` of ``total``, at random.
 
     With them the lower end of the 95 % interval by ``asked`` other random rows reaches ``target``,
     but for one time in a thousand; all, where no number is sure to.

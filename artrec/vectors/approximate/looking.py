@@ -80,9 +80,7 @@ class Looking:
         sizes = np.diff(self.starts)
         others = max(1, len(self.cells) - 1)
         lists = Lists.empty(len(self.cells), min(k, others) + _SPARE)
-        near = seeds(
-            pair_ranks(layout.centers[self.first : after]), sizes, _NEAR, min(k, others)
-        )
+        near = seeds(pair_ranks(layout.centers[self.first : after]), sizes, _NEAR, min(k, others))
         products = self._list_near(lists, looks, near)
         products += self._look_further(lists, looks, looks & ~near[self.cells - self.first])
         found = self._measured(lists, k)
@@ -223,11 +221,12 @@ def _enter_seen(asking: Looking, asked: Looking, looks: Flags, done: Flags | Non
 
 def _asking(looks: Flags) -> list[tuple[int, Places]]:
     """The cells [c] of ``looks`` [r, c] that somebody looks at, and who does."""
-    cells, rows = np.nonzero(looks.T)
+    cells, found = np.nonzero(looks.T)
     cuts = np.flatnonzero(np.append(True, cells[1:] != cells[:-1])) if len(cells) else cells
-    rows = rows.astype(np.int32)
-    parts = np.split(rows, cuts[1:])
-    return list(zip(cells[cuts].tolist(), parts, strict=False))
+    rows: Places = found.astype(np.int32)
+    ends = [*cuts[1:].tolist(), len(rows)]
+    spans = zip(cuts.tolist(), ends, strict=False)
+    return [(int(cells[start]), rows[start:end]) for start, end in spans]
 
 
 def _within(
