@@ -156,11 +156,13 @@ class Recalled(_Fact):
 
 
 class Approximate(_Fact):
-    """How an approximate neighbor table was made: what it was to reach, how many of the cells each
-    vector looked at, and what that cost beside the exact join (``exact_seconds`` by a sample).
+    """How an approximate neighbor table was made: what it was to reach, from how many cells near
+    its own each list was filled, how many of all each vector looked at beside (0: none), and what
+    that cost by the exact join (``exact_seconds`` as a sample says).
     """
 
     target: float
+    near: int
     probes: int
     cells: int
     recall: Recalled

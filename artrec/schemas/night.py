@@ -220,7 +220,13 @@ NIGHT = [
     ),
     Table(  # true neighbors of a sample, and how many cells must be looked at to see each
         "neighbor_links",
-        columns(row=pa.int32(), distance=pa.float32(), other=pa.int64(), rank=pa.int32()),
+        columns(
+            row=pa.int32(),
+            distance=pa.float32(),
+            other=pa.int64(),
+            rank=pa.int32(),
+            near=pa.int32(),
+        ),
         key=("row", "other"),
         sort=("row",),
     ),

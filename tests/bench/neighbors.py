@@ -112,8 +112,11 @@ def joined(
 
 def task_seconds(spark: SparkSession) -> list[tuple[str, float]]:
     """Of each of Spark's stages so far its description and the seconds inside its tasks."""
-    store = spark.sparkContext._jsc.sc().statusStore()
-    stages = store.stageList(None)
+    context = spark.sparkContext
+    none = context._gateway.new_array(context._jvm.double, 0)
+    every = context._jvm.java.util.ArrayList()
+    store = context._jsc.sc().statusStore()
+    stages = store.stageList(every, False, False, none, every)
     found = []
     for place in reversed(range(stages.size())):
         stage = stages.apply(place)
@@ -138,6 +141,7 @@ def approximately(
             {
                 "target": target,
                 "floor_seconds": round(around, 2),
+                "near": notes["near"],
                 "probes": notes["probes"],
                 "recall": notes["recall"],
                 "products": round(notes["products"] / notes["exact_products"], 4),
@@ -146,7 +150,7 @@ def approximately(
                 "wall_seconds": round(found["join_milliseconds"] / 1000, 2),
                 "exact_ratio_expected": round(notes["exact_seconds"] / around, 2),
                 "parts": {text: round(each / around, 4) for text, each in parts.items()},
-                "shuffled": found["shuffled"],
+                "shuffled": found.get("shuffled", 0),
                 "worker_peak_bytes": found["worker_peak_bytes"],
             }
         )

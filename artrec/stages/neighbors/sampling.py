@@ -21,7 +21,7 @@ from artrec.stages.neighbors.laying import Laying, Scratch, read_block
 from artrec.stages.session import describe
 from artrec.tables import Receipt, read_table
 from artrec.vectors import Block
-from artrec.vectors.approximate.choosing import Links, choose, links_of
+from artrec.vectors.approximate.choosing import Candidates, Links, choose, links_of
 from artrec.vectors.approximate.recall import interval
 from artrec.vectors.distance import Floats, Ints, Wides
 
@@ -108,25 +108,24 @@ def _link(
 ) -> TaskReport:
     sample, layout = _sample(scratch, laying), laying.read(scratch)
     low, high = cuts[attempt.index]
-    rows, begun = 0, time.process_time()
+    begun = time.process_time()
 
-    def blocks() -> Iterator[tuple[Ints, Ints, Floats]]:
-        nonlocal rows
+    def blocks() -> Iterator[Candidates]:
         for files in laying.blocks[low:high]:
-            block = read_block(scratch, files)
-            rows += len(block[0])
-            yield block
+            yield read_block(scratch, files)
 
-    links = links_of(sample, blocks(), layout, planning.k)
+    links = links_of(sample, blocks, layout, planning.k)
     columns = [
         pa.array(links.rows.astype(np.int32)),
         pa.array(links.distances),
         pa.array(links.others),
         pa.array(links.ranks.astype(np.int32)),
+        pa.array(links.near.astype(np.int32)),
     ]
     with scratch.writer("neighbor_links", f"links-{attempt.stem}") as writer:
-        names = ["row", "distance", "other", "rank"]
+        names = ["row", "distance", "other", "rank", "near"]
         writer.write(pa.RecordBatch.from_arrays(columns, names=names))
+    rows = sum(receipt.rows for files in laying.blocks[low:high] for receipt in files)
     products = len(sample.numbers) * rows
     milliseconds = int(1000 * (time.process_time() - begun))
     counters = {"sample_products": products, "sample_milliseconds": milliseconds}
@@ -140,18 +139,19 @@ def _choose(
     files: Sequence[Receipt],
     attempt: Attempt,
 ) -> TaskReport:
-    numbers, cells = _sample(scratch, laying).numbers, len(laying.read(scratch).centers)
+    numbers, layout = _sample(scratch, laying).numbers, laying.read(scratch)
     rows = pa.Table.from_batches(list(read_table(scratch.store, files)))
     links = Links(
         np.asarray(rows.column("row"), np.int64),
         np.asarray(rows.column("distance"), np.float32),
         np.asarray(rows.column("other"), np.int64),
         np.asarray(rows.column("rank"), np.int64),
+        np.asarray(rows.column("near"), np.int64),
     ).nearest(len(numbers), planning.k)
     choice = choose(
         links,
         len(numbers),
-        cells,
+        layout,
         target=planning.target,
         total=scratch.rows,
         asked=planning.asked,
@@ -161,5 +161,5 @@ def _choose(
     with scratch.writer("neighbor_truth", f"truth-{attempt.stem}") as writer:
         names = ["vector_no", "others", "furthest"]
         writer.write(pa.RecordBatch.from_arrays(columns, names=names))
-    notes = {"probes": choice.probes, "cells": cells, "sample": len(numbers)}
+    notes = {"near": choice.near, "probes": choice.probes, "cells": len(layout.centers)}
     return TaskReport(receipts=writer.receipts, notes=notes)

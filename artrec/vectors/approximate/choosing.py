@@ -8,8 +8,8 @@ of any number of cells is known before one list is made.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -21,10 +21,15 @@ from artrec.vectors.join import Block, join
 from artrec.vectors.layout import Layout
 from artrec.vectors.topk import NOBODY, order_entries
 
-__all__ = ["LEAST", "Choice", "Links", "choose", "is_sampled", "links_of", "sample_size"]
+__all__ = ["Candidates", "Choice", "Links", "choose", "is_sampled", "links_of", "sample_size"]
 
-LEAST = 4
-"""Cells to look at, at the least: below that more is missed than is saved."""
+LEAST, MOST = 4, 12
+"""Cells near a cell, at the least and at the most."""
+
+Candidates = tuple[Ints, Ints, Floats]
+"""Cells, numbers and vectors of a block."""
+
+_LONG = 256  # numbers of a vector from which on it pays to fill lists from the least
 
 _ROWS, _MOST, _SHARE = 500, 4000, 100  # of a sample: at least, and at most that share of all
 _SHOWING = 16  # rows, by the share that may be missed, of which an interval can show it
@@ -58,64 +63,64 @@ def is_sampled(numbers: Ints, share: float, seed: int = 0) -> Flags:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Links:
-    """Neighbors of the rows of a sample, as entries [m]: row, distance, number, and how many cells
-    are nearer than the one that has to be looked at (``ranks``).
+    """Neighbors of the rows of a sample, as entries [m]: row, distance, number.
+
+    To see them either end must look at more than ``ranks`` [m] cells, or more than ``near`` [m]
+    cells must be near either end's cell.
     """
 
     rows: Ints
     distances: Floats
     others: Ints
     ranks: Ints
+    near: Ints
 
     def nearest(self, n: int, k: int) -> Links:
         """Of each of ``n`` rows the nearest ``k``, in order."""
         order, rows = order_entries(self.rows, self.distances, self.others)
         kept = np.arange(len(rows)) - np.searchsorted(rows, np.arange(n))[rows] < k
-        return self._taken(order[kept])
-
-    def _taken(self, at: Ints) -> Links:
-        return Links(self.rows[at], self.distances[at], self.others[at], self.ranks[at])
-
-    @staticmethod
-    def together(parts: Iterable[Links]) -> Links:
-        columns = [(each.rows, each.distances, each.others, each.ranks) for each in parts]
-        return Links(*(np.concatenate(column) for column in zip(*columns, strict=True)))
+        return Links(*(getattr(self, each.name)[order[kept]] for each in fields(self)))
 
 
 def links_of(
-    sample: Block, candidates: Iterable[tuple[Ints, Ints, Floats]], layout: Layout, k: int
+    sample: Block, blocks: Callable[[], Iterable[Candidates]], layout: Layout, k: int
 ) -> Links:
-    """The nearest ``k`` of each row of ``sample`` among ``candidates``: cells, numbers and vectors
-    of blocks.
-    """
+    """The nearest ``k`` of each row of ``sample`` among all of ``blocks``, which are read twice."""
     metric = layout.frame.metric
-    points = coordinates(layout.frame, sample.vectors, squared_norms(sample.vectors))
-    cells = layout.cells(sample.vectors, squared_norms(sample.vectors))
-    nobody = np.empty(0, np.int64)
-    found = Links(nobody, np.empty(0, np.float32), nobody, nobody)
-    furthest = np.full(len(sample.numbers), np.inf, np.float32)
-    for own_cells, numbers, vectors in candidates:
+    pools = join(sample, (_block(*each) for each in blocks()), k=k, metric=metric)
+    rows, places = np.nonzero(pools.others != NOBODY)
+    others, distances = pools.others[rows, places], pools.distances[rows, places]
+    points, cells = _placed(layout, sample.vectors)
+    ranks, near = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
+    for own_cells, numbers, vectors in blocks():
         order = np.argsort(numbers)
-        block = Block(numbers[order], vectors[order])
-        pools = join(sample, [block], k=k, metric=metric)
-        near = (pools.others != NOBODY) & (pools.distances <= furthest[:, None])
-        rows, places = np.nonzero(near)
-        others = pools.others[rows, places]
-        at = order[np.searchsorted(block.numbers, others)]
-        ranks = _ranks(layout.centers, points, rows, own_cells[at])
-        far = np.flatnonzero(ranks >= LEAST)  # nearer ones are seen in any case
-        if len(far):
-            looking, which = np.unique(at[far], return_inverse=True)
-            ends = vectors[looking]
-            ends = coordinates(layout.frame, ends, squared_norms(ends))
-            back = _ranks(layout.centers, ends, which, cells[rows[far]])
-            ranks[far] = np.minimum(ranks[far], back)
-        new = Links(rows, pools.distances[rows, places], others, ranks)
-        found = Links.together((found, new)).nearest(len(furthest), k)
-        counts = np.bincount(found.rows, minlength=len(furthest))
-        full = np.flatnonzero(counts == k)
-        furthest[full] = found.distances[np.cumsum(counts)[full] - 1]
-    return found
+        place = np.minimum(np.searchsorted(numbers[order], others), len(order) - 1)
+        mine = np.flatnonzero(numbers[order][place] == others)
+        at = order[place[mine]]
+        here, there = cells[rows[mine]], own_cells[at]
+        near[mine] = np.minimum(
+            _ranks(layout.centers, layout.centers, here, there),
+            _ranks(layout.centers, layout.centers, there, here),
+        )
+        near[mine[here == there]] = 0
+        ranks[mine] = _ranks(layout.centers, points, rows[mine], there)
+        far = np.flatnonzero(near[mine] >= LEAST)  # nearer ones are seen in any case
+        looking, which = np.unique(at[far], return_inverse=True)
+        ends, _ = _placed(layout, vectors[looking])
+        back = _ranks(layout.centers, ends, which, here[far])
+        ranks[mine[far]] = np.minimum(ranks[mine[far]], back)
+    return Links(rows, distances, others, ranks, near)
+
+
+def _block(cells: Ints, numbers: Ints, vectors: Floats) -> Block:
+    order = np.argsort(numbers)
+    return Block(numbers[order], vectors[order])
+
+
+def _placed(layout: Layout, vectors: Floats) -> tuple[Floats, Ints]:
+    """Where vectors lie among the centers, and their cells."""
+    squares = squared_norms(vectors)
+    return coordinates(layout.frame, vectors, squares), layout.cells(vectors, squares)
 
 
 def _ranks(centers: Floats, points: Floats, which: Ints, cells: Ints) -> Ints:
@@ -134,35 +139,44 @@ def _ranks(centers: Floats, points: Floats, which: Ints, cells: Ints) -> Ints:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """``probes`` cells to look at, the recall [s] that each row of the sample will have then, and
-    how far its last neighbor is, [s].
+    """``near`` cells from which lists are filled, ``probes`` cells at which each vector looks (0:
+    at no others), the recall [s] that each row of the sample will have then, and how far its last
+    neighbor is, [s].
     """
 
+    near: int
     probes: int
     recalls: Wides
     furthest: Floats
 
 
-def choose(links: Links, rows: int, cells: int, *, target: float, total: int, asked: int) -> Choice:
-    """The fewest of ``cells`` to look at, by the ``links`` of ``rows`` of ``total``, at random.
+def choose(
+    links: Links, rows: int, layout: Layout, *, target: float, total: int, asked: int
+) -> Choice:
+    """The fewest cells that do, by the ``links`` of ``rows`` of ``total``, drawn at random.
 
     With them the lower end of the 95 % interval by ``asked`` other random rows reaches ``target``,
-    but for one time in a thousand; all, where no number is sure to.
+    but for one time in a thousand; all cells, where no number is sure to.
     """
+    cells, dim = layout.centers.shape
     counts = np.bincount(links.rows, minlength=rows)
     last = np.cumsum(counts) - 1
     furthest = np.where(counts > 0, links.distances[np.maximum(last, 0)], np.float32(0))
 
-    def recalls(probes: int) -> Wides:
-        seen = np.bincount(links.rows, links.ranks < probes, minlength=rows)
+    def recalls(near: int, probes: int) -> Wides:
+        found = (links.near < near) | (links.ranks < probes)
+        seen = np.bincount(links.rows, found, minlength=rows)
         return np.where(counts > 0, seen / np.maximum(counts, 1), 1.0)
 
-    def enough(probes: int) -> bool:
-        return _will_show(recalls(probes), target, total, asked)
+    def enough(near: int, probes: int) -> bool:
+        return _will_show(recalls(near, probes), target, total, asked)
 
-    probes = LEAST + bisect_left(range(LEAST, cells), True, key=enough)
-    probes = min(probes, cells)
-    return Choice(probes, recalls(probes), furthest)
+    for near in range(LEAST, MOST + 1):
+        if near >= cells or enough(near, 0):
+            return Choice(near, 0, recalls(near, 0), furthest)
+    near = LEAST if dim >= _LONG else 2 * LEAST
+    probes = bisect_left(range(cells), True, key=lambda probes: enough(near, probes))
+    return Choice(near, probes, recalls(near, probes), furthest)
 
 
 def _will_show(recalls: Wides, target: float, total: int, asked: int) -> bool:

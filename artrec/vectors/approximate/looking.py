@@ -1,14 +1,17 @@
 """The approximate self-join dealt out by blocks of a layout: who looks where, and what is seen.
 
-Every vector looks at the ``probes`` cells nearest to it, wherever they lie, and a pair is seen if
-either end looks at the other's cell. A list holds the nearest of all that its vector has seen, with
-exact distances in the exact order: what is listed depends on the cells alone, not on the blocks
-they are cut to, nor on who met first.
+A pair of vectors is seen if their cells are near each other (either is among the ``near`` nearest
+of the other), or if either looks at the other's cell: every vector looks at the ``probes`` cells
+nearest to it, wherever they lie. A list holds the nearest of all that its vector has seen, with
+exact distances in the exact order: it depends on the cells alone, not on the blocks they are cut
+to, nor on who met first. Only of many that lie nearer to each other than float32 costs can tell,
+any may be listed.
 
-A block sees itself first, which bounds its lists (:meth:`Looking.see_itself`); then pairs of blocks
-of which one looks at the other meet (:func:`see`), and what passes the bounds of either end is
-measured exactly. How far each vector looks travels with the block as one number: a cost between
-those of the last cell looked at and of the next one.
+A block is filled first, from its own vectors and those of near cells of other blocks, which bounds
+its lists (:meth:`Looking.fill`); then pairs of blocks of which one looks at the other meet
+(:func:`see`), and what passes the bounds of either end is measured exactly. How far each vector
+looks travels with the block as one number: a cost between those of the last cell looked at and of
+the next one (:func:`reaches`).
 """
 
 from __future__ import annotations
@@ -17,23 +20,33 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from artrec.vectors.approximate.lists import Flags, Lists, Places, entries
-from artrec.vectors.approximate.probing import list_least, pair_ranks, seeds
+from artrec.vectors.approximate.lists import Flags, Lists, Places, entries, from_orderable
+from artrec.vectors.approximate.probing import list_least
 from artrec.vectors.cells import cell_costs, coordinates
-from artrec.vectors.distance import Floats, Ints, distances_of_lists
+from artrec.vectors.distance import Floats, Ints, distances_of_lists, squared_norms
 from artrec.vectors.layout import Layout
 from artrec.vectors.pairs import Side, enter
+from artrec.vectors.screen import Screen
 from artrec.vectors.selfjoin import Laid
+from artrec.vectors.sieve import Span
 from artrec.vectors.topk import TopK, orderable, select
 
-__all__ = ["Looking", "reaches", "see"]
+__all__ = ["Looking", "Others", "near_cells", "reaches", "see"]
 
 _SPARE = 4  # places beyond k: costs near the k-th may stand in the wrong order
-_NEAR = 8  # cells of its block that a cell is listed from first
 _ROWS = 512
 _STRIP_CELLS = 1 << 17  # costs computed and compared at once: they stay in a core's cache
 _PIECE = 1 << 20  # pairs measured at once
 _MEASURED = 1 << 14  # lists measured at once
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Others:
+    """Vectors [m, d] of other blocks, by their ``cells`` [m], ascending, and ``numbers`` [m]."""
+
+    cells: Ints
+    numbers: Ints
+    vectors: Floats
 
 
 @dataclass(slots=True, eq=False)
@@ -41,7 +54,8 @@ class Looking:
     """A block of a layout whose distinct vectors [r] have ``cells`` [r], ascending, and ``points``
     [r, d] among the centers; cell ``first + i`` holds ``starts[i]`` to ``starts[i + 1]``.
 
-    ``reach`` [r] is how far each looks (:func:`reaches`); ``side`` holds ceilings and entries.
+    ``near`` [b, c] are the cells near those of the block, ``reach`` [r] is how far each looks
+    (:func:`reaches`); ``side`` holds ceilings and entries.
     """
 
     laid: Laid
@@ -50,70 +64,95 @@ class Looking:
     points: Floats
     first: int
     starts: Ints
+    near: Flags
     reach: Floats
 
     @classmethod
-    def of(cls, layout: Layout, block: int, laid: Laid, cells: Ints, k: int) -> Looking:
-        """``cells`` [n] are those of all rows of the block."""
+    def of(
+        cls, layout: Layout, block: int, laid: Laid, cells: Ints, k: int, close: Floats
+    ) -> Looking:
+        """``cells`` [n] are those of all rows of the block, ``close`` [c] how far cells are near.
+
+        It looks nowhere yet.
+        """
         span = laid.span
         side = laid.side(layout.frame, np.full(len(laid.first), np.inf, np.float32), k)
         first, after = layout.firsts[block : block + 2].tolist()
         own = cells[laid.first]
         points = coordinates(layout.frame, span.vectors, span.squares)
         starts = np.searchsorted(own, np.arange(first, after + 1))
-        return cls(laid, side, own, points, first, starts, np.empty(0, np.float32))
+        near = near_cells(layout, close, first, after)
+        nowhere = np.full(len(own), -np.inf, np.float32)
+        return cls(laid, side, own, points, first, starts, near, nowhere)
+
+    @property
+    def after(self) -> int:
+        return self.first + len(self.starts) - 1
 
     def looks(self, layout: Layout, first: int, after: int) -> Flags:
-        """At which of the cells ``first`` to ``after`` each looks, bool [r, after - first]."""
+        """At which of the cells ``first`` to ``after`` each looks that are not near its own, bool
+        [r, after - first].
+        """
         found = np.empty((len(self.cells), after - first), dtype=np.bool_)
         for part, costs in cell_costs(layout.centers[first:after], self.points):
             np.less(costs, self.reach[part, None], out=found[part])
-        return found
+        return found & ~self.near[self.cells - self.first, first:after]
 
-    def see_itself(self, layout: Layout, k: int) -> tuple[TopK, int]:
-        """Lists [r, k] of what each sees in its block, and the products made.
+    def fill(self, layout: Layout, others: Others, k: int) -> tuple[TopK, int]:
+        """Lists [r, k] of what is in near cells, of which ``others`` are in other blocks, and of
+        what is seen further away in this block; and the products made.
 
         Ceilings are lowered to them.
         """
-        after = self.first + len(self.starts) - 1
-        looks = self.looks(layout, self.first, after)
-        sizes = np.diff(self.starts)
-        others = max(1, len(self.cells) - 1)
-        lists = Lists.empty(len(self.cells), min(k, others) + _SPARE)
-        near = seeds(pair_ranks(layout.centers[self.first : after]), sizes, _NEAR, min(k, others))
-        products = self._list_near(lists, looks, near)
-        products += self._look_further(lists, looks, looks & ~near[self.cells - self.first])
-        found = self._measured(lists, k)
+        span, m = self.laid.span, len(others.numbers)
+        squares = squared_norms(others.vectors)
+        right = self.side.screen.right
+        if m:
+            outer = Screen(layout.frame, others.vectors, squares)
+            right = np.concatenate((right, outer.right))
+        everyone = Span(
+            np.concatenate((span.vectors, others.vectors)),
+            np.concatenate((span.squares, squares)),
+            np.concatenate((span.numbers, others.numbers)),
+            np.concatenate((span.starts, len(span.numbers) + np.arange(m))),
+            np.concatenate((span.sizes, np.ones(m, span.sizes.dtype))),
+        )
+        width = min(k, max(1, len(everyone.vectors) - 1)) + _SPARE
+        lists = Lists.empty(len(self.cells), width)
+        products = self._list_near(lists, right, others.cells)
+        looks = self.looks(layout, self.first, self.after)
+        products += self._look_further(lists, looks)
+        found = _measured(self.side.screen.metric, everyone, lists, k)
         self.side.lower(found.distances[:, -1])
         return found, products
 
-    def _list_near(self, lists: Lists, looks: Flags, near: Flags) -> int:
-        """Make lists of what each cell sees of those ``near`` [c, c] it, both ways."""
-        starts, sizes = self.starts, np.diff(self.starts)
-        left, right, products = self.side.left, self.side.screen.right, 0
-        for cell in np.flatnonzero(sizes).tolist():
-            asked = np.flatnonzero(near[cell])
-            columns = np.concatenate(
-                [np.arange(starts[c], starts[c + 1], dtype=np.int32) for c in asked]
-            )
-            back, factor = looks[columns, cell], right[columns].T
-            for top in range(starts[cell], starts[cell + 1], _ROWS):
+    def _list_near(self, lists: Lists, right: Floats, outer: Ints) -> int:
+        """Make lists of what is in the cells near each; positions of others follow the own."""
+        left, starts, products = self.side.left, self.starts, 0
+        count = self.near.shape[1]
+        begins = np.searchsorted(outer, np.arange(count)) + len(self.cells)
+        ends = np.searchsorted(outer, np.arange(count), side="right") + len(self.cells)
+        begins[self.first : self.after], ends[self.first : self.after] = starts[:-1], starts[1:]
+        for cell in np.flatnonzero(np.diff(starts)).tolist():
+            own = starts[cell]
+            asked = np.flatnonzero(self.near[cell])
+            asked = np.append(self.first + cell, asked[asked != self.first + cell])
+            spans = [(begins[c], ends[c]) for c in asked.tolist()]
+            columns = np.concatenate([np.arange(*span, dtype=np.int32) for span in spans])
+            factor = right[columns].T
+            for top in range(own, starts[cell + 1], _ROWS):
                 rows = np.arange(top, min(top + _ROWS, starts[cell + 1]))
                 costs = left[rows] @ factor
                 products += costs.size
-                seen = np.repeat(looks[rows][:, asked], sizes[asked], axis=1)
-                seen |= back
-                own = np.searchsorted(columns, rows)
-                seen[np.arange(len(rows)), own] = False
-                np.copyto(costs, np.float32(np.inf), where=~seen)
+                costs[np.arange(len(rows)), rows - own] = np.inf  # itself
                 list_least(lists, rows, costs, columns)
         return products
 
-    def _look_further(self, lists: Lists, looks: Flags, further: Flags) -> int:
-        """Offer what is seen beyond near cells; a pair that is seen from both ends, once."""
+    def _look_further(self, lists: Lists, looks: Flags) -> int:
+        """Offer what is seen in the block beyond near cells; what both ends see, once."""
         left, right, products = self.side.left, self.side.screen.right, 0
         own, starts = self.cells - self.first, self.starts
-        for cell, rows in _asking(further):
+        for cell, rows in _asking(looks):
             start, stop = starts[cell], starts[cell + 1]
             step = max(1, _STRIP_CELLS // max(1, stop - start))
             for first in range(0, len(rows) if stop > start else 0, step):
@@ -131,40 +170,20 @@ class Looking:
         lists.settle()
         return products
 
-    def _measured(self, lists: Lists, k: int) -> TopK:
-        """The nearest ``k`` numbers of each list, exact and in order."""
-        span, found = self.laid.span, TopK.empty(len(self.cells), k)
-        firsts = span.numbers[span.starts]
-        order = np.argsort(firsts, kind="stable")
-        place = np.empty_like(order)
-        place[order] = np.arange(len(order))
-        for start in range(0, len(self.cells), _MEASURED):
-            rows = np.arange(start, min(start + _MEASURED, len(self.cells)))
-            others = lists.others(rows)
-            distances = distances_of_lists(
-                self.side.screen.metric,
-                span.vectors,
-                span.squares,
-                rows,
-                np.where(others >= 0, others, rows[:, None]),
-            )
-            distances[others < 0] = np.inf
-            keys = orderable(distances) << np.uint64(32)
-            keys |= place[others].astype(np.uint64)
-            at = np.argsort(keys, axis=1)[:, :k]
-            width = at.shape[1]
-            near = np.take_along_axis(distances, at, axis=1)
-            numbers = firsts[np.take_along_axis(others, at, axis=1)]
-            found.distances[rows, :width] = near
-            found.ids[rows, :width] = np.where(np.isfinite(near), numbers, -1)
-            mixed = np.flatnonzero((span.sizes[others] > 1).any(axis=1))
-            if len(mixed):  # vectors that stand for several numbers
-                at, places = np.nonzero(others[mixed] >= 0)
-                entry, numbers = span.expanded(others[mixed][at, places].astype(np.int64))
-                far = distances[mixed][at, places][entry]
-                more = select(at[entry], far, numbers, len(mixed), k)
-                found.distances[rows[mixed]], found.ids[rows[mixed]] = more.distances, more.ids
-        return found
+
+def near_cells(layout: Layout, close: Floats, first: int, after: int) -> Flags:
+    """Which of all cells are near each of the cells ``first`` to ``after``, [after - first, c].
+
+    ``close`` [c] are the :func:`reaches` of the centers.
+    """
+    centers, own = layout.centers, layout.centers[first:after]
+    found = np.empty((after - first, len(centers)), dtype=np.bool_)
+    for part, costs in cell_costs(centers, own):
+        np.less(costs, close[first:after][part, None], out=found[part])
+    for part, costs in cell_costs(own, centers):
+        found[:, part] |= (costs < close[part, None]).T
+    found[np.arange(after - first), np.arange(first, after)] = True  # equal centers may be nearer
+    return found
 
 
 def reaches(layout: Layout, points: Floats, probes: int) -> tuple[Floats, Ints]:
@@ -185,9 +204,9 @@ def reaches(layout: Layout, points: Floats, probes: int) -> tuple[Floats, Ints]:
 
 
 def see(one: Looking, other: Looking, layout: Layout) -> int:
-    """Enter into both what either sees in the other: the products made."""
-    forth = one.looks(layout, other.first, other.first + len(other.starts) - 1)
-    back = other.looks(layout, one.first, one.first + len(one.starts) - 1)
+    """Enter into both what either sees in the other beyond near cells: the products made."""
+    forth = one.looks(layout, other.first, other.after)
+    back = other.looks(layout, one.first, one.after)
     return _enter_seen(one, other, forth, None) + _enter_seen(other, one, back, forth)
 
 
@@ -239,3 +258,35 @@ def _within(
     row = at // costs.shape[1]
     there = (at - row * costs.shape[1] + start).astype(np.int32)
     return rows[row], there, costs.reshape(-1)[at]
+
+
+def _measured(metric: str, span: Span, lists: Lists, k: int) -> TopK:
+    """The nearest ``k`` numbers of each list of the first rows of ``span``, exact and in order."""
+    found = TopK.empty(len(lists.entries), k)
+    firsts = span.numbers[span.starts]
+    order = np.argsort(firsts, kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    for start in range(0, len(lists.entries), _MEASURED):
+        rows = np.arange(start, min(start + _MEASURED, len(lists.entries)))
+        others = lists.others(rows)
+        known = np.where(others >= 0, others, rows[:, None])
+        distances = distances_of_lists(metric, span.vectors, span.squares, rows, known)
+        distances[others < 0] = np.inf
+        keys = orderable(distances) << np.uint64(32)
+        keys |= place[others].astype(np.uint64)
+        keys.sort(axis=1)
+        near = keys[:, :k]
+        numbers = firsts[order[(near & np.uint64(2**32 - 1)).astype(np.int64)]]
+        width = near.shape[1]
+        far = from_orderable(near >> np.uint64(32))
+        found.distances[rows, :width] = far
+        found.ids[rows, :width] = np.where(np.isfinite(far), numbers, -1)
+        mixed = np.flatnonzero((span.sizes[others] > 1).any(axis=1))
+        if len(mixed):  # vectors that stand for several numbers
+            at, places = np.nonzero(others[mixed] >= 0)
+            entry, numbers = span.expanded(others[mixed][at, places].astype(np.int64))
+            far = distances[mixed][at, places][entry]
+            more = select(at[entry], far, numbers, len(mixed), k)
+            found.distances[rows[mixed]], found.ids[rows[mixed]] = more.distances, more.ids
+    return found
