@@ -8,7 +8,7 @@ of any number of cells is known before one list is made.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -42,7 +42,7 @@ def sample_size(total: int, target: float) -> int:
     >>> sample_size(81_446, 0.98), sample_size(10_000_000, 0.98), sample_size(300, 0.98)
     (814, 4000, 300)
     """
-    showing = int(_SHOWING / (1 - target)) if target < 1 else 0
+    showing = round(_SHOWING / (1 - target)) if target < 1 else 0
     return min(total, max(_ROWS, showing, min(_MOST, total // _SHARE)))
 
 
@@ -80,6 +80,12 @@ class Links:
         order, rows = order_entries(self.rows, self.distances, self.others)
         kept = np.arange(len(rows)) - np.searchsorted(rows, np.arange(n))[rows] < k
         return Links(*(getattr(self, each.name)[order[kept]] for each in fields(self)))
+
+    @staticmethod
+    def together(parts: Sequence[Links]) -> Links:
+        """Those of several parts of the candidates."""
+        columns = ([getattr(part, each.name) for part in parts] for each in fields(Links))
+        return Links(*map(np.concatenate, columns))
 
 
 def links_of(
