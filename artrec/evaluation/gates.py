@@ -193,11 +193,10 @@ def _table_recall(measured: Measured, limits: GatesSettings) -> GateResult | Non
 def _approximate_recall(
     low: float, planned: float | None, limits: GatesSettings
 ) -> GateResult | None:
-    own = limits.table_recall is not None
-    least = limits.table_recall if limits.table_recall is not None else planned
+    least = limits.table_recall or planned
     if least is None:
         return None
-    name = "gates.table_recall" if own else "neighbors.recall"
+    name = "gates.table_recall" if limits.table_recall else "neighbors.recall"
     return GateResult(
         gate="table_recall",
         passed=low >= least,

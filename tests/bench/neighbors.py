@@ -11,8 +11,10 @@ the dimension. ``shuffled`` is entries that left the tasks of the join for each 
 
 With ``--approximate .95 .98`` the stage joins approximately, once for each of these targets, the
 vectors that ``approximate.py`` joins in one process (``--data hard --archive paintings.zip``).
-``task_ratio`` is the seconds inside Spark's tasks, by its own account, by the bare product;
-``parts`` are those of each step. The recall is that of the join's own sample.
+``cpu_ratio`` is the processor's seconds of Spark's JVM and Python workers, all they did, by those
+of the bare product: other work on the machine changes it little. ``task_ratio`` is the seconds
+inside Spark's tasks, by its own account, ``parts`` those of each step: they wait with the machine.
+The recall is that of the join's own sample.
 """
 
 from __future__ import annotations
@@ -23,9 +25,11 @@ import os
 import platform
 import tempfile
 import time
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +44,7 @@ from artrec.storage import open_store
 from artrec.tables import TableWriter
 from artrec.vectors import Tiling
 from artrec.vectors.distance import Floats
+from tests.bench.approximate import floor as processor_floor
 from tests.bench.join import blas, mixture, processor, product
 from tests.bench.vectors import made
 
@@ -101,13 +106,37 @@ def joined(
     """Seconds, counters and notes of the stage on a fresh store."""
     with tempfile.TemporaryDirectory() as root:
         settings, draft = drafted(root, vectors, given.metric, [*given.set, *more])
-        begun, seen = time.perf_counter(), len(task_seconds(spark))
-        done = neighbors.run(spark, settings, draft)
-        seconds = time.perf_counter() - begun
+        begun, seen, cpu = time.perf_counter(), len(task_seconds(spark)), [cpu_seconds()]
+        names = neighbors.published_lists
+
+        def listed(*given: Any) -> Any:
+            cpu.append(cpu_seconds())
+            return names(*given)
+
+        with patch.object(neighbors, "published_lists", listed):
+            done = neighbors.run(spark, settings, draft)
+        seconds, spent = time.perf_counter() - begun, cpu[1] - cpu[0]
         parts: dict[str, float] = {}
         for text, each in task_seconds(spark)[seen:]:
             parts[text] = round(parts.get(text, 0.0) + each, 3)
-        return {**done.counters, "seconds": seconds, "notes": done.notes, "parts": parts}
+        found = {"seconds": seconds, "cpu": spent, "notes": done.notes, "parts": parts}
+        return {**done.counters, **found}
+
+
+def cpu_seconds() -> float:
+    """Of all processes that this one has started, and theirs."""
+    times, parents = {}, {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = path.read_text().rpartition(")")[2].split()
+            parents[int(path.parent.name)] = int(fields[1])
+            times[int(path.parent.name)] = sum(int(each) for each in fields[11:15])
+    mine, found = {os.getpid()}, 0
+    while len(mine) > found:
+        found = len(mine)
+        mine |= {pid for pid, parent in parents.items() if parent in mine}
+    ticks = sum(times.get(pid, 0) for pid in mine - {os.getpid()})
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def task_seconds(spark: SparkSession) -> list[tuple[str, float]]:
@@ -129,11 +158,11 @@ def approximately(
     spark: SparkSession, vectors: Floats, given: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """The stage for each target, between two bare products; names are no part of the join."""
-    rounds, before = [], floor(vectors)
+    rounds, before = [], processor_floor(vectors)
     for target in given.approximate:
         rules = ("neighbors.method=approximate", f"neighbors.recall={target}")
         found = joined(spark, vectors, given, *rules)
-        after = floor(vectors)
+        after = processor_floor(vectors)
         around, before = (before + after) / 2, after
         parts = {text: each for text, each in found["parts"].items() if "names" not in text}
         notes = found["notes"]
@@ -145,6 +174,7 @@ def approximately(
                 "probes": notes["probes"],
                 "recall": notes["recall"],
                 "products": round(notes["products"] / notes["exact_products"], 4),
+                "cpu_ratio": round(found["cpu"] / around, 3),
                 "task_ratio": round(sum(parts.values()) / around, 3),
                 "python_ratio": round(notes["seconds"] / around, 3),
                 "wall_seconds": round(found["join_milliseconds"] / 1000, 2),
