@@ -350,6 +350,9 @@ CHANGED: dict[str, str] = {
     "index.search_k": "100",
     "index.seed": "2",
     "neighbors.k": "3",
+    "neighbors.method": "exact",
+    "neighbors.exact_rows": "7",
+    "neighbors.recall": "0.9",
     "neighbors.slack": "0",
     "neighbors.block_rows": "7",
     "neighbors.pairs_from": "7",
@@ -363,6 +366,7 @@ CHANGED: dict[str, str] = {
     "gates.reject_rate": "0.5",
     "gates.reject_rates": "{empty: 0.5}",
     "gates.index_recall": "0.5",
+    "gates.table_recall": "0.5",
     "gates.shrinkage": "0.5",
     "gates.drift": "0.7",
     "gates.override": "{drift: new scans}",
@@ -390,7 +394,7 @@ HOW_NOT_WHAT = {
     "embed.batch", "embed.slice_bytes", "embed.segment_bytes", "neighbors.block_rows",
     "neighbors.pairs_from",
     "evaluate.block_rows", "gates.reject_rate", "gates.reject_rates", "gates.index_recall",
-    "gates.shrinkage", "gates.drift", "gates.override",
+    "gates.table_recall", "gates.shrinkage", "gates.drift", "gates.override",
     "plan.cores", "plan.sample_seconds", "plan.price_hour", "plan.price_request", "plan.price_gb",
     "log.every", "log.prometheus",
 }  # fmt: skip
@@ -439,7 +443,7 @@ def test_every_section_and_key_is_documented() -> None:
     expected = [key.replace(".main.", ".NAME.") for key in CHANGED if key != "neighbors.tables"]
     expected += [f"neighbors.tables.NAME.{key}" for key in OF_A_TABLE]
     assert sorted(keys) == sorted(expected)
-    assert [kind for _, kind, _, _ in documented()["neighbors"]] == ["int"] * 4
+    assert [kind for _, kind, _, _ in documented()["report"]] == ["int"] * 4
     kinds = {key: kind for keys in documented().values() for key, kind, _, _ in keys}
     assert kinds["ingest.formats"] == "list of str"
     assert kinds["ingest.background"] == kinds["train.channels"] == "list of int"

@@ -15,6 +15,7 @@ from artrec.planning import (
     cost,
     expected,
     expected_tables,
+    joins_of,
     total,
 )
 
@@ -162,3 +163,31 @@ def test_tuning_builds_one_shard_more_and_asks_it() -> None:
     assert tuned.seconds - plain.seconds == pytest.approx(built + 0.035, abs=2e-3)
     assert tuned.tasks == plain.tasks + 1
     assert tuned.bytes_read == 4 * plain.bytes_read
+
+
+def test_auto_is_exact_up_to_so_many_vectors_and_says_why_and_what_the_other_costs() -> None:
+    few, many = (replace(WORK, images=rows, dim=128) for rows in (81_446, 10_000_000))
+    taken, other = joins_of(few, Rates()), joins_of(many, Rates())
+    assert (taken.method, taken.other) == ("exact", "neighbors.method=approximate")
+    assert taken.why == "81,446 vectors at most are no more than neighbors.exact_rows = 3,000,000"
+    assert (other.method, other.other) == ("approximate", "neighbors.method=exact")
+    assert other.why == "10,000,000 vectors at most are more than neighbors.exact_rows = 3,000,000"
+    # 6,324 cells of ten million: 60 of them, and both ends, hold a hundredth of all pairs
+    assert (other.probes, other.cells) == (60, 6324)
+    assert 10 < other.exact.core_seconds / other.approximate.core_seconds < 100
+    asked = joins_of(replace(few, method="approximate"), Rates())
+    assert (asked.method, asked.why) == ("approximate", "neighbors.method is approximate")
+
+
+def test_the_neighbors_of_a_night_cost_what_the_join_costs_that_is_taken() -> None:
+    rates = FREE.model_copy(update={"pair": 1e-8})
+    many = replace(WORK, images=1_000_000, dim=128, exact_rows=999_999)
+    cheap, dear = (
+        expected(replace(many, method=method), rates)["neighbors"].seconds
+        for method in ("auto", "exact")
+    )
+    # Half of 10^12 pairs at 10 ns by two cores, and what the layout takes
+    assert dear == pytest.approx(2500, rel=0.05)
+    assert cheap < dear / 5
+    more = replace(many, recall=0.99)  # half as much may be missed, twice the cells are looked at
+    assert expected(more, rates)["neighbors"].seconds > 1.3 * cheap

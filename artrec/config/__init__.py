@@ -8,6 +8,7 @@ origin.
 from artrec.config.judging import FINAL_GATES, GATES, GatesSettings, ReportSettings
 from artrec.config.loading import Origins, load
 from artrec.config.model import Key, Settings, documented, flat
+from artrec.config.searching import NeighborsSettings
 from artrec.config.sections import IngestSettings, Source
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "GatesSettings",
     "IngestSettings",
     "Key",
+    "NeighborsSettings",
     "Origins",
     "ReportSettings",
     "Settings",

@@ -73,6 +73,14 @@ class GatesSettings(Section):
         ge=0,
         le=1,
     )
+    table_recall: float = key(
+        0.0,
+        "Least recall of an approximate neighbor table (the lower end of the interval counts); 0: "
+        "neighbors.recall. An exact table has to be right in every entry.",
+        result=False,
+        ge=0,
+        le=1,
+    )
     shrinkage: float = key(
         0.1,
         "Largest share by which the catalog may be smaller than the last release's.",

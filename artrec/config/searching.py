@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import PositiveInt, model_validator
 
@@ -49,6 +49,21 @@ class NeighborsSettings(Section):
     """The neighbor table."""
 
     k: PositiveInt = key(50, "Neighbors listed for each image.", le=1000)
+    method: Literal["auto", "exact", "approximate"] = key(
+        "auto",
+        "exact: no list misses a neighbor. approximate: lists may, as neighbors.recall says, at a "
+        "fraction of the cost. auto: exact up to neighbors.exact_rows.",
+    )
+    exact_rows: PositiveInt = key(
+        3_000_000, "Up to so many distinct vectors auto takes the exact join."
+    )
+    recall: float = key(
+        0.98,
+        "Of an approximate join: the share of neighbors@k that lists are to hold, by the lower "
+        "end of the 95 % interval of a random sample.",
+        ge=0.5,
+        le=0.999,
+    )
     slack: int = key(14, "Entries kept in the pool beyond k, used up by deletions.", ge=0)
     block_rows: PositiveInt = key(
         16_384, "Vectors in one block of the join, at most.", result=False

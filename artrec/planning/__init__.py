@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from artrec.planning.figures import Figures, Prices, Rates, RuledWork, Work, cost, total
 from artrec.planning.formulas import START_SECONDS, expected, expected_tables
-from artrec.planning.joins import block_count
+from artrec.planning.joining import JoinCost, Joins, joins_of
+from artrec.planning.joins import block_count, exact_seconds_by_sample, resolved, seen_blocks
 
 __all__ = [
     "Figures",
+    "JoinCost",
+    "Joins",
     "Prices",
     "Rates",
     "RuledWork",
@@ -18,7 +21,11 @@ __all__ = [
     "Work",
     "block_count",
     "cost",
+    "exact_seconds_by_sample",
     "expected",
     "expected_tables",
+    "joins_of",
+    "resolved",
+    "seen_blocks",
     "total",
 ]

@@ -112,6 +112,9 @@ class Work:
     pool: int = 64
     block_rows: int = 16_384
     pairs_from: int = 32_768
+    method: str = "auto"
+    exact_rows: int = 3_000_000
+    recall: float = 0.98
     trees: int = 20
     trial_trees: int = 0
     shards: int = 1

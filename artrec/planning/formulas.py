@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 
 from artrec.planning.figures import MB, Figures, Prices, Rates, Work, cost
-from artrec.planning.joins import block_count, cut_pairs, deal_pairs
+from artrec.planning.joining import PYTHON, chosen_join
 from artrec.planning.ruling import ruled_figures, with_tables
 from artrec.planning.waves import at_once, joined_rows, shared_out, slice_count
 
@@ -49,15 +49,12 @@ JOINED = 0.25e-3  # a row of the catalog through the side jobs of evaluate
 TREE = 3.5e-7  # a vector, for each tree and each halving
 ASKED = 3.5e-7  # a vector's number, by all queries and ways of a trial, if it is hard
 TRIAL = 400  # queries of a trial
-ONCE = 0.5  # of the pairs of the join, where each product is computed once
-LAID = 10e-9  # a byte of vectors through the layout of a join
 SCANNED = 4.0  # an evaluated pair, in pairs of the join: exact, by several variants
 QUERY = 7.6e-3  # an evaluated query, by labels and variants
 MAPPED = 0.2e-3  # a point of the map
 FLOPS = 2e10  # of a convolution, in a second of one core
 STEP = 3.0  # a training step in forward passes
 
-PYTHON = 215 * MB  # a worker or driver with what it imports
 NETWORK = 350 * MB  # torch, once loaded
 TRAINING = 750 * MB  # torch, once it has trained
 MEMBER = 100  # bytes on the driver
@@ -227,7 +224,7 @@ def _trial(work: Work, rates: Rates) -> float:
 def _neighbors(work: Work, rates: Rates) -> Figures:
     rows = work.images
     entries = rows * work.k
-    joined = _in_pairs(work, rates) if rows >= work.pairs_from else _one_sided(work, rates)
+    joined = chosen_join(work, rates)
     return Figures(
         images=rows,
         bytes_read=joined.bytes_read + entries * 24,
@@ -236,40 +233,6 @@ def _neighbors(work: Work, rates: Rates) -> Figures:
         seconds=joined.seconds + joined_rows(entries, ENTRY, work, rates),
         worker_bytes=joined.worker_bytes,
         bytes_written=joined.bytes_written + entries * 14 + rows * work.pool * 12,
-    )
-
-
-def _one_sided(work: Work, rates: Rates) -> Figures:
-    """Each block of queries against all vectors."""
-    rows, size = work.images, 4 * work.dim * work.images
-    block = max(256, min(work.block_rows, -(-rows // work.cores)))
-    blocks = -(-rows // block)
-    busy = float(rows) * rows * rates.pair
-    held = min(rows, block) * (24 * work.pool + 8 * work.dim) + 96 * MB
-    return Figures(
-        bytes_read=blocks * size,
-        requests=blocks * (3 + size // (64 * MB)),
-        tasks=blocks,
-        seconds=at_once(blocks, busy, work, rates),
-        worker_bytes=PYTHON + held,
-    )
-
-
-def _in_pairs(work: Work, rates: Rates) -> Figures:
-    """Blocks of a layout, each with itself and with every other once."""
-    rows, size = work.images, 4 * work.dim * work.images
-    blocks = block_count(rows, work.block_rows, work.cores)
-    block, pairs = -(-rows // blocks), blocks * (blocks - 1) // 2
-    busy = ONCE * float(rows) * rows * rates.pair + 2 * LAID * size
-    tasks = blocks + len(deal_pairs(blocks, rows, work.cores, 0, pairs))
-    held = block * (8 * (4 * work.dim + 8) + 100 * (work.pool + 1)) + 120 * MB
-    return Figures(
-        bytes_read=(3 * blocks + pairs) * (size // blocks),
-        requests=8 * (2 * blocks + pairs),
-        tasks=tasks + 2 * blocks,
-        seconds=shared_out(tasks, busy, work, rates),
-        worker_bytes=PYTHON + held,
-        bytes_written=size + 12 * rows * work.pool * len(cut_pairs(blocks, rows, work.cores)),
     )
 
 

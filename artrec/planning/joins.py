@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil, sqrt
 
-__all__ = ["Pair", "block_count", "cut_pairs", "deal_pairs", "pairs_between"]
+__all__ = [
+    "Pair",
+    "block_count",
+    "cut_pairs",
+    "deal_pairs",
+    "exact_seconds_by_sample",
+    "pairs_between",
+    "resolved",
+    "seen_blocks",
+]
 
 LONG_TASK = 1 << 38  # products: an hour of a core, at most
 SEGMENT = 1 << 36  # products for each core between two points from which a killed job goes on
@@ -13,6 +22,38 @@ WAVES = 2  # a task takes its core's share of what is left, by so many
 
 _LEAST_BLOCK = 4096
 _PAIRS_EACH = 12  # meetings for each core, about, so that all end together
+_BLOCKS_EACH = 3  # blocks for each core, where few of them meet
+_SYMMETRIC = 0.6  # seconds of a join that multiplies pairs once, by one that does so twice
+
+
+def resolved(method: str, rows: int, exact_rows: int) -> str:
+    """``exact`` or ``approximate``, whichever a join of so many distinct vectors takes.
+
+    >>> resolved("auto", 81_446, 3_000_000), resolved("auto", 3_000_001, 3_000_000)
+    ('exact', 'approximate')
+    """
+    if method != "auto":
+        return method
+    return "exact" if rows <= exact_rows else "approximate"
+
+
+def seen_blocks(rows: int, block_rows: int, cores: int) -> int:
+    """Blocks of at most ``block_rows`` of an approximate join: no more than give each core some.
+
+    >>> seen_blocks(81_446, 16_384, 2), seen_blocks(10_000_000, 16_384, 100)
+    (6, 611)
+    """
+    return max(1, -(-rows // block_rows), min(_BLOCKS_EACH * cores, rows // _LEAST_BLOCK))
+
+
+def exact_seconds_by_sample(rows: int, products: int, seconds: float) -> float:
+    """What the exact join of ``rows`` would take, where that of a sample took so long.
+
+    >>> exact_seconds_by_sample(1000, 100_000, 2.0)
+    12.0
+    """
+    return _SYMMETRIC * seconds / max(1, products) * float(rows) ** 2
+
 
 Pair = tuple[int, int]
 

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from artrec.errors import ConditionFailed, NotFound, StoreFormatError, Superseded, UsageError
 from artrec.failpoints import reached
-from artrec.planning import Figures, Rates
+from artrec.planning import Figures, Joins, Rates
 from artrec.releases.runs import (
     Document,
     Run,
@@ -95,7 +95,8 @@ class Planned(Document):
     """What each stage of a night was expected to cost, and what it was measured to.
 
     ``measured`` lacks stages that found their work done, and whatever comes after it was kept.
-    ``tables``, under rules, are parts of what neighbors was expected to cost.
+    ``tables``, under rules, are parts of what neighbors was expected to cost. ``joins`` says how
+    neighbors are found and why, where lists are to be made.
     """
 
     cores: int
@@ -103,6 +104,7 @@ class Planned(Document):
     expected: dict[str, Figures]
     measured: dict[str, Figures] = Field(default_factory=dict)
     tables: dict[str, Figures] = Field(default_factory=dict)
+    joins: Joins | None = None
 
 
 class Release(Document):

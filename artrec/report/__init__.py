@@ -7,6 +7,7 @@ The page opens from a disk, needs no network, and treats every name and text as 
 from __future__ import annotations
 
 from artrec.report.facts import (
+    Approximate,
     Churn,
     Copy,
     Curve,
@@ -34,6 +35,7 @@ from artrec.report.text import visible
 from artrec.report.thumbnails import difference, jpeg
 
 __all__ = [
+    "Approximate",
     "Churn",
     "Copy",
     "Curve",

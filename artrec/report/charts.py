@@ -215,7 +215,7 @@ def recalls(facts: Facts) -> tuple[Recall, ...]:
     """Recall of the approximate answers, each with the gate of its measure."""
     found = []
     for row in facts.measures:
-        if row.measure in _RECALLS and row.value is not None:
+        if row.measure in _RECALLS and row.average != "class" and row.value is not None:
             gate = next((g for g in facts.gates if _is_about(g, row.measure)), None)
             name = f"{_RECALLS[row.measure]}, top {row.k}" if row.k else _RECALLS[row.measure]
             found.append(Recall(name, row, gate, _share(gate.expected) if gate else None))

@@ -17,6 +17,7 @@ from artrec.errors import StoreFormatError
 from artrec.report.text import Text
 
 __all__ = [
+    "Approximate",
     "Churn",
     "Copy",
     "Curve",
@@ -31,6 +32,7 @@ __all__ = [
     "Point",
     "Query",
     "Reason",
+    "Recalled",
     "Reconstruction",
     "Ruled",
     "Sample",
@@ -202,6 +204,33 @@ class Gate(_Fact):
         return not self.passed and self.overridden is None
 
 
+class Recalled(_Fact):
+    """Recall of the lists of some random rows, with its 95 % interval; means by density."""
+
+    mean: float
+    low: float
+    high: float
+    rows: int
+    by_density: dict[Text, float] = Field(default_factory=dict)
+
+
+class Approximate(_Fact):
+    """How an approximate neighbor table was made: what it was to reach, from how many cells near
+    its own each list was filled, how many of all each vector looked at beside (0: none), and what
+    that cost by the exact join (``exact_seconds`` as a sample says).
+    """
+
+    target: float
+    near: int
+    probes: int
+    cells: int
+    recall: Recalled
+    products: int
+    exact_products: int
+    seconds: float
+    exact_seconds: float
+
+
 class Curve(_Fact):
     """What training measured, epoch by epoch."""
 
@@ -285,6 +314,7 @@ class Facts(_Fact):
     stages: tuple[Stage, ...] = ()
     gates: tuple[Gate, ...] = ()
     training: Training | None = None
+    approximate: Approximate | None = None
     measures: tuple[Measured, ...] = ()
     classes: tuple[Measured, ...] = ()
     queries: tuple[Query, ...] = ()

@@ -200,6 +200,42 @@ NIGHT = [
         key=("row",),
         sort=("row",),
     ),
+    Table(  # the same where only near cells are looked at, and how far each vector looks
+        "neighbor_near",
+        columns(
+            row=pa.int32(),
+            reach=pa.float32(),
+            ceiling=pa.float32(),
+            others=pa.list_(pa.field("element", pa.int64(), nullable=False)),
+            distances=VECTOR,
+        ),
+        key=("row",),
+        sort=("row",),
+    ),
+    Table(  # how often rows of one block look at cells of another
+        "neighbor_looks",
+        columns(one=pa.int32(), other=pa.int32(), looks=pa.int64()),
+        key=("one", "other"),
+        sort=("one", "other"),
+    ),
+    Table(  # true neighbors of a sample, and how many cells must be looked at to see each
+        "neighbor_links",
+        columns(
+            row=pa.int32(),
+            distance=pa.float32(),
+            other=pa.int64(),
+            rank=pa.int32(),
+            near=pa.int32(),
+        ),
+        key=("row", "other"),
+        sort=("row",),
+    ),
+    Table(  # a sample by which lists are judged: how many others there are, how far the last is
+        "neighbor_truth",
+        columns(vector_no=pa.int64(), others=pa.int32(), furthest=pa.float32()),
+        key=("vector_no",),
+        sort=("vector_no",),
+    ),
     Table(
         "neighbor_pool",
         columns(

@@ -10,7 +10,6 @@ import os
 import resource
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -22,7 +21,6 @@ from artrec.config import Settings
 from artrec.encoders import BUILTIN, Encoder, load_builtin, load_encoder
 from artrec.index import Target, shard_count
 from artrec.planning import (
-    START_SECONDS,
     Figures,
     Prices,
     Rates,
@@ -30,6 +28,7 @@ from artrec.planning import (
     Work,
     expected,
     expected_tables,
+    joins_of,
     total,
 )
 from artrec.releases import (
@@ -46,7 +45,7 @@ from artrec.stages.sampling import GROUP, GROUPS, sample
 from artrec.storage import Store
 from artrec.tables import read_table
 
-__all__ = ["Costs", "foresee", "foreseen", "measure", "shown"]
+__all__ = ["foresee", "foreseen", "measure"]
 
 _IMAGES = {
     **{"inventory": "listed", "ingest": "read", "train": "examples", "embed": "encoded"},
@@ -99,11 +98,13 @@ def foreseen(
         rates = sample(chosen, settings, encoder, vectors, work.cores)
     rules = settings.plan
     prices = Prices(hour=rules.price_hour, request=rules.price_request, gb=rules.price_gb)
+    joins = None if "neighbors" in work.kept else joins_of(work, rates)
     return Planned(
         cores=work.cores,
         rates=rates,
         expected=expected(work, rates, prices),
         tables=expected_tables(work, rates, prices),
+        joins=joins,
     )
 
 
@@ -155,6 +156,9 @@ def _work(
         pool=settings.neighbors.k + settings.neighbors.slack,
         block_rows=settings.neighbors.block_rows,
         pairs_from=settings.neighbors.pairs_from,
+        method=settings.neighbors.method,
+        exact_rows=settings.neighbors.exact_rows,
+        recall=settings.neighbors.recall,
         trees=target.usual(encoder.dim),
         trial_trees=0 if told else target.trial(encoder.dim),
         shards=shards,
@@ -258,67 +262,3 @@ def measure(draft: Draft, runs: StageRuns) -> Figures | None:
     measured = planned.measured | {runs.stage: figures}
     draft.keep_planned(planned.model_copy(update={"measured": measured}))
     return figures
-
-
-@dataclass(frozen=True)
-class Costs:
-    """A plan for people, and the same as JSON."""
-
-    text: str
-    facts: dict[str, Any]
-
-
-def shown(planned: Planned, stages: Iterable[str]) -> Costs:
-    """The expected figures of some stages, and Spark's own start."""
-    found = {name: planned.expected[name] for name in stages if name in planned.expected}
-    start = round(START_SECONDS * planned.rates.pace * planned.rates.busy, 1)
-    whole = total(found)
-    lines = []
-    for name, each in [*found.items(), ("all", whole)]:
-        lines.append(_line(name, each))
-        if name == "neighbors":
-            lines += [_line(f"  {table}", part) for table, part in planned.tables.items()]
-    heads = ("stage", "seconds", "read", "written", "requests", "tasks", "worker", "driver")
-    rows = [heads + (("money",) if whole.money is not None else ()), *lines]
-    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
-    text = [
-        "  ".join(
-            cell.ljust(width) if not n else cell.rjust(width)
-            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    text.append(
-        f"expected on {planned.cores} cores{_origin(planned)}; Spark's start, {start} s, comes on "
-        "top; driver: beside its JVM"
-    )
-    facts = {
-        "cores": planned.cores,
-        "spark_start_seconds": start,
-        "rates": planned.rates.model_dump(),
-        "stages": {name: each.model_dump() for name, each in found.items()},
-        "tables": {name: each.model_dump() for name, each in planned.tables.items()},
-        "total": whole.model_dump(),
-    }
-    return Costs("\n".join(text), facts)
-
-
-def _origin(planned: Planned) -> str:
-    if planned.rates.pictures:
-        return f" by a sample of {planned.rates.pictures} pictures"
-    working = any(each.tasks for each in planned.expected.values())
-    return ", without a sample, by the rates of another machine" if working else ""
-
-
-def _line(name: str, each: Figures) -> tuple[str, ...]:
-    sizes = (each.bytes_read, each.bytes_written)
-    peaks = (each.worker_bytes, each.driver_bytes)
-    cells = (
-        name,
-        f"{each.seconds:,.1f}",
-        *(f"{size / 1e6:,.1f} MB" for size in sizes),
-        f"{each.requests:,}",
-        f"{each.tasks:,}",
-        *(f"{peak >> 20:,} MB" if peak else "" for peak in peaks),
-    )
-    return cells if each.money is None else (*cells, f"{each.money:,.4f}")

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from artrec.config import Settings
 from artrec.digests import Hashes, key_hashes
+from artrec.planning import resolved
 from artrec.releases import Release, read_base, receipts_of
 from artrec.schemas import TABLES, Table
 from artrec.stages import NAMES, ORDER
@@ -52,7 +53,8 @@ class Outlook:
 
 def preview(name: str, settings: Settings, options: Options) -> None:
     """Print the plan of a stage, or of a night, for the sources as they are now."""
-    from artrec.stages.forecast import foreseen, shown
+    from artrec.stages.costs import shown
+    from artrec.stages.forecast import foreseen
 
     store = open_store(settings.store.root, settings.store.options)
     release = read_base(store).release
@@ -143,10 +145,7 @@ def _kept(settings: Settings, release: Release | None, listing: Listing) -> dict
         and decoder_name(settings.ingest) == decoder_name(before.ingest)
         and settings.catalog == before.catalog
     )
-    lists = [
-        (each.neighbors.k, each.neighbors.slack, each.neighbors.tables)
-        for each in (settings, before)
-    ]
+    lists = [_list_rules(each, release) for each in (settings, before)]
     index = catalog and settings.index == before.index and "index" in release.stages
     neighbors = catalog and lists[0] == lists[1]
     unasked = {"block_rows", "pairs_from"}
@@ -160,6 +159,15 @@ def _kept(settings: Settings, release: Release | None, listing: Listing) -> dict
         "evaluate": evaluate,
         "report": evaluate and settings.report == before.report,
     }
+
+
+def _list_rules(settings: Settings, release: Release) -> tuple[Any, ...]:
+    """What of the settings changes the lists of a release's vectors."""
+    rows = release.stages["catalog"].rows("live_vectors")
+    rules = settings.neighbors
+    method = resolved(rules.method, rows, rules.exact_rows)
+    asked = (rules.recall, settings.evaluate.queries) if method == "approximate" else ()
+    return (rules.k, rules.slack, rules.tables, method, *asked)
 
 
 def _settings_of(release: Release | None) -> Settings | None:

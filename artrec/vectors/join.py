@@ -25,7 +25,7 @@ becomes that of a brute force in float64.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +81,8 @@ class Pools:
     ``numbers`` int64 [n]; ``others`` int64 and ``distances`` float32 [n, size], of which the first
     ``counts`` int32 [n] are entries and the rest padding (-1, +inf). Every candidate up to and with
     (``radius`` float32 [n], ``radius_no`` int64 [n]) is in the list: that is its last entry where
-    it was cut, and (+inf, LAST_NO) where it holds everybody.
+    it was cut, and (+inf, LAST_NO) where it holds everybody; (-inf, 0) of an
+    approximate list, which is complete nowhere.
     """
 
     numbers: Ints
@@ -94,6 +95,11 @@ class Pools:
     def taken(self, rows: Ints | NDArray[np.bool_]) -> Pools:
         """Some of the pools, by their rows."""
         return Pools(*(getattr(self, column.name)[rows] for column in fields(self)))
+
+    def incomplete(self) -> Pools:
+        """The same lists, of which nobody knows how far they are complete: the radius is -inf."""
+        radius = np.full(len(self.numbers), -np.inf, dtype=np.float32)
+        return replace(self, radius=radius, radius_no=np.zeros(len(self.numbers), np.int64))
 
     @staticmethod
     def together(parts: Sequence[Pools]) -> Pools:

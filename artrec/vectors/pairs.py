@@ -18,7 +18,7 @@ from artrec.vectors.screen import Frame, Screen
 from artrec.vectors.sieve import Span, Tiling
 from artrec.vectors.topk import TopK, select
 
-__all__ = ["Entries", "Side", "meet"]
+__all__ = ["Entries", "Side", "enter", "meet"]
 
 _STRIP_CELLS = 1 << 18  # cells compared at once: they stay in a core's cache
 _PIECE = 1 << 20  # pairs measured at once
@@ -125,9 +125,9 @@ def meet(a: Side, b: Side, tiling: Tiling, *, both: bool = True) -> int:
             columns = b.limits[start:] if both else None
             pairs.extend(_within(costs, a.limits[top:], columns, top, start, same))
             if sum(len(rows) for rows, _ in pairs) > _PIECE:
-                _enter(a, b, pairs, both)
+                enter(a, b, pairs, both)
                 pairs = []
-        _enter(a, b, pairs, both)
+        enter(a, b, pairs, both)
     return products
 
 
@@ -159,7 +159,8 @@ def _within(
     return found
 
 
-def _enter(a: Side, b: Side, pairs: list[tuple[Ints, Ints]], both: bool) -> None:
+def enter(a: Side, b: Side, pairs: list[tuple[Ints, Ints]], both: bool = True) -> None:
+    """Measure pairs of rows of both, and enter those within the ceilings of an end."""
     if not pairs:
         return
     rows = np.concatenate([each[0] for each in pairs])

@@ -36,6 +36,8 @@ def update(
 ) -> Pools:
     """The pools of ``live`` without ``gone`` and with ``added``, their first k exact.
 
+    Raises InputError for pools that are not exact themselves: see :meth:`Pools.incomplete`.
+
     ``pools`` are those of ``live``; ``gone`` int64 [g] are numbers of live vectors; the numbers
     added are none of theirs. For tables that fit into memory; a larger one is updated block by
     block with :func:`refreshed`, :func:`short_rows` and :func:`join`.
@@ -81,6 +83,7 @@ def refreshed(
     Each reaches as far as before, or to where it was cut. Raises as :func:`join` does.
     """
     check_metric(metric)
+    _refuse_incomplete(pools)
     check_vectors(rows.vectors, rows.numbers, metric)
     check_vectors(added.vectors, added.numbers, metric)
     n, size = pools.others.shape
@@ -104,7 +107,18 @@ def refreshed(
 
 def short_rows(pools: Pools, k: int) -> Ints:
     """Rows whose first ``k`` are not known: fewer entries, and others beyond the radius."""
+    _refuse_incomplete(pools)
     return np.flatnonzero((pools.counts < k) & np.isfinite(pools.radius))
+
+
+def _refuse_incomplete(pools: Pools) -> None:
+    """Raise InputError for pools of an approximate join: nobody knows what they lack."""
+    without = np.flatnonzero(np.isneginf(pools.radius))
+    if len(without):
+        raise InputError(
+            f"{len(without)} pools, that of vector_no {pools.numbers[without[0]]} first, are of an "
+            "approximate join: they cannot be kept exact; join anew"
+        )
 
 
 def _entering(

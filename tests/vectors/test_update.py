@@ -163,3 +163,12 @@ def test_copies_that_enter_and_do_not_all_find_place_shorten_the_reach() -> None
     pools = update(anew(live, 1, "euclidean"), live, added, np.array([1]), k=1, metric="euclidean")
     assert pools.others[0].tolist() == [7]
     assert (pools.radius[0], pools.radius_no[0]) == (3.0, 7)
+
+
+def test_pools_of_an_approximate_join_are_not_taken_for_exact_ones() -> None:
+    block = Block(np.arange(30), spread(30, 3))
+    found = anew(block, 6, "cosine").incomplete()
+    with pytest.raises(InputError, match="30 pools, that of vector_no 0 first, are of an approx"):
+        update(found, block, Block(NONE, block.vectors[:0]), NONE, k=4, metric="cosine")
+    with pytest.raises(InputError, match="join anew"):
+        short_rows(found, 4)

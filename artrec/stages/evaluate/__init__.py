@@ -111,6 +111,7 @@ def _inputs(settings: Settings, draft: Draft) -> dict[str, Any]:
         "encoder": embed["encoder"],
         "metric": embed["metric"],
         "k": neighbors["k"],
+        **({} if neighbors.get("exact", True) else {"exact": False}),
         "pictures": ingest_rules(settings.ingest),
         "rules": {name: getattr(rules, name) for name in _RULES},
     }
@@ -121,12 +122,14 @@ _RULES = ("queries", "sample", "map_points", "near_bits", "near_distance")
 
 def _judged(limits: GatesSettings, draft: Draft, found: Run) -> list[GateResult]:
     notes, base = found.notes, draft.base.release
+    lists = draft.need("neighbors").notes
     measured = Measured(
         counts=notes["counts"],
         ruled=ruled_counts(draft),
         index_recall=notes["index_recall"],
         table_recall=notes["table_recall"],
-        exact=bool(draft.need("neighbors").notes.get("exact", True)),
+        exact=bool(lists.get("exact", True)),
+        planned_recall=lists.get("target"),
         cloud=_cloud(found),
         stored_before=base.counts.get("stored") if base else None,
         cloud_before=_cloud(_before(draft)),

@@ -24,7 +24,13 @@ from artrec.releases import (
     record_run,
 )
 from artrec.schemas import TABLES
-from artrec.stages.evaluate.choosing import duplicate_images, hub_images, table_recall, write_images
+from artrec.stages.evaluate.choosing import (
+    duplicate_images,
+    hub_images,
+    list_recalls,
+    table_recall,
+    write_images,
+)
 from artrec.stages.evaluate.copies import near_copies
 from artrec.stages.evaluate.counting import counts_of
 from artrec.stages.evaluate.ground import Ground, distinct_vectors
@@ -35,6 +41,7 @@ from artrec.stages.evaluate.scores import (
     Row,
     cloud_rows,
     distance_rows,
+    list_recall_rows,
     near_rows,
     recall_rows,
     retrieval_rows,
@@ -180,11 +187,9 @@ class Assessment:
         (seen,) = self._tasks("map", 1, partial(survey, ground))
         self._score(ground, stored, seen.notes["random"])
         self.rows += cloud_rows(seen.notes, ground.encoder)
-        checked, right = table_recall(self.spark, self.draft, self.tables["exact_lists"])
         share = queries / stored
-        self.rows.append(table_row(ground.encoder, ground.k, checked, right, share))
         return {
-            "table_recall": right,
+            "table_recall": self._table_recall(ground, share),
             "cloud": {"encoder": ground.encoder, **seen.notes["cloud"]},
             "index_recall": self._recall(ground, blocks, share) if whole else {},
         }
@@ -220,6 +225,18 @@ class Assessment:
             return []
         same = before.inputs["pictures"] == self.run.inputs["pictures"]
         return before.receipts("floor_vectors") if same else []
+
+    def _table_recall(self, ground: Ground, share: float) -> float:
+        """The share of right entries; of an approximate table the lower end of its recall."""
+        exact = self.tables["exact_lists"]
+        if self.draft.need("neighbors").notes.get("exact", True):
+            checked, right = table_recall(self.spark, self.draft, exact)
+            self.rows.append(table_row(ground.encoder, ground.k, checked, right, share))
+            return right
+        styles, shares = list_recalls(self.spark, self.draft, exact, self.tables["chosen_images"])
+        rows = list(list_recall_rows(styles, shares, ground.encoder, ground.k, share))
+        self.rows += rows
+        return float(rows[0]["low"])
 
     def _recall(self, ground: Ground, blocks: int, share: float) -> dict[int, float]:
         """Of the index shards, if the draft has any: at each cut the lower end of the interval."""

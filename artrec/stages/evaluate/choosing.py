@@ -22,7 +22,7 @@ from artrec.stages.rules import picture_recipe
 from artrec.stages.session import describe
 from artrec.tables import Receipt
 
-__all__ = ["HUBS", "duplicate_images", "hub_images", "table_recall", "write_images"]
+__all__ = ["HUBS", "duplicate_images", "hub_images", "list_recalls", "table_recall", "write_images"]
 
 HUBS = 100
 ROW_BYTES = 100  # of a row of evaluated_images, about: only for the number of files
@@ -124,3 +124,29 @@ def table_recall(spark: SparkSession, draft: Draft, exact: list[Receipt]) -> tup
     if row is None or not row.queries:
         return 0, 1.0
     return row.queries, row.right / row.all if row.all else 1.0
+
+
+def list_recalls(
+    spark: SparkSession, draft: Draft, exact: list[Receipt], chosen: list[Receipt]
+) -> tuple[list[str], list[float]]:
+    """Style and recall of each query's list in an approximate table; at most evaluate.queries.
+
+    The share of the true list that the published one has. An entry counts if neighbor and distance
+    are those of a true one, or if it is as near as the last.
+    """
+    truth = read_frame(spark, draft.store, exact, TABLES["exact_lists"]).withColumnsRenamed(
+        {"ids": "true_ids", "distances": "true_distances"}
+    )
+    published = stage_frame(spark, draft, "neighbors", "neighbors_nested")
+    styles = read_frame(
+        spark, draft.store, chosen, TABLES["chosen_images"], ["image_id", "style"]
+    ).withColumnRenamed("image_id", "query_id")
+    true = F.arrays_zip(F.col("true_ids").alias("id"), F.col("true_distances").alias("far"))
+    own = F.arrays_zip(F.col("ids").alias("id"), F.col("distances").alias("far"))
+    last = F.element_at("true_distances", -1)
+    right = F.filter(own, lambda e: (e["far"] == last) | F.array_contains(true, e))
+    count = F.least(F.size(F.coalesce(right, F.array())), F.size("true_ids"))
+    share = F.when(F.size("true_ids") > 0, count / F.size("true_ids")).otherwise(1.0)
+    found = truth.join(published, "query_id", "left").join(styles, "query_id")
+    rows = found.select("query_id", "style", share.alias("share")).orderBy("query_id").collect()
+    return [row.style or "" for row in rows], [float(row.share) for row in rows]

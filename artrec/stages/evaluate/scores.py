@@ -14,11 +14,13 @@ from artrec.evaluation.space import quantiles
 from artrec.schemas import TABLES
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, read_table
+from artrec.vectors.approximate.recall import interval as mean_interval
 
 __all__ = [
     "Row",
     "cloud_rows",
     "distance_rows",
+    "list_recall_rows",
     "near_rows",
     "recall_rows",
     "retrieval_rows",
@@ -31,6 +33,9 @@ __all__ = [
 Row = dict[str, Any]
 Key = tuple[str, str, str, str]
 """(encoder, pool, label, variant)."""
+
+STYLES = 200
+"""Of which the recall of an approximate table is told, at most."""
 
 _TEXTS = ("pool", "label", "variant", "average", "group")
 _EMPTY: Row = {**dict.fromkeys(_TEXTS, ""), "k": 0, "low": None, "high": None}
@@ -172,6 +177,33 @@ def near_rows(counts: Mapping[str, int], images: int, encoder: str) -> Iterator[
     }
     for measure, value in found.items():
         yield row(encoder, measure, value, images, pool="catalog")
+
+
+def list_recall_rows(
+    styles: Sequence[str], shares: Sequence[float], encoder: str, k: int, sampled: float
+) -> Iterator[Row]:
+    """Recall of an approximate table: of all queries, and of those of each style.
+
+    Of at most STYLES styles, those with the most queries.
+    """
+    numbers, names = np.array(shares), np.array(styles)
+    found, counts = np.unique(names[names != ""], return_counts=True)
+    most = found[np.argsort(-counts, kind="stable")][:STYLES]
+    for name in ("", *sorted(most.tolist())):
+        own = numbers[names == name] if name else numbers
+        low, high = _interval_of(own, sampled)
+        average, label = ("class", "style") if name else ("micro", "")
+        value = Value(average, name, len(own), float(own.mean()), low, high)
+        yield _averaged(encoder, "table_recall", value, pool="catalog", k=k, label=label)
+
+
+def _interval_of(
+    shares: np.ndarray[Any, np.dtype[np.float64]], sampled: float
+) -> tuple[float, float]:
+    """The 95 % interval of a mean, narrower where a good part of all was asked."""
+    mean, (low, high) = float(shares.mean()), mean_interval(shares)
+    left = max(0.0, 1 - sampled) ** 0.5
+    return mean - (mean - low) * left, mean + (high - mean) * left
 
 
 def write_rows(store: Store, folder: str, stem: str, rows: Sequence[Row]) -> list[Receipt]:

@@ -1,19 +1,22 @@
-"""neighbors: the exact list of each image's nearest others.
+"""neighbors: the list of each image's nearest others, exact or (for very many) approximate.
 
 The join runs over distinct vectors, by number; names come in at the end. Its pool keeps more
-entries than are published, with the radius within which it is complete.
+entries than are published, with the radius within which it is complete (of an approximate one
+nowhere: ``artrec.exact`` in its metadata says which it is).
 """
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from pyspark.sql import SparkSession
 
 from artrec import log
-from artrec.config import Settings
+from artrec.config import NeighborsSettings, Settings
 from artrec.digests import name_of
 from artrec.failpoints import reached
+from artrec.planning import resolved
 from artrec.releases import (
     Draft,
     Run,
@@ -28,6 +31,7 @@ from artrec.releases import (
 from artrec.stages import RESULT_VERSIONS
 from artrec.stages.frames import add_counters, stage_frame
 from artrec.stages.neighbors import ruled
+from artrec.stages.neighbors.approximate import join_approximate
 from artrec.stages.neighbors.lists import published_lists
 from artrec.stages.neighbors.onesided import join_onesided
 from artrec.stages.neighbors.symmetric import join_symmetric
@@ -52,6 +56,9 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
         "metric": embed.notes["metric"],
         "k": rules.k,
         "slack": rules.slack,
+        **method_inputs(
+            rules, draft.need("catalog").rows("live_vectors"), settings.evaluate.queries
+        ),
     }
     tables = ruled.begun_runs(settings, draft)
     named = {"tables": [each.run_id for each in tables.values()]} if tables else {}
@@ -75,9 +82,16 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
             tables={table: [ref] for table in found.tables} | made.tables,
             counters=add_counters([found.counters, made.counters]),
             seconds=time.monotonic() - begun,
-            notes={"k": rules.k, "slack": rules.slack, "exact": True, **made.shown},
+            notes={"k": rules.k, "slack": rules.slack, "exact": True, **found.notes, **made.shown},
         )
     )
+
+
+def method_inputs(rules: NeighborsSettings, rows: int, asked: int) -> dict[str, Any]:
+    """What of the method changes the rows of the tables: nothing, where it is the exact one."""
+    if rows < 2 or resolved(rules.method, rows, rules.exact_rows) == "exact":
+        return {}
+    return {"method": "approximate", "recall": rules.recall, "asked": asked}
 
 
 def _write(spark: SparkSession, settings: Settings, draft: Draft, run: Run, begun: float) -> Run:
@@ -90,6 +104,9 @@ def _write(spark: SparkSession, settings: Settings, draft: Draft, run: Run, begu
     live = receipts_of(store, draft.need("catalog").tables["live_vectors"], "live_vectors")
     rows = sum(receipt.rows for receipt in live)
     joined = join_symmetric if rows >= settings.neighbors.pairs_from else join_onesided
+    if run.inputs.get("method") == "approximate":
+        joined = join_approximate
+    metadata["exact"] = str(joined is not join_approximate).lower()
     before = time.monotonic()
     reports = joined(spark, settings, draft, run, live, metadata)
     joining = {"join_milliseconds": int(1000 * (time.monotonic() - before))}
@@ -102,4 +119,5 @@ def _write(spark: SparkSession, settings: Settings, draft: Draft, run: Run, begu
         "neighbors_nested": nested,
         "neighbors": flat,
     }
-    return record_run(store, run.done(tables, begun, counters))
+    notes = {"exact": False, **reports[-1].notes} if joined is join_approximate else {}
+    return record_run(store, run.done(tables, begun, counters, notes))

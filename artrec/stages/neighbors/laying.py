@@ -6,7 +6,7 @@ Everything here is scratch: no release names it, and it is swept.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -26,12 +26,14 @@ from artrec.stages.workers import light
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, open_file, read_table
 from artrec.vectors import Layout, plan_layout, sample_rows
+from artrec.vectors.approximate.choosing import is_sampled
 from artrec.vectors.distance import Floats, Ints, squared_norms
 from artrec.vectors.screen import Frame
 
 __all__ = ["Laying", "Scratch", "lay_out", "plan_cells", "read_block", "runs_by_number"]
 
 PART_BYTES = 64 << 20  # of vectors that one task lays out
+SAMPLE = -1  # what the sample is dealt as, beside the blocks
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,18 @@ class Scratch:
 
 @dataclass(frozen=True)
 class Laying:
-    """A layout as it travels: its cells in a file, and the ``blocks`` that have rows, as files."""
+    """A layout as it travels: its cells in a file, and the ``blocks`` that have rows, as files.
+
+    ``numbers`` are those of the blocks in the layout, ``sample`` a random sample, if one was asked
+    for, in files like theirs.
+    """
 
     cells: list[Receipt]
     center: list[float]
     reach: float
     blocks: list[list[Receipt]]
+    numbers: list[int] = field(default_factory=list)
+    sample: list[Receipt] = field(default_factory=list)
 
     def frame(self, scratch: Scratch) -> Frame:
         return Frame(scratch.metric, np.array(self.center), self.reach)
@@ -86,8 +94,13 @@ class Laying:
         return Layout(self.frame(scratch), centers.reshape(-1, scratch.dim), firsts)
 
 
-def lay_out(spark: SparkSession, scratch: Scratch, live: Sequence[Receipt], blocks: int) -> Laying:
-    """Plan a layout of about so many blocks and write the vectors in it."""
+def lay_out(
+    spark: SparkSession, scratch: Scratch, live: Sequence[Receipt], blocks: int, share: float = 0.0
+) -> Laying:
+    """Plan a layout of about so many blocks and write the vectors in it.
+
+    About a ``share`` of them, drawn at random, are written a second time as a sample.
+    """
     describe(spark, f"neighbors: a layout of {scratch.rows} vectors in {blocks} blocks")
     planned = plan_cells(spark, scratch, live, blocks)
     size = 4 * scratch.dim * scratch.rows
@@ -99,7 +112,10 @@ def lay_out(spark: SparkSession, scratch: Scratch, live: Sequence[Receipt], bloc
         layout = planned.read(scratch)
         for batch in batches:
             for index in batch.column(0).to_pylist():
-                yield from _placed(scratch, live, layout, parts[index])
+                for placed in _placed(scratch, live, layout, parts[index]):
+                    yield placed
+                    if share:
+                        yield from _sampled(placed, share)
 
     @light
     def write(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -116,7 +132,9 @@ def lay_out(spark: SparkSession, scratch: Scratch, live: Sequence[Receipt], bloc
     files: dict[int, list[Receipt]] = {}
     for row in sorted(written, key=lambda row: (row.block, row.receipt)):
         files.setdefault(row.block, []).append(Receipt.model_validate_json(row.receipt))
-    return replace(planned, blocks=list(files.values()))
+    sample = files.pop(SAMPLE, [])
+    numbers = list(files)
+    return replace(planned, blocks=list(files.values()), numbers=numbers, sample=sample)
 
 
 def plan_cells(
@@ -206,6 +224,15 @@ def _placed(
         yield pa.RecordBatch.from_arrays(columns, names=names)
 
 
+def _sampled(rows: pa.RecordBatch, share: float) -> Iterator[pa.RecordBatch]:
+    """The rows that are in the sample, as a block of its own."""
+    numbers = np.asarray(rows.column("vector_no"), np.int64)
+    chosen = rows.filter(pa.array(is_sampled(numbers, share)))
+    if chosen.num_rows:
+        block = pa.array(np.full(chosen.num_rows, SAMPLE, np.int32))
+        yield chosen.set_column(0, "block", block)
+
+
 def runs_by_number(
     batches: Iterable[pa.RecordBatch],
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
@@ -232,6 +259,7 @@ def _written(
         pa.ListArray.from_arrays(offsets, pa.array(values)),
     ]
     names = ["cell", "vector_no", "embedding"]
-    with scratch.writer("neighbor_layout", f"block-{block:05d}-{stem}") as writer:
+    name = f"block-{block:05d}" if block != SAMPLE else "sample"
+    with scratch.writer("neighbor_layout", f"{name}-{stem}") as writer:
         writer.write(pa.RecordBatch.from_arrays(columns, names=names))
     return writer.receipts

@@ -33,6 +33,7 @@ from artrec.stages.frames import (
     write_sorted,
 )
 from artrec.stages.neighbors.laying import Laying, Scratch, lay_out, read_block
+from artrec.stages.neighbors.packing import ENTRY, batch_of, packed, packed_rows
 from artrec.stages.neighbors.parts import Parts, by_block, gathered, renewed
 from artrec.stages.progress import Marks, Watch
 from artrec.stages.session import describe
@@ -44,9 +45,7 @@ from artrec.vectors.topk import TopK
 
 __all__ = ["join_symmetric"]
 
-PACKED = 4096  # entries in one row of the shuffle
 POOL_ENTRY = 10  # bytes of one entry of a pool in storage, about: only for the number of files
-ENTRY = np.dtype([("row", "<i4"), ("distance", "<f4"), ("other", "<i8")])
 
 Written = Callable[["_Work", int, Laid, Entries, Attempt], list[Receipt]]
 
@@ -210,16 +209,16 @@ def _meet_and_merge(
                 low, high = tasks[index]
                 if ends and index == 0:
                     for block in range(blocks):
-                        yield _batch(block, [b""])
+                        yield batch_of(block, [b""])
                 yield from _meet_pairs(work, low, high)
                 marks.leave(index, {"meetings": high - low})
 
     @light
     def merged(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         attempt = Attempt.current()
-        for block, rows in groupby(_packed_rows(batches), lambda row: row[0]):
-            packed = (row[1] for row in rows)
-            report = reported(partial(_merge, work, block, packed, written), attempt)
+        for block, rows in groupby(packed_rows(batches), lambda row: row[0]):
+            entries = (row[1] for row in rows)
+            report = reported(partial(_merge, work, block, entries, written), attempt)
             yield pa.RecordBatch.from_pydict({"report": [report.model_dump_json()]})
 
     found = spark.range(0, len(tasks), 1, len(tasks)).mapInArrow(met, "block int, packed binary")
@@ -235,29 +234,8 @@ def _meet_pairs(work: _Work, low: int, high: int) -> Iterator[pa.RecordBatch]:
         for _, block in run:
             other = work.side(block)
             meet(side, other, Tiling())
-            yield from _packed(block, other.entries)
-        yield from _packed(one, side.entries)
-
-
-def _packed(block: int, entries: Entries) -> Iterator[pa.RecordBatch]:
-    """The nearest of each row, in rows of PACKED entries; at least one row."""
-    entries.compact()
-    rows, distances, others = entries.flat()
-    packed = np.empty(len(rows), ENTRY)
-    packed["row"], packed["distance"], packed["other"] = rows, distances, others
-    parts = [packed[at : at + PACKED].tobytes() for at in range(0, max(1, len(packed)), PACKED)]
-    for at in range(0, len(parts), 64):
-        yield _batch(block, parts[at : at + 64])
-
-
-def _batch(block: int, parts: list[bytes]) -> pa.RecordBatch:
-    columns = [pa.array([block] * len(parts), pa.int32()), pa.array(parts, pa.binary())]
-    return pa.RecordBatch.from_arrays(columns, names=["block", "packed"])
-
-
-def _packed_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, bytes]]:
-    for batch in batches:
-        yield from zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True)
+            yield from packed(block, other.entries)
+        yield from packed(one, side.entries)
 
 
 def _merge(

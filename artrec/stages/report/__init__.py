@@ -121,6 +121,7 @@ def _facts(
         stages=tuple(_stage(draft, runs) for runs in stages.values()),
         gates=tuple(report.Gate.model_validate(gate) for gate in _gates(stages)),
         training=training,
+        approximate=_approximate(draft.need("neighbors").notes),
         measures=_measures(found.measures),
         classes=_measures(found.classes),
         queries=tuple(
@@ -242,6 +243,11 @@ def _stage(draft: Draft, runs: StageRuns) -> report.Stage:
 def _plain(notes: Mapping[str, Any]) -> dict[str, str]:
     """Notes that are one word or number each."""
     return {k: _shown(v) for k, v in notes.items() if isinstance(v, str | int | float)}
+
+
+def _approximate(notes: Mapping[str, Any]) -> report.Approximate | None:
+    """How the lists were made, where they are not exact."""
+    return None if notes.get("exact", True) else report.Approximate.model_validate(notes)
 
 
 def _settings(settings: Settings) -> dict[str, str]:

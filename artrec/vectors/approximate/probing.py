@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artrec.vectors.approximate.field import NEVER, Field
-from artrec.vectors.approximate.lists import Flags, Places, entries
+from artrec.vectors.approximate.lists import Flags, Lists, Places, entries
 from artrec.vectors.cells import cell_costs, nearest_cells
 from artrec.vectors.distance import Floats, Ints
 
-__all__ = ["fill", "pair_ranks", "probe", "seeds"]
+__all__ = ["fill", "list_least", "pair_ranks", "probe", "seeds"]
 
 _ROWS = 512
 _STRIP_CELLS = 1 << 17  # costs computed and compared at once: they stay in a core's cache
@@ -57,7 +57,7 @@ def fill(field: Field, pairs: Flags) -> int:
             costs = field.left[rows] @ right.T
             costs[np.arange(len(rows)), rows - start] = np.inf  # itself
             products += costs.size
-            _list_least(field, rows, costs, columns)
+            list_least(field.lists, rows, costs, columns)
     return products
 
 
@@ -67,13 +67,13 @@ def _positions(field: Field, cells: Ints) -> Places:
     return np.concatenate(runs)
 
 
-def _list_least(field: Field, rows: Ints, costs: Floats, columns: Places) -> None:
-    """Make the least of ``costs`` [q, m] the lists of ``rows`` [q]."""
-    limits = _about_kth(costs, field.lists.width)
+def list_least(lists: Lists, rows: Ints, costs: Floats, columns: Places) -> None:
+    """Make the least of ``costs`` [q, m] the ``lists`` of ``rows`` [q], one after the other."""
+    limits = _about_kth(costs, lists.width)
     cells = np.flatnonzero((costs <= limits[:, None]) & (costs < np.inf))
     at = cells // costs.shape[1]
     found = entries(costs.reshape(-1)[cells], columns[cells - at * costs.shape[1]])
-    field.lists.merge(int(rows[0]), np.bincount(at, minlength=len(rows)), found)
+    lists.merge(int(rows[0]), np.bincount(at, minlength=len(rows)), found)
 
 
 def _about_kth(costs: Floats, k: int) -> Floats:

@@ -16,9 +16,9 @@ from artrec.vectors.distance import Floats, Ints, Wides
 from artrec.vectors.join import Block, join
 from artrec.vectors.topk import NOBODY, TopK
 
-__all__ = ["Recall", "Sample", "interval"]
+__all__ = ["NORMAL", "Recall", "Sample", "interval"]
 
-_NORMAL = 1.96
+NORMAL = 1.96
 _QUARTERS = ("smallest cells", "smaller cells", "larger cells", "largest cells")
 
 
@@ -47,7 +47,7 @@ def interval(recalls: Wides) -> tuple[float, float]:
     ends = []
     for more in (0.0, 1.0):
         seen = np.append(recalls, more)
-        ends.append((seen.mean(), _NORMAL * seen.std() / np.sqrt(len(seen))))
+        ends.append((seen.mean(), NORMAL * seen.std() / np.sqrt(len(seen))))
     (low, below), (high, above) = ends
     return max(0.0, float(low - below)), min(1.0, float(high + above))
 

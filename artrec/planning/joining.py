@@ -1,0 +1,182 @@
+"""What the exact and the approximate join cost, and which of them a night takes."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from artrec.planning.figures import MB, Figures, Rates, Work
+from artrec.planning.joins import block_count, cut_pairs, deal_pairs, resolved, seen_blocks
+from artrec.planning.waves import at_once, shared_out
+
+__all__ = ["JoinCost", "Joins", "PYTHON", "chosen_join", "joins_of"]
+
+PYTHON = 215 * MB  # a worker or driver with what it imports
+
+ONCE = 0.5  # of the pairs of the join, where each product is computed once
+LAID = 10e-9  # a byte of vectors through the layout of a join
+LOADED = 5e-9  # a byte of a block that meets another
+SEEN = 1.3  # a pair of the approximate join, in pairs of the exact one: it is less regular
+ENTRY = 16  # bytes of an entry in the shuffle
+FOUND, NEAR = 0.3, 0.6  # entries that are shuffled, for each place of a list: exact, approximate
+ORDERED = 12  # bytes of an entry, while pools are brought in order
+TYPICAL = 1.2  # cells to look at, for each share that may be missed: data decide, the sample tells
+
+
+class JoinCost(BaseModel):
+    """Of one join: seconds of one core, bytes through Spark's shuffles, memory of one worker."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    core_seconds: float
+    bytes_shuffled: int
+    worker_bytes: int
+
+
+class Joins(BaseModel):
+    """Which join a night takes, why, what to set for the other one, and the costs of both.
+
+    How many cells the approximate one looks at depends on the vectors: ``probes`` are typical.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    method: str
+    why: str
+    other: str
+    recall: float
+    probes: int
+    cells: int
+    exact: JoinCost
+    approximate: JoinCost
+
+
+def chosen_join(work: Work, rates: Rates) -> Figures:
+    """The figures of the join that will be taken, without names."""
+    if resolved(work.method, work.images, work.exact_rows) == "approximate":
+        return _approximate(work, rates)
+    return _exact(work, rates)
+
+
+def joins_of(work: Work, rates: Rates) -> Joins:
+    """Both joins, and which one it will be."""
+    method = resolved(work.method, work.images, work.exact_rows)
+    probes, cells = _probes(work)
+    costs = {}
+    for name, figures, found in (
+        ("exact", _exact(work, rates), FOUND),
+        ("approximate", _approximate(work, rates), NEAR),
+    ):
+        entries = work.images * work.pool
+        in_order = 4 * work.dim * work.images + int(ENTRY * found * entries) + ORDERED * entries
+        whole = name == "exact" and work.images < work.pairs_from
+        busy = _busy_exact(work, rates) if name == "exact" else _busy_approximate(work, rates)
+        costs[name] = JoinCost(
+            core_seconds=round(busy, 3),
+            bytes_shuffled=0 if whole else in_order,
+            worker_bytes=figures.worker_bytes,
+        )
+    other = "approximate" if method == "exact" else "exact"
+    return Joins(
+        method=method,
+        why=_why(work, method),
+        other=f"neighbors.method={other}",
+        recall=work.recall,
+        probes=probes,
+        cells=cells,
+        **costs,
+    )
+
+
+def _why(work: Work, method: str) -> str:
+    if work.method != "auto":
+        return f"neighbors.method is {method}"
+    side = "no more" if method == "exact" else "more"
+    return (
+        f"{work.images:,} vectors at most are {side} than neighbors.exact_rows = "
+        f"{work.exact_rows:,}"
+    )
+
+
+def _exact(work: Work, rates: Rates) -> Figures:
+    pairs = work.images >= work.pairs_from
+    return _in_pairs(work, rates) if pairs else _one_sided(work, rates)
+
+
+def _busy_exact(work: Work, rates: Rates) -> float:
+    pairs = float(work.images) ** 2 * rates.pair
+    laid = 2 * LAID * 4 * work.dim * work.images
+    return ONCE * pairs + laid if work.images >= work.pairs_from else pairs
+
+
+def _one_sided(work: Work, rates: Rates) -> Figures:
+    """Each block of queries against all vectors."""
+    rows, size = work.images, 4 * work.dim * work.images
+    block = max(256, min(work.block_rows, -(-rows // work.cores)))
+    blocks = -(-rows // block)
+    held = min(rows, block) * (24 * work.pool + 8 * work.dim) + 96 * MB
+    return Figures(
+        bytes_read=blocks * size,
+        requests=blocks * (3 + size // (64 * MB)),
+        tasks=blocks,
+        seconds=at_once(blocks, _busy_exact(work, rates), work, rates),
+        worker_bytes=PYTHON + held,
+    )
+
+
+def _in_pairs(work: Work, rates: Rates) -> Figures:
+    """Blocks of a layout, each with itself and with every other once."""
+    rows, size = work.images, 4 * work.dim * work.images
+    blocks = block_count(rows, work.block_rows, work.cores)
+    pairs = blocks * (blocks - 1) // 2
+    tasks = blocks + len(deal_pairs(blocks, rows, work.cores, 0, pairs))
+    return Figures(
+        bytes_read=(3 * blocks + pairs) * (size // blocks),
+        requests=8 * (2 * blocks + pairs),
+        tasks=tasks + 2 * blocks,
+        seconds=shared_out(tasks, _busy_exact(work, rates), work, rates),
+        worker_bytes=PYTHON + _held(work, blocks),
+        bytes_written=size + 12 * rows * work.pool * len(cut_pairs(blocks, rows, work.cores)),
+    )
+
+
+def _held(work: Work, blocks: int) -> int:
+    """Bytes of a task in which two blocks meet."""
+    block = -(-work.images // blocks)
+    return block * (8 * (4 * work.dim + 8) + 100 * (work.pool + 1)) + 120 * MB
+
+
+def _approximate(work: Work, rates: Rates) -> Figures:
+    """Blocks of a layout, each with itself and with those of which one looks at the other."""
+    rows, size = work.images, 4 * work.dim * work.images
+    blocks, pairs = _met(work)
+    tasks = blocks + min(pairs, 6 * work.cores)
+    return Figures(
+        bytes_read=(4 * blocks + pairs) * (size // max(1, blocks)),
+        requests=8 * (3 * blocks + pairs),
+        tasks=tasks + 2 * blocks,
+        seconds=at_once(tasks, _busy_approximate(work, rates), work, rates),
+        worker_bytes=PYTHON + _held(work, blocks),
+        bytes_written=size + 24 * rows * work.pool,
+    )
+
+
+def _busy_approximate(work: Work, rates: Rates) -> float:
+    rows, size = float(work.images), 4 * work.dim * work.images
+    probes, cells = _probes(work)
+    blocks, pairs = _met(work)
+    sample = min(rows, max(500.0, min(4000.0, rows / 100)))
+    seen = SEEN * rows * probes * rows / cells
+    loaded = LOADED * (2 * blocks + pairs) * size / blocks
+    return (seen + sample * rows + 2 * rows * cells) * rates.pair + 2 * LAID * size + loaded
+
+
+def _met(work: Work) -> tuple[int, int]:
+    """Blocks, and pairs of them that meet: each looks at some others."""
+    blocks = seen_blocks(work.images, work.block_rows, work.cores)
+    probes, _ = _probes(work)
+    return blocks, int(blocks * min((blocks - 1) / 2, 2 * probes))
+
+
+def _probes(work: Work) -> tuple[int, int]:
+    cells = max(1, int(2 * work.images**0.5))
+    return min(cells, max(4, round(TYPICAL / (1 - work.recall)))), cells
