@@ -8,7 +8,7 @@ from artrec.planning.figures import MB, Figures, Rates, Work
 from artrec.planning.joins import block_count, resolved, seen_blocks
 from artrec.planning.waves import at_once
 
-__all__ = ["PYTHON", "JoinCost", "Joins", "chosen_join", "joins_of"]
+__all__ = ["JoinCost", "Joins", "PYTHON", "chosen_join", "joins_of"]
 
 PYTHON = 215 * MB  # a worker or driver with what it imports
 

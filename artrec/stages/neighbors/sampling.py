@@ -6,7 +6,6 @@ they found and chooses. The sample is bounded (:func:`artrec.vectors.approximate
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +20,7 @@ from artrec.stages.neighbors.laying import Laying, Scratch, read_block
 from artrec.stages.session import describe
 from artrec.tables import Receipt, read_table
 from artrec.vectors import Block
-from artrec.vectors.approximate.choosing import Candidates, Links, choose, links_of
+from artrec.vectors.approximate.choosing import Candidates, Links, choose, links_of, nearest_of
 from artrec.vectors.approximate.recall import interval
 from artrec.vectors.distance import Floats, Ints, Wides
 
@@ -108,13 +107,13 @@ def _link(
 ) -> TaskReport:
     sample, layout = _sample(scratch, laying), laying.read(scratch)
     low, high = cuts[attempt.index]
-    begun = time.process_time()
 
     def blocks() -> Iterator[Candidates]:
         for files in laying.blocks[low:high]:
             yield read_block(scratch, files)
 
-    links = links_of(sample, blocks, layout, planning.k)
+    pools, seconds = nearest_of(sample, blocks(), layout.frame.metric, planning.k)
+    links = links_of(sample, pools, blocks(), layout)
     columns = [
         pa.array(links.rows.astype(np.int32)),
         pa.array(links.distances),
@@ -127,8 +126,7 @@ def _link(
         writer.write(pa.RecordBatch.from_arrays(columns, names=names))
     rows = sum(receipt.rows for files in laying.blocks[low:high] for receipt in files)
     products = len(sample.numbers) * rows
-    milliseconds = int(1000 * (time.process_time() - begun))
-    counters = {"sample_products": products, "sample_milliseconds": milliseconds}
+    counters = {"sample_products": products, "sample_milliseconds": int(1000 * seconds)}
     return TaskReport(receipts=writer.receipts, counters=counters)
 
 

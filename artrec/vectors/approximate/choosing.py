@@ -7,8 +7,9 @@ of any number of cells is known before one list is made.
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -17,11 +18,20 @@ from artrec.vectors.approximate.lists import Flags
 from artrec.vectors.approximate.recall import NORMAL, interval
 from artrec.vectors.cells import cell_costs, coordinates
 from artrec.vectors.distance import Floats, Ints, Wides, squared_norms
-from artrec.vectors.join import Block, join
+from artrec.vectors.join import Block, Pools, join
 from artrec.vectors.layout import Layout
 from artrec.vectors.topk import NOBODY, order_entries
 
-__all__ = ["Candidates", "Choice", "Links", "choose", "is_sampled", "links_of", "sample_size"]
+__all__ = [
+    "Candidates",
+    "Choice",
+    "Links",
+    "choose",
+    "is_sampled",
+    "links_of",
+    "nearest_of",
+    "sample_size",
+]
 
 LEAST, MOST = 4, 12
 """Cells near a cell, at the least and at the most."""
@@ -88,17 +98,36 @@ class Links:
         return Links(*map(np.concatenate, columns))
 
 
-def links_of(
-    sample: Block, blocks: Callable[[], Iterable[Candidates]], layout: Layout, k: int
-) -> Links:
-    """The nearest ``k`` of each row of ``sample`` among all of ``blocks``, which are read twice."""
-    metric = layout.frame.metric
-    pools = join(sample, (_block(*each) for each in blocks()), k=k, metric=metric)
+def nearest_of(
+    sample: Block, blocks: Iterable[Candidates], metric: str, k: int
+) -> tuple[Pools, float]:
+    """The nearest ``k`` of each row of ``sample`` among all of ``blocks``, and the processor's
+    seconds that went to it, their reading left out.
+    """
+    read = 0.0
+
+    def in_order() -> Iterator[Block]:
+        nonlocal read
+        begun = time.process_time()
+        for _, numbers, vectors in blocks:
+            order = np.argsort(numbers)
+            block = Block(numbers[order], vectors[order])
+            read += time.process_time() - begun
+            yield block
+            begun = time.process_time()
+
+    begun = time.process_time()
+    pools = join(sample, in_order(), k=k, metric=metric)
+    return pools, time.process_time() - begun - read
+
+
+def links_of(sample: Block, pools: Pools, blocks: Iterable[Candidates], layout: Layout) -> Links:
+    """Of the nearest of each row of ``sample``, all in ``blocks``: how many cells show them."""
     rows, places = np.nonzero(pools.others != NOBODY)
     others, distances = pools.others[rows, places], pools.distances[rows, places]
     points, cells = _placed(layout, sample.vectors)
     ranks, near = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
-    for own_cells, numbers, vectors in blocks():
+    for own_cells, numbers, vectors in blocks:
         order = np.argsort(numbers)
         place = np.minimum(np.searchsorted(numbers[order], others), len(order) - 1)
         mine = np.flatnonzero(numbers[order][place] == others)
@@ -116,11 +145,6 @@ def links_of(
         back = _ranks(layout.centers, ends, which, here[far])
         ranks[mine[far]] = np.minimum(ranks[mine[far]], back)
     return Links(rows, distances, others, ranks, near)
-
-
-def _block(cells: Ints, numbers: Ints, vectors: Floats) -> Block:
-    order = np.argsort(numbers)
-    return Block(numbers[order], vectors[order])
 
 
 def _placed(layout: Layout, vectors: Floats) -> tuple[Floats, Ints]:
