@@ -394,7 +394,7 @@ def test_every_section_and_key_is_documented() -> None:
     keys = [key for section in documented().values() for key, _, _, _ in section]
     expected = [key.replace(".main.", ".NAME.") for key in CHANGED]
     assert sorted(keys) == sorted(expected)
-    assert [kind for _, kind, _, _ in documented()["neighbors"]] == ["int"] * 4
+    assert [kind for _, kind, _, _ in documented()["report"]] == ["int"] * 4
     kinds = {key: kind for keys in documented().values() for key, kind, _, _ in keys}
     assert kinds["ingest.formats"] == "list of str"
     assert kinds["ingest.background"] == kinds["train.channels"] == "list of int"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from artrec.vectors import Block, join
+from artrec.vectors import Block, Layout, join
 from artrec.vectors.approximate.choosing import (
+    Candidates,
     Choice,
     Links,
     choose,
     is_sampled,
     links_of,
+    nearest_of,
     sample_size,
 )
 from artrec.vectors.distance import squared_norms
@@ -26,6 +28,11 @@ def literal(ranks: list[list[int]], near: int) -> tuple[Links, int]:
     flat = np.array([rank for each in ranks for rank in each])
     far = np.arange(len(flat), dtype=np.float32)
     return Links(rows, far, np.arange(len(flat)), flat, np.full(len(flat), near)), len(ranks)
+
+
+def linked(sample: Block, candidates: list[Candidates], layout: Layout, k: int) -> Links:
+    pools, _ = nearest_of(sample, candidates, "cosine", k)
+    return links_of(sample, pools, candidates, layout)
 
 
 def chosen(ranks: list[list[int]], target: float, near: int = 99, total: int = 10**6) -> Choice:
@@ -66,7 +73,7 @@ def test_the_recall_that_is_foretold_is_the_recall_that_is_found(probes: int) ->
     sample = Block(block.numbers[::7], block.vectors[::7])
     halves = [slice(0, 300), slice(300, 700)]
     parts = [
-        links_of(sample, lambda p=part: [(cells[p], block.numbers[p], block.vectors[p])], layout, k)
+        linked(sample, [(cells[part], block.numbers[part], block.vectors[part])], layout, k)
         for part in halves
     ]
     links = Links.together(parts).nearest(100, k)
