@@ -164,7 +164,7 @@ def _busy_approximate(work: Work, rates: Rates) -> float:
     rows, size = float(work.images), 4 * work.dim * work.images
     probes, cells = _probes(work)
     blocks, pairs = _met(work)
-    sample = min(rows, max(500.0, min(4000.0, rows / 100)))
+    sample = min(rows, max(500.0, min(4000.0, rows / 200)))
     seen = SEEN * rows * probes * rows / cells
     loaded = LOADED * (2 * blocks + pairs) * size / blocks
     return (seen + sample * rows + 2 * rows * cells) * rates.pair + 2 * LAID * size + loaded

@@ -233,6 +233,7 @@ def main() -> None:
         "join_ratios": [
             round(cores * each / base, 3) for each, base in zip(joins, around, strict=True) if base
         ],
+        "cpu_seconds": [round(each["cpu"], 1) for each in rounds],
         "name_seconds": [
             round(each["seconds"] - join, 1) for each, join in zip(rounds, joins, strict=True)
         ],

@@ -128,8 +128,15 @@ def test_prices_make_money_of_it_and_a_text_for_people_has_a_line_for_each_stage
     assert table[0].split() == [
         *("stage", "seconds", "read", "written", "requests", "tasks", "worker", "driver", "money")
     ]
-    assert [line.split()[0] for line in table[1:-1]] == [*plan["stages"], "all"]
-    assert "on 10 cores" in table[-1]
+    assert [line.split()[0] for line in table[1:-4]] == [*plan["stages"], "all"]
+    assert "on 10 cores" in table[-4]
+    assert table[-3].startswith("neighbors: exact, since ")
+    assert table[-3].endswith("; neighbors.method=approximate takes the other one")
+    for line, name in zip(table[-2:], ("exact", "approximate"), strict=True):
+        assert line.split()[0] == name
+        assert all(word in line for word in ("of one core", "MB shuffled", "MB a worker"))
+    assert "for a recall of 0.98 (neighbors.recall)" in table[-1]
+    assert plan["joins"]["method"] == "exact"
 
 
 def test_nothing_is_sampled_where_nothing_is_to_be_done(

@@ -33,7 +33,7 @@ def dealt(block: Block, metric: str, k: int, near: int, probes: int, blocks: int
     order = np.argsort(cells, kind="stable")
     cuts = np.searchsorted(cells[order], layout.firsts)
     close, _ = reaches(layout, layout.centers, near)
-    parts = []
+    parts, done = [], []
     for place in range(layout.blocks):
         rows = order[cuts[place] : cuts[place + 1]]
         laid = Laid.of(block.numbers[rows], block.vectors[rows], k + 1)
@@ -45,9 +45,13 @@ def dealt(block: Block, metric: str, k: int, near: int, probes: int, blocks: int
         outer = order[wanted[cells[order]]]
         others = Others(cells[outer], block.numbers[outer], block.vectors[outer])
         lists, _ = part.fill(layout, others, k)
+        if not probes:
+            done.append(part.pools(lists, k, len(block.numbers)))
         at, places = np.nonzero(lists.ids >= 0)
         part.side.entries.add(at, lists.distances[at, places], lists.ids[at, places])
         parts.append(part)
+    if not probes:
+        return Pools.together(done)
     for place, one in enumerate(parts):
         for other in parts[place + 1 :]:
             see(one, other, layout)

@@ -15,9 +15,13 @@ PACKED = 4096  # entries in one row of the shuffle
 ENTRY = np.dtype([("row", "<i4"), ("distance", "<f4"), ("other", "<i8")])
 
 
-def packed(block: int, entries: Entries) -> Iterator[pa.RecordBatch]:
-    """The nearest of each row, in rows of PACKED entries; at least one row."""
-    entries.compact()
+def packed(block: int, entries: Entries, compact: bool = True) -> Iterator[pa.RecordBatch]:
+    """The nearest of each row, in rows of PACKED entries; at least one row.
+
+    Without ``compact`` they go as they were found, to be chosen from at their end.
+    """
+    if compact:
+        entries.compact()
     rows, distances, others = entries.flat()
     found = np.empty(len(rows), ENTRY)
     found["row"], found["distance"], found["other"] = rows, distances, others

@@ -95,8 +95,8 @@ def fill(work: Work, attempt: Attempt) -> TaskReport:
     lists, products = own.fill(layout, work.others(layout, own), work.k)
     counters = {"blocks": 1, "products": products}
     if not work.probes:
-        own.side.entries.add(*_entries(lists))
-        return _pools(work, attempt.index, attempt, own.laid, own.side.entries, counters)
+        pools = own.pools(lists, work.k, work.scratch.rows)
+        return _pools(work, attempt.index, attempt, pools, counters)
     receipts = _write_filled(work, attempt, own, lists)
     by_block = np.add.reduceat(looks, layout.firsts[:-1])
     by_block[block] = 0
@@ -105,11 +105,6 @@ def fill(work: Work, attempt: Attempt) -> TaskReport:
         if len(others):
             writer.write(_looks(np.full(len(others), block), others, by_block[others]))
     return TaskReport(receipts=[*receipts, *writer.receipts], counters=counters)
-
-
-def _entries(lists: TopK) -> tuple[Ints, Floats, Ints]:
-    rows, places = np.nonzero(lists.ids >= 0)
-    return rows, lists.distances[rows, places], lists.ids[rows, places]
 
 
 def _write_filled(work: Work, attempt: Attempt, own: Looking, lists: TopK) -> list[Receipt]:
@@ -208,8 +203,8 @@ def _meet_pairs(
         for _, place in run:
             other = work.ready(layout, close, place)
             products += see(one, other, layout)
-            yield from packed(place, other.side.entries)
-        yield from packed(block, one.side.entries)
+            yield from packed(place, other.side.entries, compact=False)
+        yield from packed(block, one.side.entries, compact=False)
     account = np.array([(ACCOUNT, time.monotonic() - begun, products)], ENTRY)
     yield batch_of(first, [account.tobytes()])
 
@@ -235,22 +230,18 @@ def _merge(work: Work, block: int, parts: Iterable[bytes], attempt: Attempt) -> 
         if entries.crowded:
             entries.compact()
     counters["pairs_milliseconds"] = int(milliseconds)
-    return _pools(work, block, attempt, laid, entries, counters)
+    pools = laid.pools(work.scratch.metric, entries, work.k, work.scratch.rows)
+    return _pools(work, block, attempt, pools, counters)
 
 
 def _pools(
-    work: Work,
-    block: int,
-    attempt: Attempt,
-    laid: Laid,
-    entries: Entries,
-    counters: dict[str, int],
+    work: Work, block: int, attempt: Attempt, pools: Pools, counters: dict[str, int]
 ) -> TaskReport:
-    """Write the pools of a block from all that was found for it."""
-    pools = laid.pools(work.scratch.metric, entries, work.k, work.scratch.rows).incomplete()
+    """Write the pools of a block, of which nobody knows how far they are complete."""
+    pools = pools.incomplete()
     with work.scratch.writer("neighbor_pool", f"pool-{block:05d}-{attempt.stem}") as writer:
         writer.write(pool_rows(pools))
-    counters["vectors"] = len(laid.numbers)
+    counters["vectors"] = len(pools.numbers)
     notes = {"recalls": _recalls(work, pools)}
     return TaskReport(receipts=writer.receipts, counters=counters, notes=notes)
 

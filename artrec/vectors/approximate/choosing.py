@@ -41,8 +41,8 @@ Candidates = tuple[Ints, Ints, Floats]
 
 _LONG = 256  # numbers of a vector from which on it pays to fill lists from the least
 
-_ROWS, _MOST, _SHARE = 500, 4000, 100  # of a sample: at least, and at most that share of all
-_SHOWING = 16  # rows, by the share that may be missed, of which an interval can show it
+_ROWS, _MOST, _SHARE = 500, 4000, 200  # of a sample: at least, and at most that share of all
+_SHOWING = 8  # rows, by the share that may be missed, of which an interval can show it
 _DEVIATIONS = 3.0  # so seldom is a join refused for a recall that it was planned for
 
 
@@ -50,7 +50,7 @@ def sample_size(total: int, target: float) -> int:
     """Rows of the random sample of ``total`` by which recall is planned.
 
     >>> sample_size(81_446, 0.98), sample_size(10_000_000, 0.98), sample_size(300, 0.98)
-    (814, 4000, 300)
+    (500, 4000, 300)
     """
     showing = round(_SHOWING / (1 - target)) if target < 1 else 0
     return min(total, max(_ROWS, showing, min(_MOST, total // _SHARE)))

@@ -24,12 +24,13 @@ from artrec.vectors.approximate.lists import Flags, Lists, Places, entries, from
 from artrec.vectors.approximate.probing import list_least
 from artrec.vectors.cells import cell_costs, coordinates
 from artrec.vectors.distance import Floats, Ints, distances_of_lists, squared_norms
+from artrec.vectors.join import Pools, pools_of
 from artrec.vectors.layout import Layout
 from artrec.vectors.pairs import Side, enter
 from artrec.vectors.screen import Screen
 from artrec.vectors.selfjoin import Laid
 from artrec.vectors.sieve import Span
-from artrec.vectors.topk import TopK, orderable, select
+from artrec.vectors.topk import NOBODY, TopK, orderable, select
 
 __all__ = ["Looking", "Others", "near_cells", "reaches", "see"]
 
@@ -125,6 +126,16 @@ class Looking:
         found = _measured(self.side.screen.metric, everyone, lists, k)
         self.side.lower(found.distances[:, -1])
         return found, products
+
+    def pools(self, lists: TopK, k: int, total: int) -> Pools:
+        """The pools of the block's rows, where ``lists`` [r, k] are all there is."""
+        laid, entries = self.laid, self.side.entries
+        if (laid.span.sizes == 1).all():
+            others = np.full(len(laid.numbers), total - 1)
+            return pools_of(laid.numbers, lists, laid.copy_of, k, others)
+        rows, places = np.nonzero(lists.ids != NOBODY)
+        entries.add(rows, lists.distances[rows, places], lists.ids[rows, places])
+        return laid.pools(self.side.screen.metric, entries, k, total)
 
     def _list_near(self, lists: Lists, right: Floats, outer: Ints) -> int:
         """Make lists of what is in the cells near each; positions of others follow the own."""
