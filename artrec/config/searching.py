@@ -30,7 +30,10 @@ class IndexSettings(Section):
         le=1.0,
     )
     memory: int = key(
-        0, "Bytes that a look-up maps or holds, at most; 0: as many as it takes.", ge=0
+        0,
+        "Bytes that a look-up maps or holds, at most; 0: as many as it takes. Where trees do not "
+        "fit, look-ups scan; where not even a scan does, nothing is built.",
+        ge=0,
     )
     trees: int = key(
         0,

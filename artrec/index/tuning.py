@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from artrec.errors import ConfigError
 from artrec.index.building import MOST_NODES, Recipe, build_shard
 from artrec.index.mapped import mapped_vectors
 from artrec.index.shards import SPARE, Found
@@ -72,6 +73,15 @@ class Target:
     def bytes(self, dim: int, trees: int) -> int:
         return most_bytes(self.items, dim, trees)
 
+    def check(self, dim: int) -> None:
+        """Raises ConfigError where not even a scan fits into ``memory``."""
+        least = self.bytes(dim, 0)
+        if self.memory and least > self.memory:
+            raise ConfigError(
+                f"index.memory: found {self.memory} bytes, expected at least {least}, which a scan "
+                f"of {self.items} vectors of {dim} numbers takes; allow as many, or 0 for no limit"
+            )
+
     def usual(self, dim: int) -> int:
         """Trees of an index that no look-up asks."""
         fitting = [t for t in self.choices(dim) if t <= USUAL_TREES]
@@ -93,7 +103,8 @@ class Target:
 def most_bytes(items: int, dim: int, trees: int) -> int:
     """No more are mapped or held to ask shards of so many: their files, and the vector_no.
 
-    A tree takes 11 to 18.4 bytes for each item, as measured from 2 to 512 dimensions.
+    With 0 ``trees`` to scan them, which reads of the files nothing but the vectors. A tree takes 11
+    to 18.4 bytes for each item, as measured from 2 to 512 dimensions.
     """
     return items * (4 * dim + 16 + 20 * trees + 8)
 
@@ -121,8 +132,10 @@ def tune(scratch: Path, numbers: Ints, blocks: Blocks, recipe: Recipe, target: T
     """The tuning of shards like the one of ``blocks``, whose numbers are ``numbers``.
 
     ``blocks`` are asked for three times, if at all. Memory is that of building the shard;
-    ``scratch``, a folder, takes its file. ``recipe.trees`` does not count.
+    ``scratch``, a folder, takes its file. ``recipe.trees`` does not count. Raises ConfigError where
+    no way fits into the memory.
     """
+    target.check(recipe.dim)
     dim, room = recipe.dim, target.choices(recipe.dim)
     ceiling = exact_cost(dim, target.of_one)
     known = target.scan(dim)
@@ -148,7 +161,8 @@ def _scan(target: Target, dim: int, queries: int, tried: list[Tried]) -> Tuning:
     """Look-ups scan; the shards are built all the same, for whoever opens them elsewhere."""
     trees, cost = target.usual(dim), round(exact_cost(dim, target.of_one), 1)
     way = Tried(trees=trees, search_k=0, recall=1.0, low=1.0, high=1.0, cost=cost)
-    return Tuning(**way.model_dump(), **_facts(target, dim, trees, queries, tried), exact=True)
+    facts = _facts(target, dim, trees, queries, tried) | {"bytes": target.bytes(dim, 0)}
+    return Tuning(**way.model_dump(), **facts, exact=True)
 
 
 def _facts(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from artrec.errors import ConfigError
 from artrec.index import Recipe, Target, Tuning, build_shard, tune
 from artrec.index.tuning import (
     TREES,
@@ -139,8 +140,20 @@ def test_memory_bounds_the_trees(tmp_path: Path, vectors: tuple[Numbers, Vectors
     some = tuned(tmp_path / "some", *vectors, Target(0.8, ITEMS, SHARDS, memory=room))
     assert {way.trees for way in some.tried} <= {5, 10}
     assert some.bytes <= room
-    none = tuned(tmp_path / "none", *vectors, Target(0.8, ITEMS, SHARDS, memory=1000))
-    assert (none.exact, none.tried, none.trees) == (True, [], 5)
+    bare = ITEMS * (4 * DIM + 24)
+    none = tuned(tmp_path / "none", *vectors, Target(0.8, ITEMS, SHARDS, memory=bare))
+    assert (none.exact, none.tried, none.trees, none.bytes) == (True, [], 5, bare)
+
+
+def test_memory_that_not_even_a_scan_fits_into_is_refused(
+    tmp_path: Path, vectors: tuple[Numbers, Vectors]
+) -> None:
+    bare = ITEMS * (4 * DIM + 24)
+    with pytest.raises(ConfigError, match=f"found {bare - 1} bytes, expected at least {bare}"):
+        tuned(tmp_path / "less", *vectors, Target(0.8, ITEMS, SHARDS, memory=bare - 1))
+    with pytest.raises(ConfigError, match="allow as many, or 0"):
+        Target(0.95, 50_000_000, 50, memory=1).check(154)
+    Target(0.95, 50_000_000, 50).check(154)
 
 
 def test_a_shard_that_annoy_could_not_count_is_tried_with_fewer_trees() -> None:
