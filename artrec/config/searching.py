@@ -25,7 +25,8 @@ class IndexSettings(Section):
     recall: float = key(
         0.95,
         "Least recall@50 of look-ups that trees and candidates are tuned for, the lower end of a "
-        "95 % interval; where a scan of all vectors is cheaper, look-ups scan.",
+        "95 % interval; where a scan of all vectors is cheaper, look-ups scan, and so for 1 and "
+        "for more than .9992, which no trial can show.",
         gt=0.0,
         le=1.0,
     )

@@ -37,7 +37,8 @@ USUAL_TREES = 20
 """Where nothing says that others are better."""
 
 _K = 50  # of the lists that are tuned for, as long as evaluation asks; shorter ones are easier
-_QUERIES = 400
+_QUERIES, _MOST_QUERIES = 400, 4000
+_SHOWING = 8  # queries, by the share that may be missed, of which an interval can show it
 _SPREAD = 1.05  # times the mean: shards are not of one size
 _NEAR = 1.1  # times the least cost: for that little, fewer trees are built
 
@@ -62,6 +63,17 @@ class Target:
     def of_one(self) -> int:
         """Items of one shard, about."""
         return -(-self.items // max(1, self.shards))
+
+    @property
+    def queries(self) -> int:
+        """Vectors that ask the trial: enough that what is wanted can be shown."""
+        showing = round(_SHOWING / (1 - self.recall)) if self.recall < 1 else 0
+        return min(_MOST_QUERIES, max(_QUERIES, showing))
+
+    @property
+    def is_beyond_trial(self) -> bool:
+        """Whether so much is wanted that no trial, were nothing missed, could show it."""
+        return self.recall > interval(np.ones(self.queries))[0]
 
     def choices(self, dim: int) -> Sequence[int]:
         """Numbers of trees that fit, ascending; maybe none."""
@@ -93,9 +105,9 @@ class Target:
 
     def scan(self, dim: int) -> Tuning | None:
         """The tuning that needs no trial: shards so small that nothing is faster than to scan
-        them, or too large for ``memory`` with any trees.
+        them, or too large for ``memory`` with any trees, or of which all is wanted.
         """
-        room = self.choices(dim)
+        room = [] if self.is_beyond_trial else self.choices(dim)
         least = annoy_cost(dim, min(room), 2 * _K + SPARE) if room else math.inf
         return _scan(self, dim, 0, []) if exact_cost(dim, self.of_one) <= least else None
 
@@ -202,7 +214,7 @@ class _Trial:
     def built(
         cls, path: Path, numbers: Ints, blocks: Blocks, recipe: Recipe, target: Target
     ) -> _Trial:
-        queries = _chosen(numbers, blocks, recipe.seed)
+        queries = _chosen(numbers, blocks, recipe.seed, target.queries)
         true = join(queries, blocks(), k=_K, metric=recipe.metric).distances
         build_shard(path, numbers, blocks(), recipe)
         whole = new_index(recipe.dim, recipe.metric)
@@ -268,10 +280,10 @@ class _Trial:
         return way
 
 
-def _chosen(numbers: Ints, blocks: Blocks, seed: int) -> Block:
+def _chosen(numbers: Ints, blocks: Blocks, seed: int, count: int) -> Block:
     """Some vectors of the shard, always the same."""
     order = np.random.default_rng(seed).permutation(len(numbers))
-    wanted = np.sort(numbers[order[:_QUERIES]])
+    wanted = np.sort(numbers[order[:count]])
     parts = [
         (block.numbers[mine], block.vectors[mine])
         for block in blocks()

@@ -10,7 +10,7 @@ RESULT_VERSIONS = {
     "train": 1,
     "embed": 1,
     "catalog": 1,
-    "index": 2,
+    "index": 3,
     "neighbors": 1,
     "evaluate": 4,
     "report": 3,

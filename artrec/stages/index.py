@@ -142,16 +142,24 @@ def _notes(inputs: dict[str, Any], tuning: dict[str, Any] | None, search_k: int)
 
 
 def _tell(facts: dict[str, Any], tuning: dict[str, Any] | None, search_k: int) -> None:
-    """Say where look-ups scan, or take more than they may, for want of memory."""
-    dim = facts["dim"]
-    if tuning is None or _target(facts).choices(dim):
+    """Say where look-ups scan against all wishes, or take more memory than they may."""
+    if tuning is None:
         return
-    if not search_k:
-        say = "look-ups scan all vectors: shards with trees do not fit into index.memory"
-    else:
-        say = "look-ups exceed index.memory: index.search_k is set, and trees do not fit"
-    needed = _target(facts).bytes(dim, tuning["trees"])
-    log.get(stage="index").warning(say, memory=tuning["memory"], needed=needed)
+    target, dim, say = _target(facts), facts["dim"], log.get(stage="index")
+    if not target.choices(dim):
+        why = "look-ups scan all vectors: shards with trees do not fit into index.memory"
+        if search_k:
+            why = "look-ups exceed index.memory: index.search_k is set, and trees do not fit"
+        needed = target.bytes(dim, tuning["trees"])
+        say.warning(why, memory=tuning["memory"], needed=needed)
+    elif search_k or not tuning["exact"]:
+        return
+    elif tuning["tried"]:
+        why = "look-ups scan all vectors: no trees that cost less reach index.recall"
+        say.info(why, recall=target.recall, best=max(way["low"] for way in tuning["tried"]))
+    elif target.is_beyond_trial and target.recall < 1:
+        why = "look-ups scan all vectors: index.recall is more than random queries could show"
+        say.info(why, recall=target.recall, queries=target.queries)
 
 
 def _target(facts: dict[str, Any]) -> Target:

@@ -177,8 +177,25 @@ def test_vectors_without_any_order_are_scanned(tmp_path: Path) -> None:
 
 
 def test_whoever_wants_all_gets_a_scan(tmp_path: Path, vectors: tuple[Numbers, Vectors]) -> None:
-    part = tuple(each[:4000] for each in vectors)
-    assert tuned(tmp_path / "all", *part, Target(1.0, 4000, 1)).exact  # type: ignore[arg-type]
+    for number, recall in enumerate((1.0, 0.9995)):
+        every = tuned(tmp_path / str(number), *vectors, Target(recall, ITEMS, SHARDS))
+        assert (every.exact, every.tried) == (True, [])
+
+
+def test_the_more_is_wanted_the_more_queries_show_it() -> None:
+    wanted = (0.5, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0)
+    asked = [400, 400, 400, 800, 1600, 4000, 400]
+    assert [Target(recall, ITEMS, SHARDS).queries for recall in wanted] == asked
+    beyond = [Target(recall, ITEMS, SHARDS).is_beyond_trial for recall in wanted]
+    assert beyond == [False] * 6 + [True]
+
+
+def test_a_high_recall_is_reached_without_a_scan(tmp_path: Path) -> None:
+    """Of 400 queries without one miss the interval would begin at .9926."""
+    target = Target(0.994, 12_000, 1, trees=10)
+    high = tuned(tmp_path / "high", *scattered(12_000, 2), target, "euclidean")
+    assert (high.exact, high.queries) == (False, 1333)
+    assert high.low >= 0.994
 
 
 def test_longer_lists_examine_more_in_proportion(found: Tuning) -> None:

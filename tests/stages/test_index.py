@@ -31,9 +31,10 @@ def begun(root: Path, numbers: list[int], vectors: list[list[float]], *more: str
     settings = settings_of(f"store.root={root}", *more)
     draft = opened(settings, "one")
     draft.hold("literal")
+    dim = len(vectors[0]) if vectors else DIM
     live = [{"vector_no": n, "embedding": v} for n, v in zip(numbers, vectors, strict=True)]
     put(draft, "catalog", {"live_vectors": live})
-    put(draft, "embed", {"vectors": []}, encoder="mine-1", metric="cosine", dim=DIM)
+    put(draft, "embed", {"vectors": []}, encoder="mine-1", metric="cosine", dim=dim)
     return draft
 
 
@@ -177,6 +178,18 @@ def test_too_little_memory_for_trees_is_told_and_for_a_scan_refused(
     assert "look-ups exceed index.memory" in capsys.readouterr().err
     with pytest.raises(ConfigError, match=f"expected at least {bare}"):
         run(spark, root, draft, f"index.memory={bare - 1}")
+
+
+def test_a_recall_that_no_trees_reach_is_told(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without any order in 64 dimensions, whoever finds nearly all has seen nearly all."""
+    rules = ("index.recall=0.99", "index.trees=5")
+    numbers, vectors = scattered(3000, 64)
+    draft = begun(tmp_path / "root", numbers.tolist(), vectors.tolist(), *rules)
+    log.setup(as_json=True)
+    assert run(spark, tmp_path / "root", draft, *rules).notes["exact"]
+    assert "no trees that cost less reach index.recall" in capsys.readouterr().err
 
 
 def test_whoever_sets_trees_and_candidates_has_nothing_tuned(
