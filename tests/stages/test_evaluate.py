@@ -580,6 +580,7 @@ def test_a_bad_index_is_refused_and_a_perfect_one_is_not(
 def test_of_a_few_vectors_the_index_finds_all(release: Night) -> None:
     found = [r for r in release.rows("evaluation") if r["measure"] == "index_recall"]
     assert {r["k"]: r["value"] for r in found} == {1: 1.0, 10: 1.0, 50: 1.0}
+    assert {r["queries"] for r in found} == {len(release.rows("live_vectors"))}  # each was asked
     gates = {gate["gate"]: gate["passed"] for gate in release.document["gates"]}
     assert gates["index_recall"]
     assert gates["shards"]

@@ -13,7 +13,14 @@ import pytest
 from artrec.evaluation import RECALL_CUTS, Streamed, recalls
 from artrec.schemas import TABLES
 from artrec.stages.evaluate.ground import Ground
-from artrec.stages.evaluate.recalling import ask_shard, merge_block, open_asked, truth_block
+from artrec.stages.evaluate.recalling import (
+    ask_shard,
+    merge_block,
+    open_asked,
+    scan_shard,
+    truth_block,
+)
+from artrec.stages.evaluate.scores import scan_rows
 from artrec.stages.frames import Attempt
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter
@@ -96,3 +103,33 @@ def test_recall_by_shards_is_that_of_all_shards_at_once(
     found = by_tasks(ground_of(index, numbers, vectors, queries), index)
     assert found == {k: share.tolist() for k, share in expected.items()}
     assert 0.05 < np.mean(found[50]) < 0.99
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("shards", [1, 4])
+def test_shards_that_are_scanned_list_all_that_is_nearest(
+    tmp_path: Path, metric: str, shards: int
+) -> None:
+    """Each shard is asked a random 200 / shards of its vectors, or up to twice as many."""
+    numbers, vectors = scattered(1500, 24)
+    vectors[::150] = vectors[0]
+    index = made(tmp_path / "store", numbers, vectors, shards, metric, trees=1)
+    rows = scanned(ground_of(index, numbers, vectors, numbers[:1]), index)
+    assert {row["k"]: (row["low"], row["value"]) for row in rows} == dict.fromkeys(
+        RECALL_CUTS, (1.0, 1.0)
+    )
+    assert all(200 <= row["queries"] < 400 for row in rows)
+
+
+def test_what_scanned_shards_do_not_hold_is_missed(tmp_path: Path) -> None:
+    numbers, vectors = scattered(1500, 24)
+    index = made(tmp_path / "store", numbers[::2], vectors[::2], 2, trees=1)
+    rows = scanned(ground_of(index, numbers, vectors, numbers[:1]), index)
+    assert all(0.4 < row["value"] < 0.6 for row in rows)
+    assert all(row["low"] < row["value"] < row["high"] for row in rows)
+
+
+def scanned(ground: Ground, index: Made) -> list[dict[str, Any]]:
+    sidecars = tuple(index.sidecars)
+    reports = [scan_shard(ground, sidecars, Attempt(n, 0, 7)) for n in range(len(sidecars))]
+    return list(scan_rows([report.notes for report in reports], "mine-1"))

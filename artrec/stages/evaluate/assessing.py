@@ -16,6 +16,7 @@ from artrec.evaluation.floors import FLOORS
 from artrec.evaluation.space import random_distance
 from artrec.failpoints import reached
 from artrec.releases import (
+    Artifact,
     Draft,
     Run,
     StageRuns,
@@ -36,7 +37,13 @@ from artrec.stages.evaluate.counting import counts_of
 from artrec.stages.evaluate.ground import Ground, distinct_vectors
 from artrec.stages.evaluate.lists import list_rows, listed_images
 from artrec.stages.evaluate.measuring import scan_block, scan_sample
-from artrec.stages.evaluate.recalling import ask_shard, merge_block, open_asked, truth_block
+from artrec.stages.evaluate.recalling import (
+    ask_shard,
+    merge_block,
+    open_asked,
+    scan_shard,
+    truth_block,
+)
 from artrec.stages.evaluate.scores import (
     Row,
     cloud_rows,
@@ -67,6 +74,7 @@ from artrec.stages.frames import (
 )
 from artrec.stages.progress import Watch
 from artrec.stages.session import describe
+from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter
 
 __all__ = ["Assessment"]
@@ -244,7 +252,10 @@ class Assessment:
         if index is None:
             return {}
         if index.notes.get("exact", False):  # look-ups scan all vectors
-            found = list(scan_rows(ground.encoder, ground.queries))
+            sidecars = _sidecars(self.draft.store, index)
+            scanning = partial(scan_shard, ground, sidecars)
+            reports = self._reports("index: scans", len(sidecars), scanning)
+            found = list(scan_rows([report.notes for report in reports], ground.encoder))
         else:
             notes = self._asked_shards(ground, blocks, index)
             found = list(recall_rows(notes, ground.encoder, share))
@@ -253,9 +264,7 @@ class Assessment:
 
     def _asked_shards(self, ground: Ground, blocks: int, index: StageRuns) -> list[dict[str, Any]]:
         """Recalls of blocks of queries, by a task for each shard that asks it all of them."""
-        refs = next(refs for refs in index.tables.values() if refs)
-        files = artifacts_of(self.draft.store, refs, "shards")
-        sidecars = tuple(file for file in files if file.path.endswith(".json"))
+        sidecars = _sidecars(self.draft.store, index)
         opened = partial(open_asked, int(index.notes.get("search_k", 0)))
         truth = self._reports("index: truth", blocks, partial(truth_block, ground))
         queries = tuple(receipt for report in truth for receipt in report.receipts)
@@ -300,3 +309,9 @@ class Assessment:
         with TableWriter(store, self.folder, table, "none", even_empty=True) as writer:
             pass
         return writer.receipts
+
+
+def _sidecars(store: Store, index: StageRuns) -> tuple[Artifact, ...]:
+    refs = next(refs for refs in index.tables.values() if refs)
+    files = artifacts_of(store, refs, "shards")
+    return tuple(file for file in files if file.path.endswith(".json"))

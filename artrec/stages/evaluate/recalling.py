@@ -20,10 +20,11 @@ from artrec.evaluation.recall import (
     answers,
     measured,
     others,
+    recalls,
     shares,
     true_distances,
 )
-from artrec.index import ShardSet, Wanted, open_shard
+from artrec.index import ShardSet, Wanted, open_shard, shard_ranges
 from artrec.releases import Artifact
 from artrec.schemas import TABLES
 from artrec.stages.blocks import block_of, vector_blocks
@@ -34,9 +35,10 @@ from artrec.tables import Receipt, TableWriter, read_range, read_table
 from artrec.vectors import Block, Searcher, TopK
 from artrec.vectors.distance import Floats, Ints
 
-__all__ = ["Opener", "ask_shard", "merge_block", "open_asked", "truth_block"]
+__all__ = ["Opener", "ask_shard", "merge_block", "open_asked", "scan_shard", "truth_block"]
 
 _QUERIES = 2048  # asked and measured at once
+_SCANNING, _LEAST_SCANNING = 200, 10  # that prove an index which is scanned; of each shard at least
 
 
 Opener = Callable[[Store, Artifact, Wanted], tuple[Searcher, Ints]]
@@ -66,6 +68,38 @@ def truth_block(ground: Ground, attempt: Attempt) -> TaskReport:
         "nearest": _lists(true_distances(truth, queries)),
     }
     return _written(ground, "recall_queries", attempt, iter([columns]))
+
+
+def scan_shard(ground: Ground, sidecars: tuple[Artifact, ...], attempt: Attempt) -> TaskReport:
+    """What a shard lists when scanned, of what is nearest in its own range of the table.
+
+    It is asked some vectors of that range: their numbers are hashes, so each nth is a random one.
+    """
+    sidecar = sidecars[attempt.index]
+    first = next(vector_blocks(ground.store, ground.live))
+    wanted = Wanted(ground.encoder, ground.metric, first.vectors.shape[1])
+    shard = open_shard(ground.store, sidecar, wanted)
+    shards = shard.sidecar.shards
+    own = partial(
+        vector_blocks, ground.store, ground.live, shard_ranges(shards)[shard.sidecar.shard]
+    )
+    count = max(_LEAST_SCANNING, -(-_SCANNING // shards))
+    queries = _each_nth(own, max(1, shard.sidecar.items // count))
+    scanned = ShardSet([shard], wanted.metric, wanted.dim, scans=True)
+    found = recalls(scanned, Streamed(own, ground.metric), queries, own, ground.metric)
+    notes = {str(k): float(shares.sum()) for k, shares in found.items()}
+    return TaskReport(notes=notes | {"queries": len(queries.numbers)})
+
+
+def _each_nth(blocks: Callable[[], Iterator[Block]], step: int) -> Block:
+    """Every so manieth vector, whatever the blocks."""
+    numbers, vectors, seen = [], [], 0
+    for block in blocks():
+        mine = slice(-seen % step, None, step)
+        numbers.append(block.numbers[mine])
+        vectors.append(block.vectors[mine])
+        seen += len(block.numbers)
+    return Block(np.concatenate(numbers), np.concatenate(vectors))
 
 
 def ask_shard(
