@@ -18,6 +18,7 @@ __all__ = [
 
 LONG_TASK = 1 << 38  # products: an hour of a core, at most
 SEGMENT = 1 << 36  # products for each core between two points from which a killed job goes on
+MOST_SEGMENTS = 16  # each leaves the lists of all blocks in scratch
 WAVES = 2  # a task takes its core's share of what is left, by so many
 
 _LEAST_BLOCK = 4096
@@ -71,7 +72,7 @@ def block_count(rows: int, block_rows: int, cores: int) -> int:
 def cut_pairs(blocks: int, rows: int, cores: int) -> list[Pair]:
     """From which pair of blocks to which, by their numbers, each segment lets them meet."""
     count, products = blocks * (blocks - 1) // 2, _products(blocks, rows)
-    segments = max(1, min(count, round(products / (SEGMENT * cores))))
+    segments = max(1, min(count, MOST_SEGMENTS, round(products / (SEGMENT * cores))))
     return [(n * count // segments, (n + 1) * count // segments) for n in range(segments)]
 
 
