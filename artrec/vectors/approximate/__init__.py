@@ -195,7 +195,7 @@ class _Run:
         """What the lower end has to reach, by the recalls of the last step."""
         if not self._asked:
             return self._target
-        more = margin(self._recalls, len(self._field.cells), self._asked)
+        more = margin(self._recalls, len(self._field.numbers), self._asked)
         return min(1.0, self._target + more)
 
     @property
