@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from collections import Counter
 from dataclasses import dataclass, field
@@ -12,16 +13,22 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
 from artrec.commands.export import export
+from artrec.config.ruling import RuleTable
+from artrec.errors import ArtrecError
 from artrec.releases.verify import verify
 from artrec.schemas import TABLES
 from artrec.stages import neighbors
-from artrec.stages.neighbors.ruled import dealing, joining
+from artrec.stages.evaluate.counting import ruled_counts
+from artrec.stages.neighbors.ruled import dealing, joining, naming
+from artrec.stages.neighbors.ruled.rule import Asked
 from artrec.storage import open_store
 from artrec.vectors import METRICS
+from artrec.vectors.rules import SHORTAGES, Lists
 from tests.brute_force import EVERYBODY, Vectors, distance
 from tests.nights import Night, draft_rows, night, opened, put, settings_of
 
@@ -159,14 +166,20 @@ def content(number: int) -> bytes:
 
 
 def made(
-    spark: SparkSession, root: Path, catalog: Catalog, rules: dict[str, Rule], *more: str
+    spark: SparkSession,
+    root: Path,
+    catalog: Catalog,
+    rules: dict[str, Rule],
+    *more: str,
+    gone: int | None = None,
 ) -> dict[str, Rows]:
-    """The tables that neighbors makes of a catalog."""
+    """The tables that neighbors makes of a catalog, of which one vector may be gone."""
     asked = [line for name, rule in rules.items() for line in rule.settings(name)]
     settings = settings_of(f"store.root={root}", "neighbors.k=3", *asked, *more)
     draft = opened(settings, "one")
     draft.hold("literal")
     live = [{"vector_no": n, "embedding": v} for n, v in sorted(catalog.vectors.items())]
+    live = [row for row in live if row["vector_no"] != gone]
     put(draft, "catalog", {"catalog": catalog_rows(catalog), "live_vectors": live})
     vectors = [
         {"content_sha256": content(number), "encoder": "mine-1", "vector_no": number}
@@ -178,6 +191,76 @@ def made(
     put(draft, "embed", {"vectors": vectors}, **notes)
     result = neighbors.run(spark, settings, draft)
     return {table: draft_rows(root, "one", "neighbors", table) for table in result.tables}
+
+
+def one_row(**columns: Any) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([columns])
+
+
+@pytest.mark.parametrize(
+    ("listed", "permitted", "nowhere", "radius", "capped", "reason"),
+    [
+        (3, 9, False, 0.5, False, ""),
+        (2, 2, False, math.inf, False, "few_candidates"),
+        (1, 2, False, math.inf, False, "unexplained"),
+        (2, 3, False, math.inf, False, "unexplained"),
+        (2, 3, False, math.inf, True, "few_left"),
+        (1, 2, False, math.inf, True, "few_candidates"),
+        (2, 3, False, 0.5, True, "unexplained"),  # the pool was cut, so there are others
+        (0, 0, True, math.inf, False, "no_label"),
+    ],
+)
+def test_only_a_cap_explains_a_list_of_less_than_conditions_permit(
+    listed: int, permitted: int, nowhere: bool, radius: float, capped: bool, reason: str
+) -> None:
+    lists = Lists.empty(1, 3)
+    lists.ids[0, :listed] = range(listed)
+    batch = one_row(permitted=permitted, nowhere=nowhere, radius=radius)
+    for condition in ({"collapse": True}, {"at_most": {"artist": 1}}) if capped else ({},):
+        rule = RuleTable.model_validate({"never": ["genre"], **condition})
+        (found,) = naming._reasons(batch, lists, Asked("x", rule, 3, 2))
+        assert SHORTAGES[found] == reason
+
+
+def test_entries_that_are_missing_without_a_reason_are_counted(tmp_path: Path) -> None:
+    """Three lists of three: two entries are missing that nothing explains, and one that has a
+    reason."""
+    draft = opened(settings_of(f"store.root={tmp_path}"), "one")
+    draft.hold("literal")
+    listed = {"a": 3, "b": 1, "c": 2}
+    flat = [
+        {"query_id": query, "rank": rank, "neighbor_id": "x", "distance": 0.0}
+        for query, count in listed.items()
+        for rank in range(1, count + 1)
+    ]
+    nested = [
+        {"query_id": query, "ids": ["x"] * count, "distances": [0.0] * count}
+        for query, count in listed.items()
+    ]
+    short = [
+        {"query_id": "b", "listed": 1, "reason": "unexplained"},
+        {"query_id": "c", "listed": 2, "reason": "few_candidates"},
+    ]
+    tables = {"neighbors_x": flat, "neighbors_x_nested": nested, "neighbors_x_short": short}
+    put(draft, "neighbors", tables, tables={"x": {"k": 3}})
+    assert ruled_counts(draft) == {"x": {"lists": 3, "unexplained": 2}}
+
+
+@pytest.mark.parametrize("block", [1000, pytest.param(13, marks=pytest.mark.long)])
+def test_a_table_whose_join_has_lost_a_vector_is_not_recorded(
+    spark: SparkSession, tmp_path: Path, block: int
+) -> None:
+    catalog = scattered(40, 50)
+    asked = (f"neighbors.block_rows={block}", "neighbors.slack=2")
+    entities = len({(i.number, i.labels["artist"]) for i in catalog.images.values()})
+    gone = min(catalog.vectors)
+    lost = len({i.labels["artist"] for i in catalog.images.values() if i.number == gone})
+    said = f"neighbors_others: the join under the rule has {entities - lost} of {entities} entities"
+    with pytest.raises(ArtrecError, match=re.escape(said)):
+        made(spark, tmp_path, catalog, some("others"), *asked, gone=gone)
+    assert not [
+        path for path in tmp_path.rglob("run.json") if "neighbors_others" in path.read_text()
+    ]
 
 
 def flat_lists(rows: Rows) -> dict[str, list[tuple[str, float]]]:

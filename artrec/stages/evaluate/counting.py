@@ -62,16 +62,17 @@ def missing_shard_files(draft: Draft) -> int:
 def ruled_counts(draft: Draft) -> dict[str, dict[str, int]]:
     """Of each table under a rule its lists, and the entries that are missing without a reason.
 
-    Lists of k entries each would have lists * k rows; what the table of short lists admits to is
-    taken off.
+    Lists of k entries each would have lists * k rows; what the table of short lists has a
+    reason for is taken off.
     """
     neighbors, found = draft.need("neighbors"), {}
     for name in ruled(neighbors.tables):
         own, k = f"neighbors_{name}", int(neighbors.notes["tables"][name]["k"])
         short = receipts_of(draft.store, neighbors.tables[f"{own}_short"], f"{own}_short")
         admitted = 0
-        for batch in read_table(draft.store, short, ["listed"]):
-            admitted += sum(k - listed for listed in batch.column(0).to_pylist())
+        for batch in read_table(draft.store, short, ["listed", "reason"]):
+            rows = zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True)
+            admitted += sum(k - listed for listed, reason in rows if reason != "unexplained")
         lists = neighbors.rows(f"{own}_nested")
         unexplained = lists * k - neighbors.rows(own) - admitted
         found[name] = {"lists": lists, "unexplained": unexplained}

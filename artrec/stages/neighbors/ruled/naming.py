@@ -87,14 +87,13 @@ def _asking(
     columns = [*IDENTITY, "image_id"]
     asking = placed_images(spark, scratch, images, columns)
     table = rule_tables(asked.name)[f"neighbors_{asked.name}_pool"]
-    wanted = [*IDENTITY, "entity", "permitted", "nowhere", "others", "distances"]
+    wanted = [*IDENTITY, "entity", "permitted", "nowhere", "others", "distances", "radius"]
     rows = asking.join(read_frame(spark, scratch.store, pool, table, wanted), IDENTITY)
     own = F.lit(0.0).cast("float").alias("own")
     if scratch.metric == "dot":
         rows, own = rows.join(lists.own_distances(spark, draft), "vector_no"), F.col("own")
-    rows = rows.select(
-        "image_id", "place", "entity", own, "permitted", "nowhere", "others", "distances"
-    )
+    facts = ["permitted", "nowhere", "radius", "others", "distances"]
+    rows = rows.select("image_id", "place", "entity", own, *facts)
     count = sum(receipt.rows for receipt in images)
     parts = max(1, min(count // lists.TASK_ROWS, parallelism(spark)), count // lists.FILE_ROWS)
     ranged = rows.repartition(1) if parts == 1 else rows.repartitionByRange(parts, "image_id")
@@ -119,7 +118,7 @@ def _name(
             if batch.num_rows:
                 images = images_of(scratch.store, naming.images, asked.to_json())
                 found = _listed(images, batch, asked)
-                reasons = _reasons(batch, found, asked.k)
+                reasons = _reasons(batch, found, asked)
                 if asked.table.re_ranks:
                     found = _re_ranked(naming, images, found)
                 _write(images, batch, found, flat, nested)
@@ -154,11 +153,20 @@ def _listed(images: Images, batch: pa.RecordBatch, asked: Asked) -> Lists:
     return take(rows, distances, places, values, batch.num_rows, width, rule.most)
 
 
-def _reasons(batch: pa.RecordBatch, found: Lists, k: int) -> Ints:
-    """Of each list the place of its reason in SHORTAGES; 0 for one of ``k`` entries."""
+def _reasons(batch: pa.RecordBatch, found: Lists, asked: Asked) -> Ints:
+    """Of each list the place of its reason in SHORTAGES; 0 for one of ``k`` entries.
+
+    Less than conditions permit stands only where copies are collapsed or values counted, and the
+    pool was not cut.
+    """
+    k = asked.k
     nowhere = np.asarray(batch.column("nowhere").to_numpy(zero_copy_only=False), np.bool_)
-    few = np.asarray(batch.column("permitted"), np.int64) < k
-    return np.select([found.counts >= k, nowhere, few], [0, 1, 2], 3).astype(np.int64)
+    permitted = np.asarray(batch.column("permitted"), np.int64)
+    whole = np.isposinf(np.asarray(batch.column("radius"), np.float32))
+    shut_out = whole & bool(asked.table.collapse or asked.table.at_most)
+    lost = (found.counts < np.minimum(k, permitted)) & ~shut_out
+    reasons = [found.counts >= k, lost, nowhere, permitted < k]
+    return np.select(reasons, [0, 4, 1, 2], 3).astype(np.int64)
 
 
 def _re_ranked(naming: Naming, images: Images, found: Lists) -> Lists:
