@@ -21,12 +21,13 @@ from artrec.commands.export import export
 from artrec.config.ruling import RuleTable
 from artrec.errors import ArtrecError
 from artrec.releases.verify import verify
-from artrec.schemas import TABLES
+from artrec.schemas import TABLES, rule_tables
 from artrec.stages import neighbors
 from artrec.stages.evaluate.counting import ruled_counts
 from artrec.stages.neighbors.ruled import dealing, joining, naming
 from artrec.stages.neighbors.ruled.rule import Asked
 from artrec.storage import open_store
+from artrec.tables import TableWriter
 from artrec.vectors import METRICS
 from artrec.vectors.rules import SHORTAGES, Lists
 from tests.brute_force import EVERYBODY, Vectors, distance
@@ -193,6 +194,21 @@ def made(
     return {table: draft_rows(root, "one", "neighbors", table) for table in result.tables}
 
 
+def test_short_lists_are_written_with_the_sum_of_what_is_explained(tmp_path: Path) -> None:
+    lists = Lists.empty(4, 3)
+    lists.ids[1, :1] = lists.ids[2, :2] = 7
+    lists.ids[3] = 7
+    reasons = np.array([SHORTAGES.index(r) for r in ("no_label", "unexplained", "few_left", "")])
+    batch = pa.RecordBatch.from_pydict({"image_id": ["a", "b", "c", "d"]})
+    store, table = open_store(str(tmp_path)), rule_tables("x")["neighbors_x_short"]
+    with TableWriter(store, "runs/x", table, "all") as writer:
+        counters = naming._write_short(batch, lists, reasons, writer, 3)
+    assert counters == {
+        **{"short_no_label": 1, "short_unexplained": 1, "short_few_left": 1},
+        "explained": 3 + 1,
+    }
+
+
 def one_row(**columns: Any) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([columns])
 
@@ -237,12 +253,10 @@ def test_entries_that_are_missing_without_a_reason_are_counted(tmp_path: Path) -
         {"query_id": query, "ids": ["x"] * count, "distances": [0.0] * count}
         for query, count in listed.items()
     ]
-    short = [
-        {"query_id": "b", "listed": 1, "reason": "unexplained"},
-        {"query_id": "c", "listed": 2, "reason": "few_candidates"},
-    ]
-    tables = {"neighbors_x": flat, "neighbors_x_nested": nested, "neighbors_x_short": short}
-    put(draft, "neighbors", tables, tables={"x": {"k": 3}})
+    tables = {"neighbors_x": flat, "neighbors_x_nested": nested, "neighbors_x_short": []}
+    put(draft, "neighbors", tables, tables={"x": {"k": 3, "explained": 1}})
+    for path in tmp_path.rglob("*.parquet"):
+        path.unlink()  # the tables grow with the images: they are not read for it
     assert ruled_counts(draft) == {"x": {"lists": 3, "unexplained": 2}}
 
 

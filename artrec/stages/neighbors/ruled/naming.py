@@ -122,7 +122,7 @@ def _name(
                 if asked.table.re_ranks:
                     found = _re_ranked(naming, images, found)
                 _write(images, batch, found, flat, nested)
-                counters.update(_write_short(batch, found, reasons, short))
+                counters.update(_write_short(batch, found, reasons, short, asked.k))
                 counters.update(lists=batch.num_rows, rows=int(found.counts.sum()))
     receipts = [receipt for writer in writers for receipt in writer.receipts]
     return TaskReport(receipts=receipts, counters=dict(counters))
@@ -202,8 +202,9 @@ def _write(
 
 
 def _write_short(
-    batch: pa.RecordBatch, found: Lists, reasons: Ints, short: TableWriter
+    batch: pa.RecordBatch, found: Lists, reasons: Ints, short: TableWriter, k: int
 ) -> dict[str, int]:
+    """The short lists, as rows; how many for each reason, and the entries that have one."""
     rows = np.flatnonzero(reasons)
     words = [SHORTAGES[reason] for reason in reasons[rows].tolist()]
     arrays = [
@@ -212,4 +213,6 @@ def _write_short(
         pa.array(words, pa.string()),
     ]
     short.write(pa.RecordBatch.from_arrays(arrays, ["query_id", "listed", "reason"]))
-    return {f"short_{word}": count for word, count in Counter(words).items()}
+    explained = (reasons > 0) & (reasons != SHORTAGES.index("unexplained"))
+    missing = int((k - found.counts[explained]).sum())
+    return {f"short_{word}": n for word, n in Counter(words).items()} | {"explained": missing}
