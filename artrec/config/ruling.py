@@ -113,6 +113,12 @@ class RuleTable(Section):
         return tuple(sorted({*self.within, *self.never, *self.at_most}))
 
     @property
+    def conditions(self) -> dict[str, Any]:
+        """All but ``k``, equal for rules that mean the same: the order of columns means nothing."""
+        facts = self.model_dump(mode="json", exclude={"k"})
+        return {**facts, "within": sorted(self.within), "never": sorted(self.never)}
+
+    @property
     def re_ranks(self) -> bool:
         return self.diversity < 1
 

@@ -24,6 +24,7 @@ from artrec.releases.verify import verify
 from artrec.schemas import TABLES, rule_tables
 from artrec.stages import neighbors
 from artrec.stages.evaluate.counting import ruled_counts
+from artrec.stages.neighbors import ruled
 from artrec.stages.neighbors.ruled import dealing, joining, naming
 from artrec.stages.neighbors.ruled.rule import Asked
 from artrec.storage import open_store
@@ -434,6 +435,26 @@ def test_a_pool_says_how_far_it_is_complete(spark: SparkSession, tmp_path: Path)
 
 def may_meet(mine: Labels, theirs: Labels) -> bool:
     return all(mine[c] is None or mine[c] != theirs[c] for c in ("artist", "genre"))
+
+
+def test_the_order_of_columns_makes_no_other_run(tmp_path: Path) -> None:
+    rules = (
+        "within: [style, genre], never: [artist, title]",
+        "within: [genre, style], never: [title, artist]",
+        "within: [style, artist], never: [genre, title]",
+    )
+    names = [run_of(tmp_path / str(n), rule) for n, rule in enumerate(rules)]
+    assert names[0] == names[1] != names[2]
+
+
+def run_of(root: Path, rule: str) -> str:
+    """The name of a table's run, on a catalog without rows."""
+    settings = settings_of(f"store.root={root}", f"neighbors.tables.x={{{rule}}}")
+    draft = opened(settings, "one")
+    draft.hold("literal")
+    put(draft, "catalog", {"catalog": [], "live_vectors": []})
+    put(draft, "embed", {"vectors": []}, encoder="mine-1", metric="cosine", dim=3)
+    return ruled.begun_runs(settings, draft)["x"].run_id
 
 
 def test_another_table_makes_none_of_the_others_again(spark: SparkSession, tmp_path: Path) -> None:

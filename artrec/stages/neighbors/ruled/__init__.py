@@ -90,7 +90,7 @@ def _inputs(draft: Draft, asked: Asked) -> dict[str, Any]:
         ),
         "encoder": embed.notes["encoder"],
         "metric": embed.notes["metric"],
-        "rule": asked.table.model_dump(mode="json", exclude={"k"}),
+        "rule": asked.table.conditions,
         "k": asked.k,
         "slack": asked.slack,
     }
