@@ -27,6 +27,7 @@ from artrec.stages.evaluate.counting import ruled_counts
 from artrec.stages.neighbors import ruled
 from artrec.stages.neighbors.ruled import dealing, joining, naming
 from artrec.stages.neighbors.ruled.rule import Asked
+from artrec.stages.session import Options, execute
 from artrec.storage import open_store
 from artrec.tables import TableWriter
 from artrec.vectors import METRICS
@@ -531,6 +532,37 @@ def test_a_release_s_gates_report_and_account_know_the_tables(with_tables: Night
         "neighbors_in_style",
         "neighbors_others",
     }
+
+
+def test_a_further_table_is_planned_alone(
+    with_tables: Night, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rates = ("plan.sample_seconds=0", "plan.cores=2")
+    unchanged = dry_run(capsys, *with_tables.assignments, *rates)
+    assert unchanged["stages"]["publish"]["releases"] == 0
+    more = "neighbors.tables.two={at_most: {artist: 2}}"
+    found = dry_run(capsys, *with_tables.assignments, more, *rates)
+    assert found["stages"]["neighbors"] == {
+        "lists to make at most": 0,
+        "pairs to compare at most": 0,
+        "tables under rules": 1,
+    }
+    assert found["stages"]["publish"]["releases"] == 1
+    plan = found["plan"]
+    assert (plan["tables"].keys(), plan["joins"]) == ({"neighbors_two"}, None)
+    assert plan["stages"]["neighbors"]["tasks"] == plan["tables"]["neighbors_two"]["tasks"] > 0
+    assert plan["stages"]["evaluate"]["seconds"] == 0 < plan["stages"]["report"]["seconds"]
+    other = dry_run(capsys, *with_tables.assignments, "neighbors.k=4", *rates)
+    assert other["stages"]["neighbors"]["tables under rules"] == 1  # the one without a k
+    assert other["stages"]["neighbors"]["lists to make at most"] > 0
+    assert other["plan"]["tables"].keys() == {"neighbors_in_style"}
+
+
+def dry_run(capsys: pytest.CaptureFixture[str], *assignments: str) -> Any:
+    capsys.readouterr()
+    options = Options(assignments=assignments, verbosity="quiet", as_json=True, dry_run=True)
+    assert execute("nightly", options) == 0
+    return json.loads(capsys.readouterr().out)
 
 
 def test_a_table_under_a_rule_is_exported(with_tables: Night, tmp_path: Path) -> None:
