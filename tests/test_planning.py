@@ -105,6 +105,15 @@ def test_a_further_table_under_a_rule_is_all_that_neighbors_then_costs() -> None
         assert getattr(stage, name) == getattr(table, name) > 0
 
 
+def test_the_names_of_all_images_are_memory_of_a_worker_for_a_table_under_a_rule() -> None:
+    few, many = (
+        replace(WORK, images=n, block_rows=1000, ruled=(RuledWork("x", 50, 64, within=True),))
+        for n in (1_000_000, 3_000_000)
+    )
+    tables = [expected_tables(work, Rates())["neighbors_x"].worker_bytes for work in (few, many)]
+    assert tables[1] - tables[0] == 2_000_000 * 350
+
+
 def test_what_a_slower_machine_takes_longer_for_is_all_of_it() -> None:
     one = expected(WORK, Rates(pace=1.0))
     speeds = ("pace", "request", "byte", "examine", "encode", "decode", "pair")

@@ -26,12 +26,14 @@ from artrec.stages import neighbors
 from artrec.stages.evaluate.counting import ruled_counts
 from artrec.stages.neighbors import ruled
 from artrec.stages.neighbors.ruled import dealing, joining, naming
+from artrec.stages.neighbors.ruled.names import Images
 from artrec.stages.neighbors.ruled.rule import Asked
 from artrec.stages.session import Options, execute
 from artrec.storage import open_store
 from artrec.tables import TableWriter
 from artrec.vectors import METRICS
-from artrec.vectors.rules import SHORTAGES, Lists
+from artrec.vectors.rules import FREE, SHORTAGES, Lists
+from artrec.vectors.topk import NOBODY
 from tests.brute_force import EVERYBODY, Vectors, distance
 from tests.nights import Night, draft_rows, night, opened, put, settings_of
 
@@ -209,6 +211,38 @@ def test_short_lists_are_written_with_the_sum_of_what_is_explained(tmp_path: Pat
         **{"short_no_label": 1, "short_unexplained": 1, "short_few_left": 1},
         "explained": 3 + 1,
     }
+
+
+def test_rows_are_listed_together_as_far_as_their_candidates_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Entity 0 is one image, entity 1 has 6; a list of 3 looks at 4 of them at most."""
+    owners = np.array([0, 1, 1, 1, 1, 1, 1])
+    everybody = np.arange(7)
+    nobody = np.zeros(7, np.bool_)
+    names = pa.array([f"{n}" for n in everybody], pa.large_string())
+    images = Images(names, everybody, owners, everybody, np.full(7, FREE, np.int32), nobody)
+    pools = [[0, 1]] * 3 + [[1, 1, 1]] + [[0]] * 4 + [[]]
+    columns = ("entity", "own", "place", "others", "distances")
+    rows = [(0, 0.0, 6, others, [0.5] * len(others)) for others in pools]
+    schema = pa.schema([("entity", pa.int64()), ("own", pa.float32()), ("place", pa.int64())])
+    schema = schema.append(pa.field("others", pa.list_(pa.int64())))
+    schema = schema.append(pa.field("distances", pa.list_(pa.float32())))
+    batch = pa.RecordBatch.from_pylist([dict(zip(columns, r, strict=True)) for r in rows], schema)
+    asked = Asked("x", RuleTable(never=("genre",)), 3, 2)
+    (whole,) = naming._slices(images, batch, asked)
+    assert whole.num_rows == 9
+    monkeypatch.setattr(naming, "ENTRIES", 10)
+    slices = list(naming._slices(images, batch, asked))
+    # 5 candidates in each of the first three rows, 12 in the next, one in each of four
+    assert [some.column("others").to_pylist() for some in slices] == [
+        *([[0, 1]], [[0, 1], [0, 1]], [[1, 1, 1]], [[0], [0], [0], [0], []])
+    ]
+    together = naming._listed(images, batch, asked)
+    apart = [naming._listed(images, some, asked) for some in slices]
+    assert np.array_equal(np.concatenate([each.ids for each in apart]), together.ids)
+    assert together.ids[4].tolist() == [0, NOBODY, NOBODY]
+    assert list(naming._slices(images, batch.slice(0, 0), asked)) == []
 
 
 def one_row(**columns: Any) -> pa.RecordBatch:

@@ -34,6 +34,8 @@ from artrec.vectors.topk import NOBODY
 
 __all__ = ["Naming", "write_lists"]
 
+ENTRIES = 1 << 20  # candidates of rows that are listed together: about 130 bytes each
+
 
 @dataclass(frozen=True)
 class Naming:
@@ -114,9 +116,9 @@ def _name(
     counters = Counter[str]()
     flat, nested, short = writers
     with flat, nested, short:
-        for batch in batches:
-            if batch.num_rows:
-                images = images_of(scratch.store, naming.images, asked.to_json())
+        for whole in batches:
+            images = images_of(scratch.store, naming.images, asked.to_json())
+            for batch in _slices(images, whole, asked):
                 found = _listed(images, batch, asked)
                 reasons = _reasons(batch, found, asked)
                 if asked.table.re_ranks:
@@ -128,21 +130,50 @@ def _name(
     return TaskReport(receipts=receipts, counters=dict(counters))
 
 
-def _listed(images: Images, batch: pa.RecordBatch, asked: Asked) -> Lists:
-    """The lists that the rule takes of each row's candidates; their ids are places of images."""
-    rule, width = asked.rule, asked.listed
+def _slices(images: Images, batch: pa.RecordBatch, asked: Asked) -> Iterator[pa.RecordBatch]:
+    """The rows in runs of about ENTRIES candidates: first of pools' entries, then of images."""
+    for some in _cut(batch, np.asarray(batch.column("others").value_lengths(), np.int64)):
+        rows, entities, _ = _candidates(images, some)
+        _, counts = _spans(images, entities, asked)
+        yield from _cut(some, np.bincount(rows, counts, some.num_rows).astype(np.int64))
+
+
+def _cut(batch: pa.RecordBatch, sizes: Ints) -> Iterator[pa.RecordBatch]:
+    """Runs of rows, each of ENTRIES and less than one row more."""
+    if not batch.num_rows:
+        return
+    runs = np.cumsum(sizes) // ENTRIES
+    starts = np.flatnonzero(np.diff(runs, prepend=-1)).tolist()
+    for first, end in zip(starts, [*starts[1:], batch.num_rows], strict=True):
+        yield batch.slice(first, end - first)
+
+
+def _candidates(images: Images, batch: pa.RecordBatch) -> tuple[Ints, Ints, Floats]:
+    """Rows, entities and distances of all that may stand in lists: pools, and own entities."""
     own = np.asarray(batch.column("entity"), np.int64)
     others, far = batch.column("others"), batch.column("distances")
     rows = np.repeat(np.arange(batch.num_rows), np.asarray(others.value_lengths()))
     entities = np.asarray(others.flatten(), np.int64)
     distances = np.asarray(far.flatten(), np.float32)
     social = np.flatnonzero(images.sociable[own])
-    rows = np.concatenate((rows, social))
-    entities = np.concatenate((entities, own[social]))
     itself = np.asarray(batch.column("own"), np.float32)
-    distances = np.concatenate((distances, itself[social]))
+    return (
+        np.concatenate((rows, social)),
+        np.concatenate((entities, own[social])),
+        np.concatenate((distances, itself[social])),
+    )
+
+
+def _spans(images: Images, entities: Ints, asked: Asked) -> tuple[Ints, Ints]:
+    """Where images of entities begin, and how many of each could stand in one list."""
     first, counts = images.spans(entities)
-    counts = np.minimum(counts, 1 if rule.collapse else width + 1)
+    return first, np.minimum(counts, 1 if asked.rule.collapse else asked.listed + 1)
+
+
+def _listed(images: Images, batch: pa.RecordBatch, asked: Asked) -> Lists:
+    """The lists that the rule takes of each row's candidates; their ids are places of images."""
+    rows, entities, distances = _candidates(images, batch)
+    first, counts = _spans(images, entities, asked)
     entry = np.repeat(np.arange(len(rows)), counts)
     nth = np.arange(len(entry)) - np.repeat(np.cumsum(counts) - counts, counts)
     places = images.members[first[entry] + nth]
@@ -150,7 +181,7 @@ def _listed(images: Images, batch: pa.RecordBatch, asked: Asked) -> Lists:
     kept = places != np.asarray(batch.column("place"), np.int64)[rows]
     rows, distances, places = rows[kept], distances[kept], places[kept]
     values = images.values[places]
-    return take(rows, distances, places, values, batch.num_rows, width, rule.most)
+    return take(rows, distances, places, values, batch.num_rows, asked.listed, asked.rule.most)
 
 
 def _reasons(batch: pa.RecordBatch, found: Lists, asked: Asked) -> Ints:
