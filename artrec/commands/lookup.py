@@ -122,10 +122,17 @@ def show(
 def _found(store: Store, name: str, k: int, picture: bool, exact: bool) -> dict[str, Any]:
     if not picture:
         try:
-            return lookup(store, name, k)
+            found = lookup(store, name, k)
         except UnknownImage:
             if not os.path.isfile(name):
                 raise
+        else:
+            if exact:
+                raise UsageError(
+                    f"{name}: --exact is for a picture file; the lists of images are those of the "
+                    "neighbor table"
+                )
+            return found
     from artrec.commands.outside import lookup_picture  # not needed for an image's own row
 
     return lookup_picture(store, name, k, exact)

@@ -25,12 +25,16 @@ class IndexSettings(Section):
     recall: float = key(
         0.95,
         "Least recall@50 of look-ups that trees and candidates are tuned for, the lower end of a "
-        "95 % interval; where a scan of all vectors is cheaper, look-ups scan.",
+        "95 % interval; where a scan of all vectors is cheaper, look-ups scan, and so for 1 and "
+        "for more than .9992, which no trial can show.",
         gt=0.0,
         le=1.0,
     )
     memory: int = key(
-        0, "Bytes that a look-up maps or holds, at most; 0: as many as it takes.", ge=0
+        0,
+        "Bytes that a look-up maps or holds, at most; 0: as many as it takes. Where trees do not "
+        "fit, look-ups scan; where not even a scan does, nothing is built.",
+        ge=0,
     )
     trees: int = key(
         0,

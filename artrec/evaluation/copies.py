@@ -12,7 +12,7 @@ hash tells nothing, and its picture is near no other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -30,6 +30,7 @@ __all__ = [
     "TELLING",
     "TWIN_BITS",
     "bits_apart",
+    "fewest",
     "hash_links",
     "key_mask",
     "listed_links",
@@ -98,6 +99,11 @@ class Links:
         fresh[1:] &= (one[1:] != one[:-1]) | (other[1:] != other[:-1])
         return cls(one[fresh], other[fresh], bits[order][fresh], distance[order][fresh])
 
+    def within(self, bits: int) -> Links:
+        """Those that are at most so many ``bits`` apart."""
+        kept = np.flatnonzero(self.bits <= bits)
+        return Links(self.one[kept], self.other[kept], self.bits[kept], self.distance[kept])
+
     @classmethod
     def together(cls, parts: Iterable[Links]) -> Links:
         every = [*parts]
@@ -134,29 +140,73 @@ def key_mask(bands: Sequence[int]) -> int:
     return mask - (1 << 64) if mask >> 63 else mask
 
 
-def hash_links(hashes: Hashes) -> Links:
-    """All pairs that differ in at most TWIN_BITS, but for those whose every key is crowded."""
-    return Links.together(_of_key(hashes, hashes.phashes & key_mask(bands)) for bands in KEYS)
+def hash_links(hashes: Hashes) -> Iterator[Links]:
+    """All pairs that differ in at most TWIN_BITS, but for those whose every key is crowded.
+
+    In parts, each pair once: by the first of its keys that is not crowded.
+    """
+    before: list[tuple[int, NDArray[np.bool_]]] = []
+    for mask in map(key_mask, KEYS):
+        order, keys = _shared(hashes.phashes & mask)
+        for step in range(1, CROWD):
+            left = np.flatnonzero(keys[step:] == keys[:-step])
+            if not len(left):
+                break
+            yield _fresh(hashes, order[left], order[left + step], before)
+        shared = np.zeros(len(hashes.phashes), np.bool_)
+        shared[order] = True
+        before.append((mask, shared))
 
 
-def _of_key(hashes: Hashes, keys: Ints) -> Links:
+def _shared(keys: Ints) -> tuple[Ints, Ints]:
+    """Places by their keys, and these, of the keys that several have and no crowd."""
     order = np.argsort(keys, kind="stable")
-    _, place, sizes = np.unique(keys[order], return_inverse=True, return_counts=True)
-    order = order[(sizes[place] > 1) & (sizes[place] <= CROWD)]
     keys = keys[order]
-    ones, others = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for step in range(1, CROWD):
-        left = np.flatnonzero(keys[step:] == keys[:-step])
-        if not len(left):
-            break
-        a, b = order[left], order[left + step]
-        kept = bits_apart(hashes.phashes[a], hashes.phashes[b]) <= TWIN_BITS
-        ones.append(a[kept])
-        others.append(b[kept])
-    a, b = np.concatenate(ones), np.concatenate(others)
+    starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
+    sizes = np.diff(np.append(starts, len(keys)))
+    kept = np.repeat((sizes > 1) & (sizes <= CROWD), sizes)
+    return order[kept], keys[kept]
+
+
+def _fresh(
+    hashes: Hashes, a: Ints, b: Ints, before: Sequence[tuple[int, NDArray[np.bool_]]]
+) -> Links:
+    """Of pairs with a key in common those that hardly differ and that no key before has shown."""
     apart = bits_apart(hashes.phashes[a], hashes.phashes[b])
-    unknown = np.full(len(a), np.nan, np.float32)
-    return Links.of(hashes.numbers[a], hashes.numbers[b], apart, unknown)
+    near = np.flatnonzero(apart <= TWIN_BITS)
+    a, b, apart = a[near], b[near], apart[near]
+    different = hashes.phashes[a] ^ hashes.phashes[b]
+    fresh = np.ones(len(a), np.bool_)
+    for mask, shared in before:
+        fresh &= (different & mask != 0) | ~shared[a]
+    one, other = hashes.numbers[a[fresh]], hashes.numbers[b[fresh]]
+    unknown = np.full(len(one), np.nan, np.float32)
+    return Links(one, other, apart[fresh], unknown)
+
+
+def fewest(parts: Iterable[Links], bits: int, most: int) -> tuple[Links, int]:
+    """At most so many pairs, those with the fewest bits, and the bits of which all are taken.
+
+    At best these are ``bits``; -1 where there are too many pairs without any. Parts may have pairs
+    in common, which count once; about half as many again as ``most`` are held, and one part.
+    """
+    held: list[Links] = []
+    rows = 0
+    for part in parts:
+        held.append(part.within(bits))
+        rows += len(held[-1].one)
+        if rows > most + most // 2:
+            held[:], bits = _fitting(held, bits, most)
+            rows = len(held[0].one)
+    (links,), bits = _fitting(held, bits, most)
+    return links, bits
+
+
+def _fitting(held: Sequence[Links], bits: int, most: int) -> tuple[list[Links], int]:
+    links = Links.together(held)
+    counted = np.cumsum(np.bincount(links.bits, minlength=bits + 1))
+    fitting = int(np.searchsorted(counted, most, side="right")) - 1
+    return ([links], bits) if fitting >= bits else ([links.within(fitting)], fitting)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -39,7 +39,8 @@ class Tuning(Tried):
     """How the shards of an index are best asked: ``search_k`` candidates for lists of ``k``.
 
     With ``exact`` they are scanned, since no way that was tried is cheaper, finds enough and fits:
-    the recall is 1 then, ``search_k`` 0. ``bytes`` are mapped or held at most.
+    the recall is 1 then, ``search_k`` 0. ``bytes`` are mapped or held at most, of files that are
+    scanned those of the vectors.
     """
 
     target: float

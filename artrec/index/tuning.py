@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from artrec.errors import ConfigError
 from artrec.index.building import MOST_NODES, Recipe, build_shard
 from artrec.index.mapped import mapped_vectors
 from artrec.index.shards import SPARE, Found
@@ -36,7 +37,8 @@ USUAL_TREES = 20
 """Where nothing says that others are better."""
 
 _K = 50  # of the lists that are tuned for, as long as evaluation asks; shorter ones are easier
-_QUERIES = 400
+_QUERIES, _MOST_QUERIES = 400, 4000
+_SHOWING = 8  # queries, by the share that may be missed, of which an interval can show it
 _SPREAD = 1.05  # times the mean: shards are not of one size
 _NEAR = 1.1  # times the least cost: for that little, fewer trees are built
 
@@ -62,6 +64,17 @@ class Target:
         """Items of one shard, about."""
         return -(-self.items // max(1, self.shards))
 
+    @property
+    def queries(self) -> int:
+        """Vectors that ask the trial: enough that what is wanted can be shown."""
+        showing = round(_SHOWING / (1 - self.recall)) if self.recall < 1 else 0
+        return min(_MOST_QUERIES, max(_QUERIES, showing))
+
+    @property
+    def is_beyond_trial(self) -> bool:
+        """Whether so much is wanted that no trial, were nothing missed, could show it."""
+        return self.recall > interval(np.ones(self.queries))[0]
+
     def choices(self, dim: int) -> Sequence[int]:
         """Numbers of trees that fit, ascending; maybe none."""
         nodes = self.of_one * _SPREAD
@@ -71,6 +84,15 @@ class Target:
 
     def bytes(self, dim: int, trees: int) -> int:
         return most_bytes(self.items, dim, trees)
+
+    def check(self, dim: int) -> None:
+        """Raises ConfigError where not even a scan fits into ``memory``."""
+        least = self.bytes(dim, 0)
+        if self.memory and least > self.memory:
+            raise ConfigError(
+                f"index.memory: found {self.memory} bytes, expected at least {least}, which a scan "
+                f"of {self.items} vectors of {dim} numbers takes; allow as many, or 0 for no limit"
+            )
 
     def usual(self, dim: int) -> int:
         """Trees of an index that no look-up asks."""
@@ -83,9 +105,9 @@ class Target:
 
     def scan(self, dim: int) -> Tuning | None:
         """The tuning that needs no trial: shards so small that nothing is faster than to scan
-        them, or too large for ``memory`` with any trees.
+        them, or too large for ``memory`` with any trees, or of which all is wanted.
         """
-        room = self.choices(dim)
+        room = [] if self.is_beyond_trial else self.choices(dim)
         least = annoy_cost(dim, min(room), 2 * _K + SPARE) if room else math.inf
         return _scan(self, dim, 0, []) if exact_cost(dim, self.of_one) <= least else None
 
@@ -93,7 +115,8 @@ class Target:
 def most_bytes(items: int, dim: int, trees: int) -> int:
     """No more are mapped or held to ask shards of so many: their files, and the vector_no.
 
-    A tree takes 11 to 18.4 bytes for each item, as measured from 2 to 512 dimensions.
+    With 0 ``trees`` to scan them, which reads of the files nothing but the vectors. A tree takes 11
+    to 18.4 bytes for each item, as measured from 2 to 512 dimensions.
     """
     return items * (4 * dim + 16 + 20 * trees + 8)
 
@@ -121,8 +144,10 @@ def tune(scratch: Path, numbers: Ints, blocks: Blocks, recipe: Recipe, target: T
     """The tuning of shards like the one of ``blocks``, whose numbers are ``numbers``.
 
     ``blocks`` are asked for three times, if at all. Memory is that of building the shard;
-    ``scratch``, a folder, takes its file. ``recipe.trees`` does not count.
+    ``scratch``, a folder, takes its file. ``recipe.trees`` does not count. Raises ConfigError where
+    no way fits into the memory.
     """
+    target.check(recipe.dim)
     dim, room = recipe.dim, target.choices(recipe.dim)
     ceiling = exact_cost(dim, target.of_one)
     known = target.scan(dim)
@@ -148,7 +173,8 @@ def _scan(target: Target, dim: int, queries: int, tried: list[Tried]) -> Tuning:
     """Look-ups scan; the shards are built all the same, for whoever opens them elsewhere."""
     trees, cost = target.usual(dim), round(exact_cost(dim, target.of_one), 1)
     way = Tried(trees=trees, search_k=0, recall=1.0, low=1.0, high=1.0, cost=cost)
-    return Tuning(**way.model_dump(), **_facts(target, dim, trees, queries, tried), exact=True)
+    facts = _facts(target, dim, trees, queries, tried) | {"bytes": target.bytes(dim, 0)}
+    return Tuning(**way.model_dump(), **facts, exact=True)
 
 
 def _facts(
@@ -188,7 +214,7 @@ class _Trial:
     def built(
         cls, path: Path, numbers: Ints, blocks: Blocks, recipe: Recipe, target: Target
     ) -> _Trial:
-        queries = _chosen(numbers, blocks, recipe.seed)
+        queries = _chosen(numbers, blocks, recipe.seed, target.queries)
         true = join(queries, blocks(), k=_K, metric=recipe.metric).distances
         build_shard(path, numbers, blocks(), recipe)
         whole = new_index(recipe.dim, recipe.metric)
@@ -254,10 +280,10 @@ class _Trial:
         return way
 
 
-def _chosen(numbers: Ints, blocks: Blocks, seed: int) -> Block:
+def _chosen(numbers: Ints, blocks: Blocks, seed: int, count: int) -> Block:
     """Some vectors of the shard, always the same."""
     order = np.random.default_rng(seed).permutation(len(numbers))
-    wanted = np.sort(numbers[order[:_QUERIES]])
+    wanted = np.sort(numbers[order[:count]])
     parts = [
         (block.numbers[mine], block.vectors[mine])
         for block in blocks()

@@ -10,9 +10,9 @@ RESULT_VERSIONS = {
     "train": 1,
     "embed": 1,
     "catalog": 1,
-    "index": 2,
+    "index": 3,
     "neighbors": 1,
-    "evaluate": 4,
+    "evaluate": 5,
     "report": 3,
 }
 """Of each stage that writes something; raised when the same inputs give other rows than before."""

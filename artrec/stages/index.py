@@ -91,6 +91,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     if found is None:
         found = _write(spark, settings, draft, run, begun)
     reached("index.run")
+    _tell(inputs, found.notes["tuning"], rules.search_k)
     log.get(stage="index").info("done", run=found.run_id, **found.counters)
     return draft.record(
         StageRuns(
@@ -140,6 +141,32 @@ def _notes(inputs: dict[str, Any], tuning: dict[str, Any] | None, search_k: int)
     return notes | {"trees": tuning["trees"], "exact": exact, "tuned": found}
 
 
+def _tell(facts: dict[str, Any], tuning: dict[str, Any] | None, search_k: int) -> None:
+    """Say where look-ups scan against all wishes, or take more memory than they may."""
+    if tuning is None:
+        return
+    target, dim, say = _target(facts), facts["dim"], log.get(stage="index")
+    if not target.choices(dim):
+        why = "look-ups scan all vectors: shards with trees do not fit into index.memory"
+        if search_k:
+            why = "look-ups exceed index.memory: index.search_k is set, and trees do not fit"
+        needed = target.bytes(dim, tuning["trees"])
+        say.warning(why, memory=tuning["memory"], needed=needed)
+    elif search_k or not tuning["exact"]:
+        return
+    elif tuning["tried"]:
+        why = "look-ups scan all vectors: no trees that cost less reach index.recall"
+        say.info(why, recall=target.recall, best=max(way["low"] for way in tuning["tried"]))
+    elif target.is_beyond_trial and target.recall < 1:
+        why = "look-ups scan all vectors: index.recall is more than random queries could show"
+        say.info(why, recall=target.recall, queries=target.queries)
+
+
+def _target(facts: dict[str, Any]) -> Target:
+    recall, memory = facts["tuned"]
+    return Target(recall, facts["vectors"]["rows"], facts["shards"], memory, facts["trees"])
+
+
 def _tuned(
     spark: SparkSession, store: Store, live: Sequence[Receipt], facts: dict[str, Any]
 ) -> Tuning | None:
@@ -149,12 +176,12 @@ def _tuned(
     """
     if facts["tuned"] is None:
         return None
-    recall, memory = facts["tuned"]
-    target = Target(recall, facts["vectors"]["rows"], facts["shards"], memory, facts["trees"])
+    target = _target(facts)
+    target.check(facts["dim"])
     known = target.scan(facts["dim"])
     if known is not None:
         return known
-    describe(spark, f"index: tuned for a recall of {recall:g}")
+    describe(spark, f"index: tuned for a recall of {target.recall:g}")
     (report,) = run_tasks(spark, 1, partial(_tune, store, live, facts, target))
     return Tuning.model_validate(report.notes)
 

@@ -38,6 +38,14 @@ def test_neighbors_are_shown_with_rank_distance_and_labels(artrec: Call, finishe
     ]  # fmt: skip
 
 
+def test_an_image_cannot_be_scanned_for(artrec: Call, finished: Path) -> None:
+    called = artrec("lookup", WATCH, "--exact", "--root", str(finished))
+    assert (called.code, called.out) == (2, "")
+    assert "--exact is for a picture file; the lists of images are those of the neighbor table" in (
+        " ".join(called.err.split())
+    )
+
+
 def test_json_holds_the_labels_as_they_are_stored(artrec: Call, finished: Path) -> None:
     called = artrec("lookup", WATCH, "-k", "3", "--root", str(finished), "--json")
     found = json.loads(called.out)

@@ -14,6 +14,7 @@ from artrec.evaluation.copies import (
     Hashes,
     Links,
     bits_apart,
+    fewest,
     hash_links,
     listed_links,
     starred,
@@ -103,6 +104,10 @@ def hashed(rng: np.random.Generator, count: int) -> Any:
     return np.packbits(np.array(found, np.uint8), axis=1).view(">i8").ravel().astype(np.int64)
 
 
+def every_link(hashes: Hashes) -> Links:
+    return Links.together(hash_links(hashes))
+
+
 def apart(a: int, b: int) -> int:
     return bin((a ^ b) & (2**64 - 1)).count("1")
 
@@ -110,7 +115,7 @@ def apart(a: int, b: int) -> int:
 @given(st.integers(0, 2**32 - 1))
 def test_all_pairs_of_which_hardly_a_bit_differs_are_found(seed: int) -> None:
     phashes = hashed(np.random.default_rng(seed), 40)
-    found = hash_links(Hashes.telling(np.arange(40), phashes))
+    found = every_link(Hashes.telling(np.arange(40), phashes))
     pairs = set(zip(found.one.tolist(), found.other.tolist(), strict=True))
     every = combinations(range(40), 2)
     assert pairs == {(a, b) for a, b in every if apart(int(phashes[a]), int(phashes[b])) <= 2}
@@ -121,7 +126,38 @@ def test_a_key_that_many_have_makes_no_pairs() -> None:
     (same,) = hashed(np.random.default_rng(0), 1)
     for count, expected in ((64, 64 * 63 // 2), (65, 0)):
         hashes = Hashes.telling(np.arange(count), np.repeat(same, count))
-        assert len(hash_links(hashes).one) == expected
+        assert len(every_link(hashes).one) == expected
+
+
+def test_a_pair_is_made_once_however_many_keys_it_has_in_common() -> None:
+    """Nor a crowd at one of its keys hides it: 70 share two bands, 30 of them the whole hash."""
+    (true,) = hashed(np.random.default_rng(0), 1)
+    crowd = [true ^ ((0b111 << 10 | n) << 34) for n in range(40)]
+    hashes = Hashes(np.arange(70), ints(*[true] * 30, *crowd))
+    found = [pair for part in hash_links(hashes) for pair in
+             zip(part.one.tolist(), part.other.tolist(), strict=True)]  # fmt: skip
+    assert len(found) == len(set(found))
+    assert {(a, b) for a, b in found if b < 30} == set(combinations(range(30), 2))
+
+
+@pytest.mark.parametrize(
+    ("most", "bits", "taken"), [(6, 4, 6), (5, 3, 4), (4, 3, 4), (3, 2, 2), (2, 2, 2), (1, -1, 0)]
+)
+def test_of_too_many_pairs_whole_bits_are_taken_and_no_pair_counts_twice(
+    most: int, bits: int, taken: int
+) -> None:
+    """Two pairs of 0 bits, two of 3 and two of 4, each in three parts, cut this way or that."""
+    ends = ints(1, 2, 3, 4, 5, 6)
+    links = Links(ends, ends + 10, ints(0, 4, 3, 0, 3, 4), np.zeros(6, np.float32))
+    for size in (1, 2, 6):
+        parts = [
+            Links.of(ends[n : n + size], ends[n : n + size] + 10, links.bits[n : n + size],
+                     links.distance[n : n + size])
+            for _ in range(3) for n in range(0, 6, size)
+        ]  # fmt: skip
+        found, fitting = fewest(parts, 4, most)
+        assert (fitting, len(found.one)) == (bits, taken)
+        assert found.one.tolist() == links.within(bits).one.tolist()
 
 
 def test_the_hash_of_a_flat_picture_tells_nothing() -> None:

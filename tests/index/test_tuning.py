@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from artrec.errors import ConfigError
 from artrec.index import Recipe, Target, Tuning, build_shard, tune
 from artrec.index.tuning import (
     TREES,
@@ -139,8 +140,20 @@ def test_memory_bounds_the_trees(tmp_path: Path, vectors: tuple[Numbers, Vectors
     some = tuned(tmp_path / "some", *vectors, Target(0.8, ITEMS, SHARDS, memory=room))
     assert {way.trees for way in some.tried} <= {5, 10}
     assert some.bytes <= room
-    none = tuned(tmp_path / "none", *vectors, Target(0.8, ITEMS, SHARDS, memory=1000))
-    assert (none.exact, none.tried, none.trees) == (True, [], 5)
+    bare = ITEMS * (4 * DIM + 24)
+    none = tuned(tmp_path / "none", *vectors, Target(0.8, ITEMS, SHARDS, memory=bare))
+    assert (none.exact, none.tried, none.trees, none.bytes) == (True, [], 5, bare)
+
+
+def test_memory_that_not_even_a_scan_fits_into_is_refused(
+    tmp_path: Path, vectors: tuple[Numbers, Vectors]
+) -> None:
+    bare = ITEMS * (4 * DIM + 24)
+    with pytest.raises(ConfigError, match=f"found {bare - 1} bytes, expected at least {bare}"):
+        tuned(tmp_path / "less", *vectors, Target(0.8, ITEMS, SHARDS, memory=bare - 1))
+    with pytest.raises(ConfigError, match="allow as many, or 0"):
+        Target(0.95, 50_000_000, 50, memory=1).check(154)
+    Target(0.95, 50_000_000, 50).check(154)
 
 
 def test_a_shard_that_annoy_could_not_count_is_tried_with_fewer_trees() -> None:
@@ -164,8 +177,25 @@ def test_vectors_without_any_order_are_scanned(tmp_path: Path) -> None:
 
 
 def test_whoever_wants_all_gets_a_scan(tmp_path: Path, vectors: tuple[Numbers, Vectors]) -> None:
-    part = tuple(each[:4000] for each in vectors)
-    assert tuned(tmp_path / "all", *part, Target(1.0, 4000, 1)).exact  # type: ignore[arg-type]
+    for number, recall in enumerate((1.0, 0.9995)):
+        every = tuned(tmp_path / str(number), *vectors, Target(recall, ITEMS, SHARDS))
+        assert (every.exact, every.tried) == (True, [])
+
+
+def test_the_more_is_wanted_the_more_queries_show_it() -> None:
+    wanted = (0.5, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0)
+    asked = [400, 400, 400, 800, 1600, 4000, 400]
+    assert [Target(recall, ITEMS, SHARDS).queries for recall in wanted] == asked
+    beyond = [Target(recall, ITEMS, SHARDS).is_beyond_trial for recall in wanted]
+    assert beyond == [False] * 6 + [True]
+
+
+def test_a_high_recall_is_reached_without_a_scan(tmp_path: Path) -> None:
+    """Of 400 queries without one miss the interval would begin at .9926."""
+    target = Target(0.994, 12_000, 1, trees=10)
+    high = tuned(tmp_path / "high", *scattered(12_000, 2), target, "euclidean")
+    assert (high.exact, high.queries) == (False, 1333)
+    assert high.low >= 0.994
 
 
 def test_longer_lists_examine_more_in_proportion(found: Tuning) -> None:

@@ -12,8 +12,9 @@ import pytest
 from annoy import AnnoyIndex
 from pyspark.sql import SparkSession
 
+from artrec import log
 from artrec.commands.outside import open_index
-from artrec.errors import GateRefused
+from artrec.errors import ConfigError, GateRefused
 from artrec.releases import Draft, artifacts_of, read_release
 from artrec.stages import index
 from artrec.storage import open_store
@@ -30,9 +31,10 @@ def begun(root: Path, numbers: list[int], vectors: list[list[float]], *more: str
     settings = settings_of(f"store.root={root}", *more)
     draft = opened(settings, "one")
     draft.hold("literal")
+    dim = len(vectors[0]) if vectors else DIM
     live = [{"vector_no": n, "embedding": v} for n, v in zip(numbers, vectors, strict=True)]
     put(draft, "catalog", {"live_vectors": live})
-    put(draft, "embed", {"vectors": []}, encoder="mine-1", metric="cosine", dim=DIM)
+    put(draft, "embed", {"vectors": []}, encoder="mine-1", metric="cosine", dim=dim)
     return draft
 
 
@@ -51,7 +53,7 @@ def test_eight_shards_hold_each_vector_once_in_the_order_of_their_numbers(
     numbers, vectors = scattered(200, DIM)
     draft = begun(root, numbers.tolist(), vectors.tolist(), *rules)
     done = run(spark, root, draft, *rules)
-    tuned = {"search_k": 0, "recall": 1.0, "low": 1.0, "k": 50, "bytes": 200 * (4 * 6 + 84)}
+    tuned = {"search_k": 0, "recall": 1.0, "low": 1.0, "k": 50, "bytes": 200 * (4 * 6 + 24)}
     told = {"shards": 8, "trees": 3, "search_k": 0, "seed": 5}
     assert done.notes == told | {"exact": True, "tuned": tuned}  # so few are scanned
     rows = draft_rows(root, "one", "index", "shard_items")
@@ -157,9 +159,37 @@ def test_an_index_is_tuned_once_and_tells_how(spark: SparkSession, tmp_path: Pat
     nothing: Any = None
     again = index.run(nothing, settings_of(f"store.root={root}", *rules), draft)
     assert again == done
-    other = ("index.shards=2", "index.memory=1")
-    small = run(spark, root, draft, *other)
-    assert (small.notes["exact"], small.notes["trees"]) == (True, 5)
+
+
+def test_too_little_memory_for_trees_is_told_and_for_a_scan_refused(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "root"
+    numbers, vectors = scattered(60, DIM)
+    bare = len(numbers) * (4 * DIM + 24)
+    rules = f"index.memory={bare}"
+    draft = begun(root, numbers.tolist(), vectors.tolist(), rules)
+    log.setup(as_json=True)
+    done = run(spark, root, draft, rules)
+    assert (done.notes["exact"], done.notes["trees"]) == (True, 5)
+    assert done.notes["tuned"]["bytes"] == bare
+    assert "do not fit into index.memory" in capsys.readouterr().err
+    run(spark, root, draft, rules, "index.search_k=9")
+    assert "look-ups exceed index.memory" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match=f"expected at least {bare}"):
+        run(spark, root, draft, f"index.memory={bare - 1}")
+
+
+def test_a_recall_that_no_trees_reach_is_told(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without any order in 64 dimensions, whoever finds nearly all has seen nearly all."""
+    rules = ("index.recall=0.99", "index.trees=5")
+    numbers, vectors = scattered(3000, 64)
+    draft = begun(tmp_path / "root", numbers.tolist(), vectors.tolist(), *rules)
+    log.setup(as_json=True)
+    assert run(spark, tmp_path / "root", draft, *rules).notes["exact"]
+    assert "no trees that cost less reach index.recall" in capsys.readouterr().err
 
 
 def test_whoever_sets_trees_and_candidates_has_nothing_tuned(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from artrec import log
 from artrec.releases import Draft, StageRuns, receipts_of
 from artrec.stages.evaluate import copies, pairs
 from artrec.storage import open_store
@@ -180,15 +181,35 @@ def test_groups_of_pairs_that_other_tasks_found_are_the_same(
     assert counts == {"groups": 5, "images": 13, "largest": 3, "bits": BITS}
 
 
-def test_of_too_many_pairs_those_with_the_fewest_bits_are_taken(
-    spark: SparkSession, made: Night, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("alone", [0, copies.ALONE])
+def test_of_too_many_pairs_those_with_the_fewest_bits_are_taken_and_it_is_told(
+    spark: SparkSession,
+    made: Night,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    alone: int,
 ) -> None:
-    draft, near = near_rules(made, "few")
-    receipts = pairs.near_pairs(spark, draft, near)
-    bits = [r["bits"] for b in read_table(near.store, receipts) for r in b.to_pylist()]
-    assert copies._bits_that_fit(spark, near, receipts) == BITS
-    monkeypatch.setattr(copies, "PAIRS", sum(each <= 0 for each in bits))
-    fitting = copies._bits_that_fit(spark, near, receipts)
-    assert sum(each <= fitting for each in bits) == copies.PAIRS < len(bits)
+    """A pair counts once, though two files list it; images of one content are together always."""
+    draft, near = near_rules(made, f"few-{alone}")
+    bits = sorted(each for each, _ in near_of(made).values())
+    twins = receipts_of(near.store, draft.need("evaluate").tables["duplicates"], "duplicates")
+    given = spark, made.settings(), draft, near.folder, facts_of(made)[2], twins
+    log.setup(as_json=True)
+    monkeypatch.setattr(copies, "ALONE", alone)
+    monkeypatch.setattr(copies, "PAIRS", len(bits))
+    assert copies.near_copies(*given)[1]["bits"] == BITS
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(copies, "PAIRS", len(bits) - 1)
+    assert copies.near_copies(*given)[1]["bits"] == bits[-1] - 1
+    assert "evaluate.near_bits: those of at most" in capsys.readouterr().err
     monkeypatch.setattr(copies, "PAIRS", 0)
-    assert copies._bits_that_fit(spark, near, receipts) == -1
+    found, counts = copies.near_copies(*given)
+    rows = [row for batch in read_table(near.store, found) for row in batch.to_pylist()]
+    assert {row["image_id"] for row in rows} == {name for name, _ in SAME}
+    assert counts == {
+        "groups": 1,
+        "images": 2,
+        "largest": 2,
+        "bits": -1 if 0 in bits else min(bits) - 1,
+    }
+    assert "evaluate.near_bits" in capsys.readouterr().err

@@ -19,7 +19,7 @@ from artrec.releases.verify import verify
 from artrec.report import Facts, read_facts, visible
 from artrec.stages import report
 from artrec.stages.frames import Attempt
-from artrec.stages.report import thumbnails
+from artrec.stages.report import findings, thumbnails
 from artrec.storage import open_store
 from tests.nights import BROKEN, Night, opened, put, settings_of
 from tests.pictures import picture
@@ -246,6 +246,17 @@ def test_what_evaluate_found_is_shown(build: Build, release: Night) -> None:
     assert facts.churn is not None
     assert (facts.churn.since, facts.churn.images, facts.churn.new) == ("first", 4, 1)
     assert [point.x for point in facts.points] == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_a_group_of_which_not_all_rows_were_read_is_not_shown() -> None:
+    """Groups of 2, 3 and 2 rows, each image of a content of its own."""
+    rows = [
+        {"group_id": group, "image_id": f"{group}{n}", "content_sha256": bytes([n])}
+        for group, size in (("a", 2), ("b", 3), ("c", 2))
+        for n in range(size)
+    ]
+    for most, sizes in ((1, []), (2, [2]), (4, [2]), (5, [2, 3]), (6, [2, 3]), (7, [2, 3, 2])):
+        assert [count for _, count in findings._groups(iter(rows), most)] == sizes
 
 
 def test_the_map_gets_small_pictures_as_far_as_they_are_to_be_had(

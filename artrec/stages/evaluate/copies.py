@@ -1,22 +1,22 @@
 """Near-duplicate groups: of pairs of near contents one task makes groups, and names their images.
 
-It takes at most PAIRS pairs, those with the fewest bits apart: what does not fit is left out.
+It takes at most PAIRS pairs, those with the fewest bits apart: what does not fit is left out, and a
+warning says so.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import SparkSession
 
+from artrec import log
 from artrec.config import Settings
-from artrec.evaluation.copies import Links, starred
+from artrec.evaluation.copies import TWIN_BITS, Links, fewest, starred
 from artrec.releases import Draft, receipts_of
 from artrec.schemas import TABLES
 from artrec.stages.evaluate.pairs import (
@@ -28,7 +28,7 @@ from artrec.stages.evaluate.pairs import (
     near_pairs,
     numbers_of,
 )
-from artrec.stages.frames import Attempt, TaskReport, read_frame, run_tasks
+from artrec.stages.frames import Attempt, TaskReport, run_tasks
 from artrec.stages.rules import picture_recipe
 from artrec.tables import Receipt, TableWriter, read_table
 from artrec.vectors.distance import Ints
@@ -36,7 +36,7 @@ from artrec.vectors.distance import Ints
 __all__ = ["near_copies"]
 
 ALONE = 100_000  # contents of which one task finds the pairs too
-PAIRS = 5_000_000  # that one task makes groups of: 200 MB
+PAIRS = 5_000_000  # that one task makes groups of: 200 MB, three times that as it sorts them
 
 
 def near_copies(
@@ -56,10 +56,9 @@ def near_copies(
     pairs = None
     if sum(receipt.rows for receipt in near.live) > ALONE:
         pairs = tuple(near_pairs(spark, draft, near))
-        near = replace(near, bits=_bits_that_fit(spark, near, pairs))
-    (report,) = run_tasks(spark, 1, partial(_group, near, pairs, tuple(twins)))
+    (report,) = run_tasks(spark, 1, partial(_group, near, pairs, tuple(twins), PAIRS))
     counts = {name: report.counters[name] for name in ("groups", "images", "largest")}
-    return report.receipts, counts | {"bits": near.bits}
+    return report.receipts, counts | {"bits": _told(near, report.notes["bits"])}
 
 
 def _near(settings: Settings, draft: Draft, folder: str, scale: float | None) -> Near:
@@ -81,24 +80,28 @@ def _near(settings: Settings, draft: Draft, folder: str, scale: float | None) ->
     )
 
 
-def _bits_that_fit(spark: SparkSession, near: Near, pairs: Sequence[Receipt]) -> int:
-    """near.bits, or less, where there are more than PAIRS pairs."""
-    if sum(receipt.rows for receipt in pairs) <= PAIRS:
+def _told(near: Near, bits: int) -> int:
+    """The bits of which all near pairs were taken; a warning where they are fewer than wanted."""
+    if bits >= max(near.bits, TWIN_BITS):
         return near.bits
-    frame = read_frame(spark, near.store, pairs, TABLES["near_pairs"], ["bits"])
-    counted = {row.bits: row["count"] for row in frame.groupBy("bits").count().collect()}
-    fitting, total = -1, 0
-    for bits in range(near.bits + 1):
-        total += counted.get(bits, 0)
-        if total > PAIRS:
-            break
-        fitting = bits
-    return fitting
+    what = (
+        f"those of at most {bits} bits are taken" if bits >= 0 else "exact copies alone are taken"
+    )
+    log.get(stage="evaluate").warning(
+        f"too many near pairs for groups by evaluate.near_bits: {what}",
+        near_bits=near.bits,
+        pairs_at_most=PAIRS,
+    )
+    return min(bits, near.bits)
 
 
-def _group(near: Near, pairs: Receipts | None, twins: Receipts, attempt: Attempt) -> TaskReport:
+def _group(
+    near: Near, pairs: Receipts | None, twins: Receipts, most: int, attempt: Attempt
+) -> TaskReport:
     """The one task that makes groups; it holds the pairs, and the images of groups."""
-    stars = starred(found_links(near) if pairs is None else _links(near, pairs))
+    found = found_links(near) if pairs is None else _links(near, pairs)
+    links, taken = fewest(found, max(near.bits, TWIN_BITS), most)
+    stars = starred(links)
     twin = [numbers_of(b.column(0)) for b in read_table(near.store, twins, ["content_sha256"])]
     rows = _images(near, np.unique(concatenated([stars.contents, stars.middles, *twin])))
     numbers = np.asarray(rows.column("vector_no"), np.int64)
@@ -118,18 +121,15 @@ def _group(near: Near, pairs: Receipts | None, twins: Receipts, attempt: Attempt
         writer.write(batch_of(table, columns))
     sizes = np.unique(group, return_counts=True)[1]
     counters = {"groups": len(sizes), "images": len(group), "largest": int(sizes.max(initial=0))}
-    return TaskReport(receipts=writer.receipts, counters=counters)
+    return TaskReport(receipts=writer.receipts, counters=counters, notes={"bits": taken})
 
 
-def _links(near: Near, pairs: Receipts) -> Links:
-    """The pairs that are no further apart than ``near.bits``."""
-    parts = []
+def _links(near: Near, pairs: Receipts) -> Iterator[Links]:
+    """The pairs that tasks found; one that two files list stands there twice."""
     for batch in read_table(near.store, pairs):
-        kept = batch.filter(pc.less_equal(batch.column("bits"), near.bits))
-        one, other, bits = (np.asarray(kept.column(n), np.int64) for n in ("one", "other", "bits"))
-        distance = kept.column("distance").to_numpy(zero_copy_only=False)
-        parts.append(Links(one, other, bits, distance.astype(np.float32)))
-    return Links.together(parts)
+        one, other, bits = (np.asarray(batch.column(n), np.int64) for n in ("one", "other", "bits"))
+        distance = batch.column("distance").to_numpy(zero_copy_only=False)
+        yield Links(one, other, bits, distance.astype(np.float32))
 
 
 def _images(near: Near, numbers: Ints) -> pa.Table:

@@ -5,7 +5,7 @@ Tasks hold the hashes of the whole catalog, 16 bytes each; where that is too muc
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial, reduce
 from typing import Any
@@ -91,11 +91,12 @@ def near_pairs(spark: SparkSession, draft: Draft, near: Near) -> list[Receipt]:
     return [receipt for report in reports for receipt in report.receipts]
 
 
-def found_links(near: Near) -> Links:
-    """All near pairs of a small catalog."""
+def found_links(near: Near) -> Iterator[Links]:
+    """All near pairs of a small catalog, in parts that may have some in common."""
     hashes = _hashes_of(near)
-    listed = (_listed(near, hashes, batch) for batch in read_table(near.store, near.pool, POOL))
-    return Links.together([hash_links(hashes), *listed])
+    yield from hash_links(hashes)
+    for batch in read_table(near.store, near.pool, POOL):
+        yield _listed(near, hashes, batch)
 
 
 def _find(near: Near, parts: int, attempt: Attempt) -> TaskReport:
@@ -104,7 +105,8 @@ def _find(near: Near, parts: int, attempt: Attempt) -> TaskReport:
     table = TABLES["near_pairs"]
     with TableWriter(near.store, near.folder, table, attempt.stem) as writer:
         if attempt.index == parts:
-            writer.write(_pair_rows(hash_links(hashes)))
+            for links in hash_links(hashes):
+                writer.write(_pair_rows(links))
         else:
             for batch in read_table(near.store, near.pool[attempt.index :: parts], POOL):
                 writer.write(_pair_rows(_listed(near, hashes, batch)))

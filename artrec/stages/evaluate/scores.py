@@ -167,7 +167,8 @@ def table_row(encoder: str, k: int, queries: int, value: float, sampled: float) 
 def near_rows(counts: Mapping[str, int], images: int, encoder: str) -> Iterator[Row]:
     """Groups of near duplicates, the images of the largest one, and the share that is in any.
 
-    ``near_bits`` is less than what was asked for where there were too many pairs.
+    ``near_bits`` is less than what was asked for where there were too many pairs: -1 where even
+    those of 0 bits were.
     """
     found = {
         "near_groups": counts["groups"],

@@ -90,7 +90,7 @@ def find(spark: SparkSession, settings: ReportSettings, draft: Draft, seed: str)
         hubs=heapq.nsmallest(HUBS, tables.rows("hubs"), key=lambda r: (-r["lists"], r["image_id"])),
         twins=list(islice(_twins(tables.rows("duplicates")), TWINS)),
         twin_names=sum(receipt.rows for receipt in tables.receipts("duplicates")),
-        near=list(islice(_groups(islice(tables.rows("near_duplicates"), READ)), GROUPS)),
+        near=list(islice(_groups(tables.rows("near_duplicates"), READ), GROUPS)),
         points=list(islice(tables.rows("coordinates"), POINTS)),
         measures=measures,
         classes=classes,
@@ -167,11 +167,16 @@ def _twins(rows: Iterable[Row]) -> Iterator[tuple[bytes, list[str], int]]:
         yield content, names, len(names) + sum(1 for _ in group)
 
 
-def _groups(rows: Iterable[Row]) -> Iterator[tuple[list[Row], int]]:
-    """(some images, how many) of groups of several contents, each with its middle first."""
-    for group, mine in groupby(rows, key=lambda row: str(row["group_id"])):
+def _groups(rows: Iterable[Row], most: int) -> Iterator[tuple[list[Row], int]]:
+    """(some images, how many) of groups of several contents, each with its middle first.
+
+    Of the groups that end within ``most`` rows: how large another one is nobody has seen.
+    """
+    seen = 0
+    for group, mine in groupby(islice(rows, most + 1), key=lambda row: str(row["group_id"])):
         images = sorted(mine, key=lambda row: (row["image_id"] != group, row["image_id"]))
-        if len({row["content_sha256"] for row in images}) > 1:
+        seen += len(images)
+        if seen <= most and len({row["content_sha256"] for row in images}) > 1:
             yield images[:OF_GROUP], len(images)
 
 
