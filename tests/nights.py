@@ -200,7 +200,9 @@ def opened(settings: Settings, name: str) -> Draft:
     return Draft.begin(open_store(settings.store.root), name)
 
 
-def put(draft: Draft, stage: str, tables: dict[str, list[dict[str, Any]]], **notes: object) -> None:
+def put(
+    draft: Draft, stage: str, tables: dict[str, list[dict[str, Any]]], /, **notes: object
+) -> None:
     """Record literal rows as the whole work of a stage."""
     written = {}
     for table, rows in tables.items():

@@ -212,6 +212,22 @@ def test_any_text_is_a_path(value: str) -> None:
             "neighbors.tables.x={diversity: .5, candidates: 49}",
             ["neighbors.tables.x.candidates is 49, fewer than the 50 neighbors"],
         ),
+        (
+            "neighbors.tables.x={within: [artist, style], never: [style]}",
+            ["neighbors.tables.x (--set ", "within and never both name style: no image"],
+        ),
+        (
+            "neighbors.tables.x={within: [style], at_most: {style: 7}}",
+            ["within and at_most both name style", "would end after 7; set k to that"],
+        ),
+        (
+            "neighbors.tables.x.at_most.artist=50",
+            ["neighbors.tables.x.at_most.artist is 50, which does nothing in a list of 50"],
+        ),
+        (
+            "neighbors.tables.x={at_most: {artist: 9}, k: 3, diversity: .5, candidates: 9}",
+            ["neighbors.tables.x.at_most.artist is 9, which does nothing in a list of 9"],
+        ),
         ("neighbors.tables.X.collapse=true", ["neighbors.tables (--set ", "'X' is not a name"]),
         ("neighbors.tables.pool.collapse=true", ["neighbors_pool would be taken for another"]),
         ("neighbors.tables.my_short.collapse=true", ["neighbors_my_short would be taken"]),
@@ -222,6 +238,15 @@ def test_any_text_is_a_path(value: str) -> None:
 def test_a_wrong_assignment_is_refused_with_its_key_and_origin(text: str, parts: list[str]) -> None:
     message = refusal(assignments=(text,))
     assert [part for part in parts if part not in message] == []
+
+
+def test_a_cap_one_below_the_length_of_lists_is_taken() -> None:
+    binding = (
+        "neighbors.tables.x.at_most.artist=49",
+        "neighbors.tables.y={at_most: {artist: 8}, k: 3, diversity: .5, candidates: 9}",
+    )
+    tables = load(None, binding, NOTHING)[0].neighbors.tables
+    assert [table.at_most for table in tables.values()] == [{"artist": 49}, {"artist": 8}]
 
 
 def test_all_wrong_keys_are_named_at_once_each_with_its_origin(tmp_path: Path) -> None:

@@ -95,6 +95,25 @@ def test_a_table_under_a_rule_is_a_part_of_what_the_neighbors_cost() -> None:
     assert expected_tables(replace(work, kept=frozenset({"neighbors"})), rates) == {}
 
 
+def test_a_further_table_under_a_rule_is_all_that_neighbors_then_costs() -> None:
+    tables = (RuledWork("in_style", k=50, pool=64, within=True),)
+    work = replace(WORK, joins=False, ruled=tables)
+    stage, (table,) = expected(work, Rates())["neighbors"], expected_tables(work, Rates()).values()
+    fixed = expected(replace(WORK, joins=False), Rates())["neighbors"].seconds
+    assert stage.seconds == pytest.approx(table.seconds + fixed)
+    for name in ("bytes_read", "requests", "tasks", "bytes_written"):
+        assert getattr(stage, name) == getattr(table, name) > 0
+
+
+def test_the_names_of_all_images_are_memory_of_a_worker_for_a_table_under_a_rule() -> None:
+    few, many = (
+        replace(WORK, images=n, block_rows=1000, ruled=(RuledWork("x", 50, 64, within=True),))
+        for n in (1_000_000, 3_000_000)
+    )
+    tables = [expected_tables(work, Rates())["neighbors_x"].worker_bytes for work in (few, many)]
+    assert tables[1] - tables[0] == 2_000_000 * 350
+
+
 def test_what_a_slower_machine_takes_longer_for_is_all_of_it() -> None:
     one = expected(WORK, Rates(pace=1.0))
     speeds = ("pace", "request", "byte", "examine", "encode", "decode", "pair")

@@ -76,14 +76,21 @@ class RuleTable(Section):
     """One neighbor table under a rule; all of its conditions hold together."""
 
     within: Columns = key(
-        (), "The image has the query's value in each of these columns.", max_length=8
+        (),
+        "The image has the query's value in each of these columns, which never and at_most do not "
+        "name.",
+        max_length=8,
     )
     never: Columns = key(
         (), "It has the query's value in none of these; four columns at most.", max_length=4
     )
     at_most: Annotated[
         dict[Column, Annotated[int, Field(ge=1)]], BeforeValidator(_dotted), AfterValidator(_one)
-    ] = key({}, "A column and how many images of each of its values a list may hold.")
+    ] = key(
+        {},
+        "A column and how many images of each of its values a list may hold: fewer than k, or than "
+        "candidates.",
+    )
     collapse: bool = key(False, "Of images with equal vectors one counts, and none like the query.")
     only: Annotated[dict[Column, str], BeforeValidator(_dotted)] = key(
         {}, "Columns and their values: other images stand in no list, but have one."
@@ -106,6 +113,12 @@ class RuleTable(Section):
         return tuple(sorted({*self.within, *self.never, *self.at_most}))
 
     @property
+    def conditions(self) -> dict[str, Any]:
+        """All but ``k``, equal for rules that mean the same: the order of columns means nothing."""
+        facts = self.model_dump(mode="json", exclude={"k"})
+        return {**facts, "within": sorted(self.within), "never": sorted(self.never)}
+
+    @property
     def re_ranks(self) -> bool:
         return self.diversity < 1
 
@@ -119,6 +132,23 @@ class RuleTable(Section):
             )
         if self.re_ranks != bool(self.candidates):
             raise ValueError("diversity below 1 and candidates go together: give both or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        """A column that all of a list share is neither forbidden nor counted."""
+        for column in self.within:
+            if column in self.never:
+                raise ValueError(
+                    f"within and never both name {column}: no image has the query's value and "
+                    "another one, so every list would be empty; take it out of one"
+                )
+            if column in self.at_most:
+                raise ValueError(
+                    f"within and at_most both name {column}: all of a list have the query's value, "
+                    f"so it would end after {self.at_most[column]}; set k to that and take it out "
+                    "of at_most"
+                )
         return self
 
 

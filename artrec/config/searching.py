@@ -92,3 +92,15 @@ class NeighborsSettings(Section):
                     f"{self.k_of(table)} neighbors that are to be chosen among them"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _caps_that_bind(self) -> Self:
+        for name, table in self.tables.items():
+            longest = max(self.k_of(table), table.candidates)
+            for column, most in table.at_most.items():
+                if most >= longest:
+                    raise ValueError(
+                        f"neighbors.tables.{name}.at_most.{column} is {most}, which does nothing "
+                        f"in a list of {longest} (k, or candidates): give fewer, or leave it out"
+                    )
+        return self

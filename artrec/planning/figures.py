@@ -90,6 +90,7 @@ class Work:
     ``trial_trees`` are those of the index that tuning builds beside, 0 where it builds none.
     ``alone_bytes`` are of the largest source that one task has to read alone. A night that
     ``trains`` is taken to keep the hand-made encoder; ``torch`` says that the named one needs it.
+    One that ``joins`` makes the lists without a rule; ``ruled`` are the tables under rules to make.
     """
 
     listed: int
@@ -129,6 +130,7 @@ class Work:
     example_flops: float = 0.0
     sources: int = 1
     alone_bytes: int = 0
+    joins: bool = True
     ruled: tuple[RuledWork, ...] = ()
 
     @property

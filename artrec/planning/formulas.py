@@ -223,6 +223,8 @@ def _trial(work: Work, rates: Rates) -> float:
 
 def _neighbors(work: Work, rates: Rates) -> Figures:
     rows = work.images
+    if not work.joins:
+        return Figures(images=rows)
     entries = rows * work.k
     joined = chosen_join(work, rates)
     return Figures(

@@ -5,7 +5,15 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from artrec.planning.figures import MB, Figures, Rates, Work
-from artrec.planning.joins import block_count, cut_pairs, deal_pairs, resolved, seen_blocks
+from artrec.planning.joins import (
+    alone_bytes,
+    block_count,
+    cut_pairs,
+    deal_pairs,
+    fits_alone,
+    resolved,
+    seen_blocks,
+)
 from artrec.planning.waves import at_once, shared_out
 
 __all__ = ["JoinCost", "Joins", "PYTHON", "chosen_join", "joins_of"]
@@ -148,6 +156,15 @@ def _held(work: Work, blocks: int) -> int:
 def _approximate(work: Work, rates: Rates) -> Figures:
     """Blocks of a layout, each with itself and with those of which one looks at the other."""
     rows, size = work.images, 4 * work.dim * work.images
+    if fits_alone(rows, work.dim, work.pool):
+        return Figures(
+            bytes_read=size,
+            requests=4 + size // (64 * MB),
+            tasks=1,
+            seconds=_busy_approximate(work, rates),
+            worker_bytes=PYTHON + alone_bytes(rows, work.dim, work.pool),
+            bytes_written=12 * rows * work.pool,
+        )
     blocks, pairs = _met(work)
     tasks = blocks + min(pairs, 6 * work.cores)
     return Figures(

@@ -7,22 +7,27 @@ from math import ceil, sqrt
 
 __all__ = [
     "Pair",
+    "alone_bytes",
     "block_count",
     "cut_pairs",
     "deal_pairs",
     "exact_seconds_by_sample",
+    "fits_alone",
     "pairs_between",
     "resolved",
     "seen_blocks",
 ]
 
+ALONE = 1 << 30  # bytes up to which one task makes an approximate join
 LONG_TASK = 1 << 38  # products: an hour of a core, at most
 SEGMENT = 1 << 36  # products for each core between two points from which a killed job goes on
+MOST_SEGMENTS = 16  # each leaves the lists of all blocks in scratch
 WAVES = 2  # a task takes its core's share of what is left, by so many
 
 _LEAST_BLOCK = 4096
 _PAIRS_EACH = 12  # meetings for each core, about, so that all end together
 _BLOCKS_EACH = 3  # blocks for each core, where few of them meet
+_SPARE, _CIRCLE = 4, 64  # places of a list beside its width, and of a circle
 _SYMMETRIC = 0.6  # seconds of a join that multiplies pairs once, by one that does so twice
 
 
@@ -44,6 +49,25 @@ def seen_blocks(rows: int, block_rows: int, cores: int) -> int:
     (6, 611)
     """
     return max(1, -(-rows // block_rows), min(_BLOCKS_EACH * cores, rows // _LEAST_BLOCK))
+
+
+def alone_bytes(rows: int, dim: int, width: int) -> int:
+    """Memory of an approximate join in one process, of lists of ``width``.
+
+    >>> alone_bytes(81_446, 128, 64) >> 20, alone_bytes(1_000_000, 128, 64) >> 30
+    (438, 6)
+    """
+    places, cells = width + _SPARE, int(2 * rows**0.5)
+    return rows * (4 * (3 * dim + 8) + 8 * places + cells + 36 * places + 8 * _CIRCLE)
+
+
+def fits_alone(rows: int, dim: int, width: int) -> bool:
+    """Whether one task makes an approximate join: that is not worth dealing out.
+
+    >>> fits_alone(81_446, 512, 64), fits_alone(300_000, 128, 64)
+    (True, False)
+    """
+    return alone_bytes(rows, dim, width) <= ALONE
 
 
 def exact_seconds_by_sample(rows: int, products: int, seconds: float) -> float:
@@ -71,7 +95,7 @@ def block_count(rows: int, block_rows: int, cores: int) -> int:
 def cut_pairs(blocks: int, rows: int, cores: int) -> list[Pair]:
     """From which pair of blocks to which, by their numbers, each segment lets them meet."""
     count, products = blocks * (blocks - 1) // 2, _products(blocks, rows)
-    segments = max(1, min(count, round(products / (SEGMENT * cores))))
+    segments = max(1, min(count, MOST_SEGMENTS, round(products / (SEGMENT * cores))))
     return [(n * count // segments, (n + 1) * count // segments) for n in range(segments)]
 
 

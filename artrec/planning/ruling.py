@@ -20,6 +20,7 @@ CODED = 0.15e-3  # an image through the joins that find its codes and its part
 ENTRY = 2.2e-6  # a list's entry from the pool to the tables
 PICKED = 0.9e-9  # a number of a candidate that maximal marginal relevance compares
 STEP = 60e-6  # a step of it, whatever it compares
+NAMED = 350  # bytes of an image at the peak, while a task makes the file of all names
 
 
 def _factor(table: RuledWork) -> float:
@@ -53,7 +54,9 @@ def ruled_figures(table: RuledWork, work: Work, rates: Rates) -> Figures:
         requests=60 + 8 * tasks,
         tasks=tasks + 12 * work.cores,
         seconds=seconds + rates.pace * FIXED,
-        worker_bytes=240 * MB + block * (8 * (4 * work.dim + 8) + 150 * (table.pool + 1)),
+        worker_bytes=240 * MB
+        + block * (8 * (4 * work.dim + 8) + 150 * (table.pool + 1))
+        + NAMED * rows,
         bytes_written=size + 14 * entries + 12 * rows * table.pool,
     )
 

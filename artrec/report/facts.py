@@ -216,13 +216,15 @@ class Recalled(_Fact):
 
 class Approximate(_Fact):
     """How an approximate neighbor table was made: what it was to reach, from how many cells near
-    its own each list was filled, how many of all each vector looked at beside (0: none), and what
-    that cost by the exact join (``exact_seconds`` as a sample says).
+    its own each list was filled, how many of all each vector looked at beside (0: none), in how
+    many ``rounds`` neighbors of a neighbor were offered to each other, and what that cost by the
+    exact join (``exact_seconds`` as a sample says).
     """
 
     target: float
     near: int
     probes: int
+    rounds: int = 0
     cells: int
     recall: Recalled
     products: int

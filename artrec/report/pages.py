@@ -29,6 +29,7 @@ _REASONS = {
     "no_label": "no label to be within",
     "few_candidates": "fewer candidates than places",
     "few_left": "too few left of copies and counted values",
+    "unexplained": "entries missing without a reason",
 }
 """Of short lists, in words."""
 _RATED = {"ingest": "read", "embed": "encoded"}

@@ -98,7 +98,7 @@ def foreseen(
         rates = sample(chosen, settings, encoder, vectors, work.cores)
     rules = settings.plan
     prices = Prices(hour=rules.price_hour, request=rules.price_request, gb=rules.price_gb)
-    joins = None if "neighbors" in work.kept else joins_of(work, rates)
+    joins = joins_of(work, rates) if work.joins and "neighbors" not in work.kept else None
     return Planned(
         cores=work.cores,
         rates=rates,
@@ -175,12 +175,13 @@ def _work(
         alone_bytes=max(
             (p["bytes"] for p in listing.pins.values() if not Pin(**p).sliced), default=0
         ),
-        ruled=_ruled(settings),
+        joins="neighbors" in outlook.lists,
+        ruled=_ruled(settings, outlook),
     )
 
 
-def _ruled(settings: Settings) -> tuple[RuledWork, ...]:
-    """The tables under rules, as far as their rules change what they cost."""
+def _ruled(settings: Settings, outlook: Outlook) -> tuple[RuledWork, ...]:
+    """The tables under rules to be made, as far as their rules change what they cost."""
     rules = settings.neighbors
     return tuple(
         RuledWork(
@@ -194,6 +195,7 @@ def _ruled(settings: Settings) -> tuple[RuledWork, ...]:
             candidates=table.candidates,
         )
         for name, table in sorted(rules.tables.items())
+        if f"neighbors_{name}" in outlook.lists
     )
 
 

@@ -42,12 +42,14 @@ class Outlook:
 
     ``sizes`` are the stored bytes of each member, int64 [members], and ``unread`` bool [members]
     says which have to be read; ``kept`` says of later stages whether they have nothing to do.
+    ``lists`` names the neighbor tables to be made: neighbors itself, and those under rules.
     """
 
     counts: dict[str, dict[str, int]]
     sizes: np.ndarray[Any, np.dtype[np.int64]]
     unread: np.ndarray[Any, np.dtype[np.bool_]]
     kept: dict[str, bool]
+    lists: frozenset[str]
     trains: bool
 
 
@@ -80,12 +82,12 @@ def look(settings: Settings, store: Store, release: Release | None, listing: Lis
     listed = listing.counters["listed"]
     before = _members(store, _files(store, release, "members"))
     sizes, keys = _stored_bytes(listing), _members(listing.scratch, listing.receipts)
-    kept = _kept(settings, release, listing)
+    kept, lists = _kept(settings, release, listing)
     unread = ~np.isin(keys, _read_before(settings, store, release, again=not kept["catalog"]))
     count, size = int(unread.sum()), int(sizes[unread].sum())
     rebuilt = {stage: 0 if kept[stage] else listed for stage in kept}
-    lists, k = rebuilt["neighbors"], settings.neighbors.k
-    tables = settings.neighbors.tables
+    joined = listed if "neighbors" in lists else 0
+    under_rules = len(lists - {"neighbors"})
     asked = min(rebuilt["evaluate"], settings.evaluate.queries)
     counts = {
         "inventory": {
@@ -100,15 +102,19 @@ def look(settings: Settings, store: Store, release: Release | None, listing: Lis
         "catalog": {"members to account for": rebuilt["catalog"]},
         "index": {"vectors to index at most": rebuilt["index"]},
         "neighbors": {
-            "lists to make at most": lists,
-            "pairs to compare at most": lists**2,
-            **({"tables under rules": len(tables)} if tables and lists else {}),
+            "lists to make at most": joined,
+            "pairs to compare at most": joined**2,
+            **({"tables under rules": under_rules} if under_rules and listed else {}),
         },
         "evaluate": {"queries at most": asked},
         "report": {"reports": int(any(rebuilt.values()))},
-        "publish": {"releases": int(any(rebuilt.values())), "neighbor rows at most": lists * k},
+        "publish": {
+            "releases": int(any(rebuilt.values())),
+            "neighbor rows at most": joined * settings.neighbors.k,
+        },
     }
-    return Outlook(counts, sizes, unread, kept, release is None and not settings.encoder.id)
+    trains = release is None and not settings.encoder.id
+    return Outlook(counts, sizes, unread, kept, lists, trains)
 
 
 def _whole(listing: Listing) -> dict[str, int]:
@@ -130,12 +136,18 @@ def _listed_labels(counters: dict[str, int]) -> dict[str, int]:
     return {text: counters[key] for key, text in words.items() if key in counters}
 
 
-def _kept(settings: Settings, release: Release | None, listing: Listing) -> dict[str, bool]:
-    """The stages whose rules, and whose inputs as far as they are known, are the release's."""
+def _kept(
+    settings: Settings, release: Release | None, listing: Listing
+) -> tuple[dict[str, bool], frozenset[str]]:
+    """The stages whose rules, and whose inputs as far as they are known, are the release's.
+
+    And the neighbor tables of which that is not so.
+    """
     before = _settings_of(release)
     if release is None or before is None:
         names = ("embed", "catalog", "index", "neighbors", "evaluate", "report")
-        return dict.fromkeys(names, False)
+        every = {f"neighbors_{name}" for name in settings.neighbors.tables}
+        return dict.fromkeys(names, False), frozenset({"neighbors", *every})
     embed = settings.encoder == before.encoder and (
         picture_recipe(settings.ingest) == picture_recipe(before.ingest)
     )
@@ -145,29 +157,35 @@ def _kept(settings: Settings, release: Release | None, listing: Listing) -> dict
         and decoder_name(settings.ingest) == decoder_name(before.ingest)
         and settings.catalog == before.catalog
     )
-    lists = [_list_rules(each, release) for each in (settings, before)]
+    now, then = (_list_rules(each, release) for each in (settings, before))
+    lists = {name for name, rules in now.items() if not catalog or rules != then.get(name)}
     index = catalog and settings.index == before.index and "index" in release.stages
-    neighbors = catalog and lists[0] == lists[1]
+    neighbors = catalog and now == then
     unasked = {"block_rows", "pairs_from"}
     rules = [each.evaluate.model_dump(exclude=unasked) for each in (settings, before)]
-    evaluate = index and neighbors and rules[0] == rules[1]
-    return {
+    evaluate = index and "neighbors" not in lists and rules[0] == rules[1]
+    kept = {
         "embed": embed,
         "catalog": catalog,
         "index": index,
         "neighbors": neighbors,
         "evaluate": evaluate,
-        "report": evaluate and settings.report == before.report,
+        "report": evaluate and neighbors and settings.report == before.report,
     }
+    return kept, frozenset(lists)
 
 
-def _list_rules(settings: Settings, release: Release) -> tuple[Any, ...]:
-    """What of the settings changes the lists of a release's vectors."""
+def _list_rules(settings: Settings, release: Release) -> dict[str, tuple[Any, ...]]:
+    """For each neighbor table what of the settings changes its lists of a release's vectors."""
     rows = release.stages["catalog"].rows("live_vectors")
     rules = settings.neighbors
     method = resolved(rules.method, rows, rules.exact_rows)
     asked = (rules.recall, settings.evaluate.queries) if method == "approximate" else ()
-    return (rules.k, rules.slack, rules.tables, method, *asked)
+    tables = {
+        f"neighbors_{name}": (rules.k_of(table), rules.slack, table.conditions)
+        for name, table in rules.tables.items()
+    }
+    return {"neighbors": (rules.k, rules.slack, method, *asked), **tables}
 
 
 def _settings_of(release: Release | None) -> Settings | None:

@@ -35,6 +35,10 @@ def test_a_release_holds_what_was_expected_beside_what_was_measured(release: Nig
     assert all(each["seconds"] > 0 for each in plan["expected"].values())
 
 
+SCRATCH = {"recall_queries", "shard_answers", "near_pairs"}
+"""What tasks leave for each other; no run has them, and sweep takes them."""
+
+
 def test_bytes_written_are_those_of_the_files_that_a_stage_left(release: Night) -> None:
     def lying(stage: str) -> int:
         refs = [
@@ -43,7 +47,9 @@ def test_bytes_written_are_those_of_the_files_that_a_stage_left(release: Night) 
         runs = {f"runs/{ref['stage']}/{ref['run_id']}" for ref in refs}
         files = [path for run in runs for path in (release.root / run).rglob("*")]
         return sum(
-            path.stat().st_size for path in files if path.is_file() and path.name != "run.json"
+            path.stat().st_size
+            for path in files
+            if path.is_file() and path.name != "run.json" and path.parent.name not in SCRATCH
         )
 
     measured = plan_of(release)["measured"]

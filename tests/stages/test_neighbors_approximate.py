@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from artrec.planning import joins
 from artrec.releases import StageRuns
 from artrec.stages import neighbors
 from artrec.stages.neighbors import lists, method_inputs
@@ -74,6 +75,13 @@ def recall(pool: Rows, catalog: Catalog) -> float:
     return hits / K / len(pool)
 
 
+@pytest.fixture
+def dealt_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No catalog is so small that one task joins it alone."""
+    monkeypatch.setattr(joins, "ALONE", 0)
+
+
+@pytest.mark.usefixtures("dealt_out")
 def test_lists_from_near_cells_have_right_distances_and_the_recall_that_is_said(
     spark: SparkSession, tmp_path: Path
 ) -> None:
@@ -92,6 +100,23 @@ def test_lists_from_near_cells_have_right_distances_and_the_recall_that_is_said(
         assert [int(other[:-4]) for other, _ in entries] == first[int(name[:-4])][:K]
 
 
+def test_one_task_joins_a_catalog_that_it_holds_and_says_how(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    catalog = crowd(spread(500, 8))
+    found, result = joined(spark, tmp_path / "root", catalog, APPROXIMATE, "neighbors.recall=0.9")
+    notes, own = result.notes, recall(found["neighbor_pool"], catalog)
+    assert (notes["exact"], notes["target"]) == (False, 0.9)
+    assert 0.9 <= own < 1
+    assert notes["recall"]["rows"] == 500
+    assert notes["products"] > 0
+    assert {(row["radius"], row["radius_no"]) for row in found["neighbor_pool"]} == {(-np.inf, 0)}
+    numbers = [row["vector_no"] for row in found["neighbor_pool"]]
+    assert numbers == sorted(catalog.live)
+    assert not list((tmp_path / "root").rglob("neighbor_layout"))
+
+
+@pytest.mark.usefixtures("dealt_out")
 def test_who_looks_further_finds_more_and_neither_blocks_nor_tasks_change_a_row(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from collections import Counter
 from dataclasses import dataclass, field
@@ -12,16 +13,27 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
 from artrec.commands.export import export
+from artrec.config.ruling import RuleTable
+from artrec.errors import ArtrecError
 from artrec.releases.verify import verify
-from artrec.schemas import TABLES
+from artrec.schemas import TABLES, rule_tables
 from artrec.stages import neighbors
-from artrec.stages.neighbors.ruled import dealing, joining
+from artrec.stages.evaluate.counting import ruled_counts
+from artrec.stages.neighbors import ruled
+from artrec.stages.neighbors.ruled import dealing, joining, naming
+from artrec.stages.neighbors.ruled.names import Images
+from artrec.stages.neighbors.ruled.rule import Asked
+from artrec.stages.session import Options, execute
 from artrec.storage import open_store
+from artrec.tables import TableWriter
 from artrec.vectors import METRICS
+from artrec.vectors.rules import FREE, SHORTAGES, Lists
+from artrec.vectors.topk import NOBODY
 from tests.brute_force import EVERYBODY, Vectors, distance
 from tests.nights import Night, draft_rows, night, opened, put, settings_of
 
@@ -159,14 +171,20 @@ def content(number: int) -> bytes:
 
 
 def made(
-    spark: SparkSession, root: Path, catalog: Catalog, rules: dict[str, Rule], *more: str
+    spark: SparkSession,
+    root: Path,
+    catalog: Catalog,
+    rules: dict[str, Rule],
+    *more: str,
+    gone: int | None = None,
 ) -> dict[str, Rows]:
-    """The tables that neighbors makes of a catalog."""
+    """The tables that neighbors makes of a catalog, of which one vector may be gone."""
     asked = [line for name, rule in rules.items() for line in rule.settings(name)]
     settings = settings_of(f"store.root={root}", "neighbors.k=3", *asked, *more)
     draft = opened(settings, "one")
     draft.hold("literal")
     live = [{"vector_no": n, "embedding": v} for n, v in sorted(catalog.vectors.items())]
+    live = [row for row in live if row["vector_no"] != gone]
     put(draft, "catalog", {"catalog": catalog_rows(catalog), "live_vectors": live})
     vectors = [
         {"content_sha256": content(number), "encoder": "mine-1", "vector_no": number}
@@ -178,6 +196,121 @@ def made(
     put(draft, "embed", {"vectors": vectors}, **notes)
     result = neighbors.run(spark, settings, draft)
     return {table: draft_rows(root, "one", "neighbors", table) for table in result.tables}
+
+
+def test_short_lists_are_written_with_the_sum_of_what_is_explained(tmp_path: Path) -> None:
+    lists = Lists.empty(4, 3)
+    lists.ids[1, :1] = lists.ids[2, :2] = 7
+    lists.ids[3] = 7
+    reasons = np.array([SHORTAGES.index(r) for r in ("no_label", "unexplained", "few_left", "")])
+    batch = pa.RecordBatch.from_pydict({"image_id": ["a", "b", "c", "d"]})
+    store, table = open_store(str(tmp_path)), rule_tables("x")["neighbors_x_short"]
+    with TableWriter(store, "runs/x", table, "all") as writer:
+        counters = naming._write_short(batch, lists, reasons, writer, 3)
+    assert counters == {
+        **{"short_no_label": 1, "short_unexplained": 1, "short_few_left": 1},
+        "explained": 3 + 1,
+    }
+
+
+def test_rows_are_listed_together_as_far_as_their_candidates_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Entity 0 is one image, entity 1 has 6; a list of 3 looks at 4 of them at most."""
+    owners = np.array([0, 1, 1, 1, 1, 1, 1])
+    everybody = np.arange(7)
+    nobody = np.zeros(7, np.bool_)
+    names = pa.array([f"{n}" for n in everybody], pa.large_string())
+    images = Images(names, everybody, owners, everybody, np.full(7, FREE, np.int32), nobody)
+    pools = [[0, 1]] * 3 + [[1, 1, 1]] + [[0]] * 4 + [[]]
+    columns = ("entity", "own", "place", "others", "distances")
+    rows = [(0, 0.0, 6, others, [0.5] * len(others)) for others in pools]
+    schema = pa.schema([("entity", pa.int64()), ("own", pa.float32()), ("place", pa.int64())])
+    schema = schema.append(pa.field("others", pa.list_(pa.int64())))
+    schema = schema.append(pa.field("distances", pa.list_(pa.float32())))
+    batch = pa.RecordBatch.from_pylist([dict(zip(columns, r, strict=True)) for r in rows], schema)
+    asked = Asked("x", RuleTable(never=("genre",)), 3, 2)
+    (whole,) = naming._slices(images, batch, asked)
+    assert whole.num_rows == 9
+    monkeypatch.setattr(naming, "ENTRIES", 10)
+    slices = list(naming._slices(images, batch, asked))
+    # 5 candidates in each of the first three rows, 12 in the next, one in each of four
+    assert [some.column("others").to_pylist() for some in slices] == [
+        *([[0, 1]], [[0, 1], [0, 1]], [[1, 1, 1]], [[0], [0], [0], [0], []])
+    ]
+    together = naming._listed(images, batch, asked)
+    apart = [naming._listed(images, some, asked) for some in slices]
+    assert np.array_equal(np.concatenate([each.ids for each in apart]), together.ids)
+    assert together.ids[4].tolist() == [0, NOBODY, NOBODY]
+    assert list(naming._slices(images, batch.slice(0, 0), asked)) == []
+
+
+def one_row(**columns: Any) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([columns])
+
+
+@pytest.mark.parametrize(
+    ("listed", "permitted", "nowhere", "radius", "capped", "reason"),
+    [
+        (3, 9, False, 0.5, False, ""),
+        (2, 2, False, math.inf, False, "few_candidates"),
+        (1, 2, False, math.inf, False, "unexplained"),
+        (2, 3, False, math.inf, False, "unexplained"),
+        (2, 3, False, math.inf, True, "few_left"),
+        (1, 2, False, math.inf, True, "few_candidates"),
+        (2, 3, False, 0.5, True, "unexplained"),  # the pool was cut, so there are others
+        (0, 0, True, math.inf, False, "no_label"),
+    ],
+)
+def test_only_a_cap_explains_a_list_of_less_than_conditions_permit(
+    listed: int, permitted: int, nowhere: bool, radius: float, capped: bool, reason: str
+) -> None:
+    lists = Lists.empty(1, 3)
+    lists.ids[0, :listed] = range(listed)
+    batch = one_row(permitted=permitted, nowhere=nowhere, radius=radius)
+    for condition in ({"collapse": True}, {"at_most": {"artist": 1}}) if capped else ({},):
+        rule = RuleTable.model_validate({"never": ["genre"], **condition})
+        (found,) = naming._reasons(batch, lists, Asked("x", rule, 3, 2))
+        assert SHORTAGES[found] == reason
+
+
+def test_entries_that_are_missing_without_a_reason_are_counted(tmp_path: Path) -> None:
+    """Three lists of three: two entries are missing that nothing explains, and one that has a
+    reason."""
+    draft = opened(settings_of(f"store.root={tmp_path}"), "one")
+    draft.hold("literal")
+    listed = {"a": 3, "b": 1, "c": 2}
+    flat = [
+        {"query_id": query, "rank": rank, "neighbor_id": "x", "distance": 0.0}
+        for query, count in listed.items()
+        for rank in range(1, count + 1)
+    ]
+    nested = [
+        {"query_id": query, "ids": ["x"] * count, "distances": [0.0] * count}
+        for query, count in listed.items()
+    ]
+    tables = {"neighbors_x": flat, "neighbors_x_nested": nested, "neighbors_x_short": []}
+    put(draft, "neighbors", tables, tables={"x": {"k": 3, "explained": 1}})
+    for path in tmp_path.rglob("*.parquet"):
+        path.unlink()  # the tables grow with the images: they are not read for it
+    assert ruled_counts(draft) == {"x": {"lists": 3, "unexplained": 2}}
+
+
+@pytest.mark.parametrize("block", [1000, pytest.param(13, marks=pytest.mark.long)])
+def test_a_table_whose_join_has_lost_a_vector_is_not_recorded(
+    spark: SparkSession, tmp_path: Path, block: int
+) -> None:
+    catalog = scattered(40, 50)
+    asked = (f"neighbors.block_rows={block}", "neighbors.slack=2")
+    entities = len({(i.number, i.labels["artist"]) for i in catalog.images.values()})
+    gone = min(catalog.vectors)
+    lost = len({i.labels["artist"] for i in catalog.images.values() if i.number == gone})
+    said = f"neighbors_others: the join under the rule has {entities - lost} of {entities} entities"
+    with pytest.raises(ArtrecError, match=re.escape(said)):
+        made(spark, tmp_path, catalog, some("others"), *asked, gone=gone)
+    assert not [
+        path for path in tmp_path.rglob("run.json") if "neighbors_others" in path.read_text()
+    ]
 
 
 def flat_lists(rows: Rows) -> dict[str, list[tuple[str, float]]]:
@@ -339,6 +472,26 @@ def may_meet(mine: Labels, theirs: Labels) -> bool:
     return all(mine[c] is None or mine[c] != theirs[c] for c in ("artist", "genre"))
 
 
+def test_the_order_of_columns_makes_no_other_run(tmp_path: Path) -> None:
+    rules = (
+        "within: [style, genre], never: [artist, title]",
+        "within: [genre, style], never: [title, artist]",
+        "within: [style, artist], never: [genre, title]",
+    )
+    names = [run_of(tmp_path / str(n), rule) for n, rule in enumerate(rules)]
+    assert names[0] == names[1] != names[2]
+
+
+def run_of(root: Path, rule: str) -> str:
+    """The name of a table's run, on a catalog without rows."""
+    settings = settings_of(f"store.root={root}", f"neighbors.tables.x={{{rule}}}")
+    draft = opened(settings, "one")
+    draft.hold("literal")
+    put(draft, "catalog", {"catalog": [], "live_vectors": []})
+    put(draft, "embed", {"vectors": []}, encoder="mine-1", metric="cosine", dim=3)
+    return ruled.begun_runs(settings, draft)["x"].run_id
+
+
 def test_another_table_makes_none_of_the_others_again(spark: SparkSession, tmp_path: Path) -> None:
     catalog, one = scattered(30, 40), some("others")
     made(spark, tmp_path / "one", catalog, one)
@@ -413,6 +566,37 @@ def test_a_release_s_gates_report_and_account_know_the_tables(with_tables: Night
         "neighbors_in_style",
         "neighbors_others",
     }
+
+
+def test_a_further_table_is_planned_alone(
+    with_tables: Night, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rates = ("plan.sample_seconds=0", "plan.cores=2")
+    unchanged = dry_run(capsys, *with_tables.assignments, *rates)
+    assert unchanged["stages"]["publish"]["releases"] == 0
+    more = "neighbors.tables.two={at_most: {artist: 2}}"
+    found = dry_run(capsys, *with_tables.assignments, more, *rates)
+    assert found["stages"]["neighbors"] == {
+        "lists to make at most": 0,
+        "pairs to compare at most": 0,
+        "tables under rules": 1,
+    }
+    assert found["stages"]["publish"]["releases"] == 1
+    plan = found["plan"]
+    assert (plan["tables"].keys(), plan["joins"]) == ({"neighbors_two"}, None)
+    assert plan["stages"]["neighbors"]["tasks"] == plan["tables"]["neighbors_two"]["tasks"] > 0
+    assert plan["stages"]["evaluate"]["seconds"] == 0 < plan["stages"]["report"]["seconds"]
+    other = dry_run(capsys, *with_tables.assignments, "neighbors.k=4", *rates)
+    assert other["stages"]["neighbors"]["tables under rules"] == 1  # the one without a k
+    assert other["stages"]["neighbors"]["lists to make at most"] > 0
+    assert other["plan"]["tables"].keys() == {"neighbors_in_style"}
+
+
+def dry_run(capsys: pytest.CaptureFixture[str], *assignments: str) -> Any:
+    capsys.readouterr()
+    options = Options(assignments=assignments, verbosity="quiet", as_json=True, dry_run=True)
+    assert execute("nightly", options) == 0
+    return json.loads(capsys.readouterr().out)
 
 
 def test_a_table_under_a_rule_is_exported(with_tables: Night, tmp_path: Path) -> None:

@@ -116,6 +116,18 @@ def test_a_target_that_few_rows_cannot_show_is_reached_all_the_same(target: floa
     assert recall(found.pools, true) >= target
 
 
+def test_a_recall_that_others_will_measure_is_shown_to_them() -> None:
+    """By 400 other rows, drawn 300 times: hardly ever does their interval miss the target."""
+    block, random = Block(numbers(4000), spread(4000, 8)), np.random.default_rng(3)
+    true = join(block, [block], k=10, metric="cosine")
+    found = approximate_self_join(block, k=10, metric="cosine", target=0.9, asked=400)
+    near = found.pools.distances <= true.distances[:, -1:]
+    recalls = near.sum(axis=1) / 10
+    lows = [interval(recalls[random.permutation(4000)[:400]])[0] for _ in range(300)]
+    assert sum(low < 0.9 for low in lows) <= 3
+    assert 0.9 < recalls.mean() < 1
+
+
 def test_the_same_vectors_take_the_same_steps_to_the_same_lists() -> None:
     block = Block(numbers(4000), spread(4000, 16))
     runs = [

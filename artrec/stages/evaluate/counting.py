@@ -8,10 +8,9 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from artrec.errors import NotFound
-from artrec.releases import Draft, artifacts_of, receipts_of
+from artrec.releases import Draft, artifacts_of
 from artrec.schemas import ruled
 from artrec.stages.frames import stage_frame
-from artrec.tables import read_table
 
 __all__ = ["counts_of", "missing_shard_files", "ruled_counts"]
 
@@ -62,17 +61,14 @@ def missing_shard_files(draft: Draft) -> int:
 def ruled_counts(draft: Draft) -> dict[str, dict[str, int]]:
     """Of each table under a rule its lists, and the entries that are missing without a reason.
 
-    Lists of k entries each would have lists * k rows; what the table of short lists admits to is
-    taken off.
+    Lists of k entries each would have lists * k rows; what the tasks that wrote short ones
+    had a reason for is taken off.
     """
     neighbors, found = draft.need("neighbors"), {}
     for name in ruled(neighbors.tables):
-        own, k = f"neighbors_{name}", int(neighbors.notes["tables"][name]["k"])
-        short = receipts_of(draft.store, neighbors.tables[f"{own}_short"], f"{own}_short")
-        admitted = 0
-        for batch in read_table(draft.store, short, ["listed"]):
-            admitted += sum(k - listed for listed in batch.column(0).to_pylist())
+        own, notes = f"neighbors_{name}", neighbors.notes["tables"][name]
+        k, explained = int(notes["k"]), int(notes.get("explained", 0))
         lists = neighbors.rows(f"{own}_nested")
-        unexplained = lists * k - neighbors.rows(own) - admitted
+        unexplained = lists * k - neighbors.rows(own) - explained
         found[name] = {"lists": lists, "unexplained": unexplained}
     return found

@@ -16,7 +16,7 @@ from artrec import log
 from artrec.config import NeighborsSettings, Settings
 from artrec.digests import name_of
 from artrec.failpoints import reached
-from artrec.planning import resolved
+from artrec.planning.joins import fits_alone, resolved
 from artrec.releases import (
     Draft,
     Run,
@@ -31,6 +31,7 @@ from artrec.releases import (
 from artrec.stages import RESULT_VERSIONS
 from artrec.stages.frames import add_counters, stage_frame
 from artrec.stages.neighbors import ruled
+from artrec.stages.neighbors.alone import join_alone
 from artrec.stages.neighbors.approximate import join_approximate
 from artrec.stages.neighbors.lists import published_lists
 from artrec.stages.neighbors.onesided import join_onesided
@@ -103,10 +104,14 @@ def _write(spark: SparkSession, settings: Settings, draft: Draft, run: Run, begu
     catalog = stage_frame(spark, draft, "catalog", "catalog", ["image_id", "vector_no"])
     live = receipts_of(store, draft.need("catalog").tables["live_vectors"], "live_vectors")
     rows = sum(receipt.rows for receipt in live)
-    joined = join_symmetric if rows >= settings.neighbors.pairs_from else join_onesided
-    if run.inputs.get("method") == "approximate":
-        joined = join_approximate
-    metadata["exact"] = str(joined is not join_approximate).lower()
+    exact = run.inputs.get("method") != "approximate"
+    metadata["exact"] = str(exact).lower()
+    rules = settings.neighbors
+    if exact:
+        joined = join_symmetric if rows >= rules.pairs_from else join_onesided
+    else:
+        alone = fits_alone(rows, int(embed["dim"]), rules.k + rules.slack)
+        joined = join_alone if alone else join_approximate
     before = time.monotonic()
     reports = joined(spark, settings, draft, run, live, metadata)
     joining = {"join_milliseconds": int(1000 * (time.monotonic() - before))}
@@ -119,5 +124,5 @@ def _write(spark: SparkSession, settings: Settings, draft: Draft, run: Run, begu
         "neighbors_nested": nested,
         "neighbors": flat,
     }
-    notes = {"exact": False, **reports[-1].notes} if joined is join_approximate else {}
+    notes = {} if exact else {"exact": False, **reports[-1].notes}
     return record_run(store, run.done(tables, begun, counters, notes))

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any
 
 from artrec import log
+from artrec.digests import name_of
 from artrec.failpoints import reached
 from artrec.releases import Draft, Run, begin_run, find_run, record_run
 from artrec.stages import RESULT_VERSIONS
@@ -29,9 +30,21 @@ class Parts:
     draft: Draft
     run: Run
 
-    def kept(self, name: str, work: Callable[[Run, float], Run], watch: Watch | None = None) -> Run:
-        """A part, found or made: ``work`` gets it without files, and when it began."""
-        inputs = {"join": self.run.run_id, "part": name}
+    def kept(
+        self,
+        name: str,
+        work: Callable[[Run, float], Run],
+        behind: Run | None = None,
+        watch: Watch | None = None,
+    ) -> Run:
+        """A part, found or made: ``work`` gets it without files, and when it began.
+
+        It is found only as what came ``behind`` these very files: another attempt's layout may
+        order rows otherwise, on another machine, and lists name rows by their places.
+        """
+        files = behind.tables if behind is not None else {}
+        before = [file.path for table in sorted(files) for file in files[table]]
+        inputs = {"join": self.run.run_id, "part": name, "behind": name_of({"files": before})}
         part = begin_run("neighbors", RESULT_VERSIONS["neighbors"], inputs, {})
         found = find_run(self.draft.store, part.stage, part.run_id)
         if found is None:

@@ -98,14 +98,14 @@ def join_symmetric(
     segments = [tuple(each) for each in begun.notes["segments"]]
     blocks, meetings = len(laying.blocks), segments[-1][1]
     watch = Watch(draft, "neighbors", meetings, ("meetings",), "meetings", settings.log.every)
-    counters = [begun.counters]
+    counters, last = [begun.counters], begun
     for number, (low, high) in enumerate(segments[:-1]):
         tasks = deal_pairs(blocks, rows, cores, low, high)
         place = f"{number + 1}/{len(segments)}"
         meeting = partial(_segment, spark, work, tasks, watch, place)
-        segment = parts.kept(f"pairs {low} to {high}", meeting, watch)
-        counters.append(segment.counters)
-        work = replace(work, first=renewed(work.first, segment))
+        last = parts.kept(f"pairs {low} to {high}", meeting, last, watch)
+        counters.append(last.counters)
+        work = replace(work, first=renewed(work.first, last))
     describe(spark, f"neighbors: pairs of {blocks} blocks")
     with watch.watching(part="pairs") as marks:
         tasks = deal_pairs(blocks, rows, cores, *segments[-1])

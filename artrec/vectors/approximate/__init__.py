@@ -38,6 +38,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from artrec.errors import ConfigError
+from artrec.vectors.approximate.choosing import margin
 from artrec.vectors.approximate.field import Field
 from artrec.vectors.approximate.probing import fill, pair_ranks, probe, seeds
 from artrec.vectors.approximate.recall import Recall, Sample
@@ -75,7 +76,7 @@ class Approximate:
     ``plan``, the ``probes`` of each step, makes the same pools again without a search. ``products``
     and ``seconds`` (of the processor) are those of all, ``planning`` seconds of them went to
     sample and choice; the exact self-join has ``exact_products`` and would take about
-    ``exact_seconds``, judged by the truth of the sample.
+    ``exact_seconds``, judged by the truth of the sample. The layout has ``cells``.
     """
 
     pools: Pools
@@ -87,6 +88,7 @@ class Approximate:
     planning: float
     exact_products: int
     exact_seconds: float
+    cells: int
 
 
 def approximate_self_join(
@@ -98,14 +100,16 @@ def approximate_self_join(
     plan: Sequence[int] | None = None,
     groups: Sequence[str] | None = None,
     sample: int = _SAMPLE,
+    asked: int = 0,
     seed: int = 0,
 ) -> Approximate:
     """Pools of at most ``k`` others for each vector of ``block``, most of which are the true ones.
 
     With a ``plan`` its steps are made and their recall measured; else steps follow until the lower
     end of the 95 % interval of recall@k reaches ``target``, or everything was looked at. Measured
-    are ``sample`` random rows, or as many as can show such a recall. ``groups`` [n] names the group
-    of each vector, for recall by group. Raises as ``join`` does.
+    are ``sample`` random rows, or as many as can show such a recall. With ``asked`` steps follow
+    until so many other random rows will show it, too, but one time in a thousand. ``groups`` [n]
+    names the group of each vector, for recall by group. Raises as ``join`` does.
     """
     check_metric(metric)
     if k < 1:
@@ -119,22 +123,29 @@ def approximate_self_join(
         return _nobody(block, k, metric)
     if plan is None and target < 1:
         sample = max(sample, int(_SHOWING / (1 - target)))
-    return _Run(block, k, metric, target, sample, seed).made(plan, groups)
+    return _Run(block, k, metric, target, sample, asked, seed).made(plan, groups)
 
 
 def _nobody(block: Block, k: int, metric: str) -> Approximate:
     pools = join(block, [block], k=k, metric=metric)
-    return Approximate(pools, (), (), Recall(1.0, 1.0, 1.0, 0), 0, 0.0, 0.0, 0, 0.0)
+    return Approximate(pools, (), (), Recall(1.0, 1.0, 1.0, 0), 0, 0.0, 0.0, 0, 0.0, 0)
 
 
 class _Run:
     """One join under way."""
 
     def __init__(
-        self, block: Block, k: int, metric: str, target: float, sample: int, seed: int
+        self,
+        block: Block,
+        k: int,
+        metric: str,
+        target: float,
+        sample: int,
+        asked: int,
+        seed: int,
     ) -> None:
         self._began = time.process_time()
-        self._target = target
+        self._target, self._asked = target, asked
         total, squares = len(block.numbers), squared_norms(block.vectors)
         chosen = np.sort(np.random.default_rng(seed).permutation(total)[: sample_rows(total)])
         longest = float(np.sqrt(squares.max(initial=0.0)))
@@ -173,10 +184,19 @@ class _Run:
             planning=self._planning,
             exact_products=total * (total + 1) // 2,
             exact_seconds=self._exact_seconds,
+            cells=len(self._ranks),
         )
 
     def _done(self) -> bool:
-        return self._steps[-1].low >= self._target or self._probed == len(self._ranks)
+        return self._steps[-1].low >= self._goal or self._probed == len(self._ranks)
+
+    @property
+    def _goal(self) -> float:
+        """What the lower end has to reach, by the recalls of the last step."""
+        if not self._asked:
+            return self._target
+        more = margin(self._recalls, len(self._field.numbers), self._asked)
+        return min(1.0, self._target + more)
 
     @property
     def _probed(self) -> int:
@@ -189,7 +209,7 @@ class _Run:
         if self._links is None:
             self._links = link_ranks(self._field, self._sample)
         self._outlook = Outlook(self._field, self._links, self._sample, self._probed, self._recalls)
-        chosen = self._outlook.cheapest(self._target)
+        chosen = self._outlook.cheapest(self._goal)
         self._planning += time.process_time() - before
         return chosen
 

@@ -29,6 +29,7 @@ __all__ = [
     "choose",
     "is_sampled",
     "links_of",
+    "margin",
     "nearest_of",
     "sample_size",
 ]
@@ -210,14 +211,20 @@ def choose(
 
 
 def _will_show(recalls: Wides, target: float, total: int, asked: int) -> bool:
-    """Whether an interval by ``asked`` other rows will most likely reach ``target``, as this does.
+    """Whether an interval by ``asked`` other rows will most likely reach ``target``, too."""
+    if len(recalls) == total and asked >= total:
+        return bool(recalls.mean() >= target)
+    return bool(interval(recalls)[0] >= target + margin(recalls, total, asked))
 
-    One more row, of no recall, stands for what the sample has not shown.
+
+def margin(recalls: Wides, total: int, asked: int) -> float:
+    """By how much the interval of ``recalls`` [s] has to exceed what that of others shall reach.
+
+    They are ``asked`` other random rows of ``total``, and miss it one time in a thousand. One more
+    row, of no recall, stands for what the sample has not shown.
     """
     seen, rows = np.append(recalls, 0.0), len(recalls)
-    asked = min(asked, total)
-    theirs, ours = (1 / asked - 1 / total, 1 / rows - 1 / total)
+    theirs, ours = (1 / min(asked, total) - 1 / total, 1 / rows - 1 / total)
     spread = NORMAL * theirs**0.5 + _DEVIATIONS * (theirs + ours) ** 0.5
-    if rows == total and asked == total:
-        return bool(recalls.mean() >= target)
-    return bool(seen.mean() - seen.std() * spread >= target <= interval(recalls)[0])
+    more: float = float(seen.std()) * (spread - NORMAL / len(seen) ** 0.5)
+    return max(0.0, more)

@@ -16,9 +16,10 @@ from artrec.vectors.topk import NOBODY
 
 __all__ = ["RuledPools", "SHORTAGES", "finished", "published", "shortages", "without"]
 
-SHORTAGES = ("", "no_label", "few_candidates", "few_left")
+SHORTAGES = ("", "no_label", "few_candidates", "few_left", "unexplained")
 """Why a list is short: it is not; the row has no value to be within; the conditions leave too few
-candidates; they leave enough, but too few when copies are collapsed and values counted.
+candidates; they leave enough, but too few when copies are collapsed and values counted. Or entries
+are missing that nothing explains: never of a sound table.
 """
 
 

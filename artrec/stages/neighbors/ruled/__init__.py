@@ -16,6 +16,7 @@ from pyspark.sql import SparkSession
 
 from artrec import log
 from artrec.config import Settings
+from artrec.errors import ArtrecError
 from artrec.failpoints import reached
 from artrec.releases import (
     Draft,
@@ -41,8 +42,8 @@ from artrec.tables import Receipt
 
 __all__ = ["Made", "VERSION", "begun_runs", "make_tables"]
 
-VERSION = 1
-"""Raised when the same inputs give other rows than before."""
+VERSION = 2
+"""Raised when the same inputs give other rows or notes than before."""
 
 _SHARED = ("task_milliseconds", "worker_peak_bytes")  # counters that are the stage's as well
 
@@ -89,7 +90,7 @@ def _inputs(draft: Draft, asked: Asked) -> dict[str, Any]:
         ),
         "encoder": embed.notes["encoder"],
         "metric": embed.notes["metric"],
-        "rule": asked.table.model_dump(mode="json", exclude={"k"}),
+        "rule": asked.table.conditions,
         "k": asked.k,
         "slack": asked.slack,
     }
@@ -160,4 +161,13 @@ class _Making:
         frame = dealt_rows(spark, scratch, plan, entities, self._live, cells)
         parts = write_parts(frame, scratch, asked, plan)
         work = Work(scratch, asked, parts, plan, laying)
-        return join_parts(spark, work, self._draft, self._settings.log.every)
+        reports = join_parts(spark, work, self._draft, self._settings.log.every)
+        joined = sum(report.counters.get("entities", 0) for report in reports)
+        if joined != plan.entities:
+            raise ArtrecError(
+                f"neighbors_{asked.name}: the join under the rule has {joined:,} of "
+                f"{plan.entities:,} entities (vectors with their labels), so lists would lack "
+                "entries; the table is not recorded. Run the same command again: where it says "
+                "the same, rows of catalog have no vector in live_vectors"
+            )
+        return reports

@@ -56,12 +56,14 @@ class Group:
 class Plan:
     """Parts 0 to ``packs`` are packs, those of ``groups`` come after them.
 
+    ``entities`` are those in all groups, large and small: so many pools there have to be.
     A small group's share of a pack is its square by ``work`` and its rows by PACK_ROWS.
     """
 
     packs: int
     work: int
     groups: list[Group]
+    entities: int
 
     @property
     def parts(self) -> int:
@@ -88,11 +90,12 @@ def plan_parts(
         first += blocks
     small = sizes.filter(F.col("n") <= block_rows)
     total = small.agg(F.sum(F.col("n") * F.col("n")).alias("work"), F.sum("n").alias("n")).first()
+    large = sum(group.rows for group in groups)
     if total is None or not total.n:
-        return Plan(0, PACK_WORK, groups)
+        return Plan(0, PACK_WORK, groups, large)
     work = max(PACK_WORK, -(-int(total.work) // (PACKS_EACH * cores)))
     packs = 1 + int(total.work / work + total.n / PACK_ROWS)
-    return Plan(packs, work, [_behind(group, packs) for group in groups])
+    return Plan(packs, work, [_behind(group, packs) for group in groups], large + total.n)
 
 
 def _behind(group: Group, packs: int) -> Group:

@@ -34,6 +34,8 @@ from artrec.vectors.topk import NOBODY
 
 __all__ = ["Naming", "write_lists"]
 
+ENTRIES = 1 << 20  # candidates of rows that are listed together: about 130 bytes each
+
 
 @dataclass(frozen=True)
 class Naming:
@@ -87,14 +89,13 @@ def _asking(
     columns = [*IDENTITY, "image_id"]
     asking = placed_images(spark, scratch, images, columns)
     table = rule_tables(asked.name)[f"neighbors_{asked.name}_pool"]
-    wanted = [*IDENTITY, "entity", "permitted", "nowhere", "others", "distances"]
+    wanted = [*IDENTITY, "entity", "permitted", "nowhere", "others", "distances", "radius"]
     rows = asking.join(read_frame(spark, scratch.store, pool, table, wanted), IDENTITY)
     own = F.lit(0.0).cast("float").alias("own")
     if scratch.metric == "dot":
         rows, own = rows.join(lists.own_distances(spark, draft), "vector_no"), F.col("own")
-    rows = rows.select(
-        "image_id", "place", "entity", own, "permitted", "nowhere", "others", "distances"
-    )
+    facts = ["permitted", "nowhere", "radius", "others", "distances"]
+    rows = rows.select("image_id", "place", "entity", own, *facts)
     count = sum(receipt.rows for receipt in images)
     parts = max(1, min(count // lists.TASK_ROWS, parallelism(spark)), count // lists.FILE_ROWS)
     ranged = rows.repartition(1) if parts == 1 else rows.repartitionByRange(parts, "image_id")
@@ -115,35 +116,64 @@ def _name(
     counters = Counter[str]()
     flat, nested, short = writers
     with flat, nested, short:
-        for batch in batches:
-            if batch.num_rows:
-                images = images_of(scratch.store, naming.images, asked.to_json())
+        for whole in batches:
+            images = images_of(scratch.store, naming.images, asked.to_json())
+            for batch in _slices(images, whole, asked):
                 found = _listed(images, batch, asked)
-                reasons = _reasons(batch, found, asked.k)
+                reasons = _reasons(batch, found, asked)
                 if asked.table.re_ranks:
                     found = _re_ranked(naming, images, found)
                 _write(images, batch, found, flat, nested)
-                counters.update(_write_short(batch, found, reasons, short))
+                counters.update(_write_short(batch, found, reasons, short, asked.k))
                 counters.update(lists=batch.num_rows, rows=int(found.counts.sum()))
     receipts = [receipt for writer in writers for receipt in writer.receipts]
     return TaskReport(receipts=receipts, counters=dict(counters))
 
 
-def _listed(images: Images, batch: pa.RecordBatch, asked: Asked) -> Lists:
-    """The lists that the rule takes of each row's candidates; their ids are places of images."""
-    rule, width = asked.rule, asked.listed
+def _slices(images: Images, batch: pa.RecordBatch, asked: Asked) -> Iterator[pa.RecordBatch]:
+    """The rows in runs of about ENTRIES candidates: first of pools' entries, then of images."""
+    for some in _cut(batch, np.asarray(batch.column("others").value_lengths(), np.int64)):
+        rows, entities, _ = _candidates(images, some)
+        _, counts = _spans(images, entities, asked)
+        yield from _cut(some, np.bincount(rows, counts, some.num_rows).astype(np.int64))
+
+
+def _cut(batch: pa.RecordBatch, sizes: Ints) -> Iterator[pa.RecordBatch]:
+    """Runs of rows, each of ENTRIES and less than one row more."""
+    if not batch.num_rows:
+        return
+    runs = np.cumsum(sizes) // ENTRIES
+    starts = np.flatnonzero(np.diff(runs, prepend=-1)).tolist()
+    for first, end in zip(starts, [*starts[1:], batch.num_rows], strict=True):
+        yield batch.slice(first, end - first)
+
+
+def _candidates(images: Images, batch: pa.RecordBatch) -> tuple[Ints, Ints, Floats]:
+    """Rows, entities and distances of all that may stand in lists: pools, and own entities."""
     own = np.asarray(batch.column("entity"), np.int64)
     others, far = batch.column("others"), batch.column("distances")
     rows = np.repeat(np.arange(batch.num_rows), np.asarray(others.value_lengths()))
     entities = np.asarray(others.flatten(), np.int64)
     distances = np.asarray(far.flatten(), np.float32)
     social = np.flatnonzero(images.sociable[own])
-    rows = np.concatenate((rows, social))
-    entities = np.concatenate((entities, own[social]))
     itself = np.asarray(batch.column("own"), np.float32)
-    distances = np.concatenate((distances, itself[social]))
+    return (
+        np.concatenate((rows, social)),
+        np.concatenate((entities, own[social])),
+        np.concatenate((distances, itself[social])),
+    )
+
+
+def _spans(images: Images, entities: Ints, asked: Asked) -> tuple[Ints, Ints]:
+    """Where images of entities begin, and how many of each could stand in one list."""
     first, counts = images.spans(entities)
-    counts = np.minimum(counts, 1 if rule.collapse else width + 1)
+    return first, np.minimum(counts, 1 if asked.rule.collapse else asked.listed + 1)
+
+
+def _listed(images: Images, batch: pa.RecordBatch, asked: Asked) -> Lists:
+    """The lists that the rule takes of each row's candidates; their ids are places of images."""
+    rows, entities, distances = _candidates(images, batch)
+    first, counts = _spans(images, entities, asked)
     entry = np.repeat(np.arange(len(rows)), counts)
     nth = np.arange(len(entry)) - np.repeat(np.cumsum(counts) - counts, counts)
     places = images.members[first[entry] + nth]
@@ -151,14 +181,23 @@ def _listed(images: Images, batch: pa.RecordBatch, asked: Asked) -> Lists:
     kept = places != np.asarray(batch.column("place"), np.int64)[rows]
     rows, distances, places = rows[kept], distances[kept], places[kept]
     values = images.values[places]
-    return take(rows, distances, places, values, batch.num_rows, width, rule.most)
+    return take(rows, distances, places, values, batch.num_rows, asked.listed, asked.rule.most)
 
 
-def _reasons(batch: pa.RecordBatch, found: Lists, k: int) -> Ints:
-    """Of each list the place of its reason in SHORTAGES; 0 for one of ``k`` entries."""
+def _reasons(batch: pa.RecordBatch, found: Lists, asked: Asked) -> Ints:
+    """Of each list the place of its reason in SHORTAGES; 0 for one of ``k`` entries.
+
+    Less than conditions permit stands only where copies are collapsed or values counted, and the
+    pool was not cut.
+    """
+    k = asked.k
     nowhere = np.asarray(batch.column("nowhere").to_numpy(zero_copy_only=False), np.bool_)
-    few = np.asarray(batch.column("permitted"), np.int64) < k
-    return np.select([found.counts >= k, nowhere, few], [0, 1, 2], 3).astype(np.int64)
+    permitted = np.asarray(batch.column("permitted"), np.int64)
+    whole = np.isposinf(np.asarray(batch.column("radius"), np.float32))
+    shut_out = whole & bool(asked.table.collapse or asked.table.at_most)
+    lost = (found.counts < np.minimum(k, permitted)) & ~shut_out
+    reasons = [found.counts >= k, lost, nowhere, permitted < k]
+    return np.select(reasons, [0, 4, 1, 2], 3).astype(np.int64)
 
 
 def _re_ranked(naming: Naming, images: Images, found: Lists) -> Lists:
@@ -194,8 +233,9 @@ def _write(
 
 
 def _write_short(
-    batch: pa.RecordBatch, found: Lists, reasons: Ints, short: TableWriter
+    batch: pa.RecordBatch, found: Lists, reasons: Ints, short: TableWriter, k: int
 ) -> dict[str, int]:
+    """The short lists, as rows; how many for each reason, and the entries that have one."""
     rows = np.flatnonzero(reasons)
     words = [SHORTAGES[reason] for reason in reasons[rows].tolist()]
     arrays = [
@@ -204,4 +244,6 @@ def _write_short(
         pa.array(words, pa.string()),
     ]
     short.write(pa.RecordBatch.from_arrays(arrays, ["query_id", "listed", "reason"]))
-    return {f"short_{word}": count for word, count in Counter(words).items()}
+    explained = (reasons > 0) & (reasons != SHORTAGES.index("unexplained"))
+    missing = int((k - found.counts[explained]).sum())
+    return {f"short_{word}": n for word, n in Counter(words).items()} | {"explained": missing}

@@ -55,7 +55,10 @@ def write_pool(
     entities: Sequence[Receipt],
     pools: Sequence[Receipt],
 ) -> list[Receipt]:
-    """The table ``neighbors_<name>_pool``: every entity, also one that is nowhere."""
+    """The table ``neighbors_<name>_pool``: every entity, also one that is nowhere.
+
+    One that is somewhere and has no pool is an error in what is written, never an empty pool.
+    """
     table = rule_tables(asked.name)[f"neighbors_{asked.name}_pool"]
     columns = ["entity", "vector_no", "labels", "group", "offered", "permitted"]
     rows = read_entities(spark, scratch, entities, columns)
@@ -67,7 +70,9 @@ def write_pool(
     }
     nobody = {"radius": F.lit(float("inf")), "radius_entity": F.lit(LAST_NO)}
     filled = {
-        name: F.coalesce(F.col(name), nobody.get(name, F.array()).cast(kind))
+        name: F.when(F.col("nowhere"), nobody.get(name, F.array()).cast(kind)).otherwise(
+            F.col(name)
+        )
         for name, kind in empty.items()
     }
     size = sum(receipt.rows for receipt in entities) * asked.size * ENTRY_BYTES

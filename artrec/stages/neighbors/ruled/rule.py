@@ -73,8 +73,8 @@ class Asked:
 
 def rule_text(table: RuleTable) -> str:
     """The rule in words, for people."""
-    parts = [f"within the same {column}" for column in table.within]
-    parts += [f"never the same {column}" for column in table.never]
+    parts = [f"within the same {column}" for column in sorted(table.within)]
+    parts += [f"never the same {column}" for column in sorted(table.never)]
     parts += [f"at most {most} of each {column}" for column, most in table.at_most.items()]
     parts += ["equal vectors once"] if table.collapse else []
     parts += [f"only {column} = {value}" for column, value in table.only.items()]
