@@ -230,7 +230,8 @@ def _sampled(rows: pa.RecordBatch, share: float) -> Iterator[pa.RecordBatch]:
     chosen = rows.filter(pa.array(is_sampled(numbers, share)))
     if chosen.num_rows:
         block = pa.array(np.full(chosen.num_rows, SAMPLE, np.int32))
-        yield chosen.set_column(0, "block", block)
+        columns = [block, *chosen.columns[1:]]
+        yield pa.RecordBatch.from_arrays(columns, names=chosen.schema.names)
 
 
 def runs_by_number(
