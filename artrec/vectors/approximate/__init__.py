@@ -192,10 +192,16 @@ class _Run:
 
     @property
     def _goal(self) -> float:
-        """What the lower end has to reach, by the recalls of the last step."""
+        """What the lower end has to reach, by the recalls of the last step.
+
+        Recalls spread less the less is missed, about as its root.
+        """
         if not self._asked:
             return self._target
         more = margin(self._recalls, len(self._field.numbers), self._asked)
+        miss = 1 - float(self._recalls.mean())
+        if miss > 1 - self._target:
+            more *= ((1 - self._target) / miss) ** 0.5
         return min(1.0, self._target + more)
 
     @property
