@@ -374,5 +374,31 @@ def _case(cases: dict[str, Case], name: str) -> Case:
 
 
 def _traces(log: str) -> list[str]:
-    """Lines of stack traces, Python's and Java's."""
+    """Lines of stack traces, Python's and Java's, but for those of Spark's own workers alone.
+
+    The worker of Spark 3.5 prints one when the task that it works for is called off under it.
+    """
+    python = re.findall(r"(?m)^Traceback.*\n(?:[ \t].*\n)+", log)
+    of_spark = [
+        trace
+        for trace in python
+        if all("/pyspark/" in file for file in re.findall(r'File "(.*?)", line', trace))
+    ]
+    for trace in of_spark:
+        log = log.replace(trace, "")
     return re.findall(r"(?m)^(?:Traceback.*|\s+at .*\(.*\)|\s+File \".*\", line.*)$", log)
+
+
+WORKER = """Traceback (most recent call last):
+  File "/usr/lib/spark/python/lib/pyspark.zip/pyspark/daemon.py", line 193, in manager
+    code = worker(sock, authenticated)
+  File "/usr/lib/spark/python/lib/pyspark.zip/pyspark/serializers.py", line 624, in read_int
+    raise EOFError
+EOFError
+"""
+
+
+def test_a_trace_of_sparks_own_worker_is_told_from_one_of_ours() -> None:
+    ours = WORKER.replace("/pyspark/daemon.py", "/artrec/cli.py")
+    assert _traces(WORKER) == []
+    assert len(_traces(WORKER + ours)) == 3
