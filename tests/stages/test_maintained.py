@@ -14,27 +14,41 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
+from artrec.config import Settings
 from artrec.releases import Draft, Release, StageRuns, publish
 from artrec.stages import neighbors
 from artrec.stages.neighbors import maintained
-from tests.brute_force import distance, pools_by_force
+from tests.brute_force import brute_force, distance, pools_by_force
 from tests.nights import draft_rows, opened, settings_of
-from tests.stages.test_neighbors import Catalog, Rows, fill, scattered
+from tests.stages.test_neighbors import (
+    Catalog,
+    Rows,
+    fill,
+    flat_lists,
+    nested_lists,
+    scattered,
+    without_empty,
+)
 from tests.stages.test_neighbors_approximate import crowd
 from tests.vectors.test_join import spread
 
 K, SLACK = 4, 2
-PUBLISHED = ("neighbors", "neighbors_nested")
 Found = tuple[dict[str, Rows], StageRuns]
 
 
-def one_night(spark: SparkSession, root: Path, name: str, catalog: Catalog, *more: str) -> Found:
-    """The tables of one night and its record; the release is published."""
+def begun(root: Path, name: str, catalog: Catalog, *more: str) -> tuple[Settings, Draft]:
+    """A night of which the stages before are done."""
     rules = (f"neighbors.k={K}", f"neighbors.slack={SLACK}", *more)
     settings = settings_of(f"store.root={root}", *rules)
     draft = opened(settings, name)
     draft.hold(name)
     fill(draft, catalog)
+    return settings, draft
+
+
+def one_night(spark: SparkSession, root: Path, name: str, catalog: Catalog, *more: str) -> Found:
+    """The tables of one night and its record; the release is published."""
+    settings, draft = begun(root, name, catalog, *more)
     result = neighbors.run(spark, settings, draft)
     release(draft, catalog, result)
     return {table: draft_rows(root, name, "neighbors", table) for table in result.tables}, result
@@ -66,11 +80,20 @@ def nights(spark: SparkSession, root: Path, catalogs: Sequence[Catalog], *more: 
     ]
 
 
-def rebuilt(spark: SparkSession, root: Path, catalog: Catalog, *more: str) -> dict[str, Rows]:
-    """What a store without a release makes of it."""
-    found, result = one_night(spark, root, "only", catalog, *more)
-    assert "maintained" not in result.notes
-    return found
+def check(found: dict[str, Rows], catalog: Catalog, k: int = K) -> None:
+    """The published rows are those of a rebuild, and each pool holds all within its radius."""
+    expected = brute_force(catalog.images, catalog.vectors, catalog.metric, k)
+    assert flat_lists(found["neighbors"]) == without_empty(expected)
+    assert nested_lists(found["neighbors_nested"]) == expected
+    whole = pools_by_force(catalog.live, catalog.metric, len(catalog.live))
+    assert [row["vector_no"] for row in found["neighbor_pool"]] == sorted(catalog.live)
+    for row in found["neighbor_pool"]:
+        everybody = whole[row["vector_no"]]
+        order = list(zip(everybody["distances"], everybody["others"], strict=True))
+        reach = (row["radius"], row["radius_no"])
+        within = [(far, other) for far, other in order if (far, other) <= reach]
+        assert list(zip(row["distances"], row["others"], strict=True)) == within
+        assert len(within) >= min(k, len(order))
 
 
 def without(catalog: Catalog, numbers: set[int]) -> Catalog:
@@ -99,40 +122,41 @@ def changed(catalog: Catalog, seed: int) -> Catalog:
     return replace(new, images=images)
 
 
-def law(pool: Rows, catalog: Catalog) -> None:
-    """Each pool holds all that is nearer than its radius, and the first k."""
-    whole = pools_by_force(catalog.live, catalog.metric, len(catalog.live))
-    assert [row["vector_no"] for row in pool] == sorted(catalog.live)
-    for row in pool:
-        everybody = whole[row["vector_no"]]
-        order = list(zip(everybody["distances"], everybody["others"], strict=True))
-        reach = (row["radius"], row["radius_no"])
-        within = [other for far, other in order if (far, other) <= reach]
-        assert row["others"] == within
-        assert len(within) >= min(K, len(order))
-
-
 BLOCKS = ("neighbors.block_rows=7",)
 
 
-@pytest.mark.parametrize("metric", ["cosine", "euclidean", "dot"])
-def test_nights_of_changes_leave_the_tables_of_a_whole_join(
+def renamed(catalog: Catalog) -> Catalog:
+    images = {f"renamed-{name}": number for name, number in catalog.images.items()}
+    return replace(catalog, images=images)
+
+
+long = pytest.mark.long
+
+
+@pytest.mark.parametrize(
+    "metric", ["cosine", pytest.param("euclidean", marks=long), pytest.param("dot", marks=long)]
+)
+def test_nights_of_changes_and_of_other_names_leave_the_tables_of_a_whole_join(
     spark: SparkSession, tmp_path: Path, metric: str
 ) -> None:
     first = scattered(80, 110, metric)
     second = changed(first, 1)
-    third = changed(second, 2)
-    found = nights(spark, tmp_path / "root", [first, second, third], *BLOCKS)
-    for _, result in found[1:]:
-        assert result.notes["maintained"]["added"] >= 5
-        assert result.notes["maintained"]["gone"] >= 8
-    for n, (catalog, (tables, result)) in enumerate(zip((second, third), found[1:], strict=True)):
-        anew = rebuilt(spark, tmp_path / f"anew-{n}", catalog, *BLOCKS)
-        assert {name: tables[name] for name in PUBLISHED} == {
-            name: anew[name] for name in PUBLISHED
-        }
-        law(tables["neighbor_pool"], catalog)
+    catalogs = [first, second, renamed(second), changed(second, 2)]
+    found = nights(spark, tmp_path / "root", catalogs, *BLOCKS)
+    for catalog, (tables, result) in zip(catalogs, found, strict=True):
+        check(tables, catalog)
         assert result.notes["exact"]
+    facts = [result.notes.get("maintained") for _, result in found]
+    assert facts[0] is None
+    for n in (1, 3):
+        assert (facts[n]["since"], facts[n]["gone"]) == (f"night-{n - 1}", 8)
+        assert facts[n]["added"] >= 5
+    nothing = {"added": 0, "gone": 0, "recomputed": 0, "products": 0, "whole_products": 0}
+    assert facts[2] == {"since": "night-1", **nothing}
+    runs = [result.tables for _, result in found]
+    assert runs[2]["neighbor_pool"] == runs[1]["neighbor_pool"]
+    assert runs[2]["neighbors"] != runs[1]["neighbors"]
+    assert found[2][1].counters["products"] == 0
 
 
 def test_lists_whose_neighbors_all_left_are_joined_anew(
@@ -140,16 +164,15 @@ def test_lists_whose_neighbors_all_left_are_joined_anew(
 ) -> None:
     first = crowd(spread(90, 3), "euclidean")
     pools = pools_by_force(first.live, "euclidean", K + SLACK)
-    asked = min(first.live)
-    second = without(first, set(pools[asked]["others"]))
+    second = without(first, set(pools[min(first.live)]["others"]))
     (_, (tables, result)) = nights(spark, tmp_path / "root", [first, second], *BLOCKS)
     facts = result.notes["maintained"]
     assert (facts["added"], facts["gone"]) == (0, K + SLACK)
-    assert 1 <= facts["recomputed"] < 40
-    assert facts["products"] == facts["recomputed"] * len(second.live)
-    anew = rebuilt(spark, tmp_path / "anew", second)
-    assert [tables[name] for name in PUBLISHED] == [anew[name] for name in PUBLISHED]
-    law(tables["neighbor_pool"], second)
+    left = {number: set(row["others"]) & set(second.live) for number, row in pools.items()}
+    lacking = [number for number in second.live if len(left[number]) < K]
+    assert facts["recomputed"] == len(lacking) > 0
+    assert facts["products"] == len(lacking) * len(second.live)
+    check(tables, second)
 
 
 def line(**places: float) -> Catalog:
@@ -176,50 +199,52 @@ def test_products_of_a_tiny_night_are_those_counted_by_hand(
     assert lists == {"n1": ["n9"], "n3": ["n4"], "n4": ["n3"], "n9": ["n1"]}
 
 
-def test_other_names_alone_multiply_nothing_and_leave_the_pool_where_it_is(
-    spark: SparkSession, tmp_path: Path
-) -> None:
-    first, root = scattered(40, 60), tmp_path / "root"
-    names = sorted(first.images)
-    images = {f"renamed-{n}": first.images[name] for n, name in enumerate(names)}
-    second = replace(first, images=images)
-    ((_, before), (tables, result)) = nights(spark, root, [first, second])
-    assert result.tables["neighbor_pool"] == before.tables["neighbor_pool"]
-    assert result.tables["neighbors"] != before.tables["neighbors"]
-    assert result.counters["products"] == 0
-    assert result.notes["maintained"]["since"] == "night-0"
-    anew = rebuilt(spark, tmp_path / "anew", second)
-    assert tables == anew
-
-
-@pytest.mark.parametrize("rule", ["neighbors.k=3", "neighbors.slack=1"])
-def test_other_rules_join_anew(spark: SparkSession, tmp_path: Path, rule: str) -> None:
-    catalog = scattered(40, 60)
-    root = tmp_path / "root"
+@long
+@pytest.mark.parametrize(("rule", "k"), [("neighbors.k=3", 3), ("neighbors.slack=1", K)])
+def test_other_rules_join_anew(spark: SparkSession, tmp_path: Path, rule: str, k: int) -> None:
+    catalog, root = scattered(40, 60), tmp_path / "root"
     one_night(spark, root, "one", catalog)
     tables, result = one_night(spark, root, "two", changed(catalog, 1), rule)
     assert "maintained" not in result.notes
     assert result.counters["products"] == result.counters["vectors"] ** 2
-    only = rebuilt(spark, tmp_path / "anew", changed(catalog, 1), rule)
-    assert tables == only
+    check(tables, changed(catalog, 1), k)
 
 
+@long
 def test_a_night_that_changes_too_much_joins_anew(spark: SparkSession, tmp_path: Path) -> None:
-    first, second = scattered(30, 40), scattered(35, 40)
-    (_, (tables, result)) = nights(spark, tmp_path / "root", [first, second])
+    catalogs = [scattered(30, 40), scattered(35, 40)]
+    (_, (tables, result)) = nights(spark, tmp_path / "root", catalogs)
     assert "maintained" not in result.notes
-    assert tables == rebuilt(spark, tmp_path / "anew", second)
+    check(tables, catalogs[1])
 
 
+@long
+def test_lists_that_lose_more_than_was_foreseen_are_all_joined_anew(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """Many are near a few that leave: the lists of nearly all have to be made again."""
+    first = scattered(60, 60, "euclidean")
+    pools = pools_by_force(first.live, "euclidean", K + SLACK)
+    listed = [other for row in pools.values() for other in row["others"]]
+    hubs = sorted(first.live, key=listed.count)[-12:]
+    second = without(first, set(hubs))
+    more = ("neighbors.rebuild_share=0.3", *BLOCKS)
+    (_, (tables, result)) = nights(spark, tmp_path / "root", [first, second], *more)
+    assert "maintained" not in result.notes
+    check(tables, second)
+
+
+@long
 def test_a_share_of_nothing_always_joins_anew(spark: SparkSession, tmp_path: Path) -> None:
     first = scattered(40, 60)
     second = without(first, {min(first.live)})
     never = "neighbors.rebuild_share=0"
     (_, (tables, result)) = nights(spark, tmp_path / "root", [first, second], never)
     assert "maintained" not in result.notes
-    assert tables == rebuilt(spark, tmp_path / "anew", second)
+    check(tables, second)
 
 
+@long
 def test_another_encoder_joins_anew(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,27 +274,30 @@ def killed_at(place: ModuleType, point: str) -> Iterator[None]:
         if name == point:
             raise Killed
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(place, "reached", reached)
-        yield
+        with pytest.raises(Killed):
+            yield
 
 
+@long
 def test_a_night_that_was_killed_before_and_behind_its_pool_ends_at_the_same_rows(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     first, root = scattered(60, 80), tmp_path / "root"
     second = changed(first, 3)
     one_night(spark, root, "one", first)
+    settings, draft = begun(root, "two", second)
     for place, point in ((maintained, "neighbors.met"), (neighbors, "neighbors.pool")):
         with killed_at(place, point):
-            one_night(spark, root, "two", second)
-    tables, result = one_night(spark, root, "two", second)
+            neighbors.run(spark, settings, draft)
+    result = neighbors.run(spark, settings, draft)
     assert result.notes["maintained"]["since"] == "one"
     assert result.counters["products"] == result.notes["maintained"]["products"] > 0
-    anew = rebuilt(spark, tmp_path / "anew", second)
-    assert [tables[name] for name in PUBLISHED] == [anew[name] for name in PUBLISHED]
+    check({table: draft_rows(root, "two", "neighbors", table) for table in result.tables}, second)
 
 
+@long
 def test_an_approximate_table_takes_what_is_new_and_says_that_it_is_approximate(
     spark: SparkSession, tmp_path: Path
 ) -> None:

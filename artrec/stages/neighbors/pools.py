@@ -112,6 +112,6 @@ def tonight(draft: Draft, run: Run) -> tuple[dict[str, int], dict[str, Any]]:
     if base is None or ref not in base.refs("neighbor_pool"):
         return run.counters, run.notes
     none = {"added": 0, "gone": 0, "recomputed": 0, "products": 0}
-    facts = {"since": base.release_id, **none}
+    facts = {"since": base.release_id, **none, "whole_products": 0}
     counters = {"vectors": ref.rows["neighbor_pool"], **none}
     return counters, {**run.notes, "maintained": facts}
