@@ -135,9 +135,13 @@ class Staying:
         """
         asked = ceilings is not None
         far = np.full(len(added.first), np.inf, np.float32) if ceilings is None else ceilings
-        sides = (self._laid, self._ceilings), (added, far)
         own, other, products = met(
-            *sides, width=self._width, metric=self._metric, tiling=self._tiling, both=asked
+            (self._laid, self._ceilings),
+            (added, far),
+            width=self._width,
+            metric=self._metric,
+            tiling=self._tiling,
+            both=asked,
         )
         self._enter(own)
         return other, products
