@@ -121,11 +121,15 @@ class Staying:
 
     @property
     def _width(self) -> int:
-        return self._pools.others.shape[1] + 1  # one more shows that a list is cut
+        size: int = self._pools.others.shape[1]
+        return size + 1  # one more shows that a list is cut
 
     def leave(self, gone: Ints) -> None:
         """Take ``gone`` [g] out of the lists."""
-        self._kept &= ~np.isin(self._pools.others, gone)
+        if len(gone):
+            numbers, listed = np.sort(gone), self._pools.others
+            place = np.minimum(np.searchsorted(numbers, listed), len(numbers) - 1)
+            self._kept &= numbers[place] != listed  # np.isin would sort the lists
 
     def meet(self, added: Laid, ceilings: Floats | None = None) -> tuple[Entries, int]:
         """Let ``added``, of which none is a row, pass, at the cost of as many products as returned.

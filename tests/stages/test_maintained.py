@@ -122,7 +122,7 @@ def changed(catalog: Catalog, seed: int) -> Catalog:
     return replace(new, images=images)
 
 
-BLOCKS = ("neighbors.block_rows=20",)
+BLOCKS = ("neighbors.block_rows=7",)
 
 
 def renamed(catalog: Catalog) -> Catalog:
