@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +43,7 @@ class Made:
     wanted: Wanted
     items: int
     item_files: tuple[Receipt, ...] = ()
-    changes: Changes = Changes()
+    changes: Changes = field(default_factory=Changes)
 
     def opened(self, search_k: int = EVERYTHING, scans: bool = False) -> ShardSet:
         given = self.store, self.files, self.wanted, self.items

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from tests.index.makers import Numbers, Vectors, scattered
 from tests.nights import draft_rows, put_as, settings_of
 
 DIM = 6
-RULES = ("index.shards=3", "index.seed=5")
+RULES = ("index.shards=2", "index.seed=5")
 
 
 @dataclass
@@ -82,9 +83,27 @@ class Store:
         return {str(path.relative_to(self.root)): path.stat().st_mtime_ns for path in found}
 
 
+@pytest.fixture(scope="module")
+def first(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StageRuns]:
+    """A store after its first night, and what its index stage recorded."""
+    root = tmp_path_factory.mktemp("first") / "root"
+    return root, Store(spark, root).night("one", *states()[0])
+
+
 @pytest.fixture
-def store(spark: SparkSession, tmp_path: Path) -> Store:
-    return Store(spark, tmp_path / "root")
+def store(spark: SparkSession, tmp_path: Path, first: tuple[Path, StageRuns]) -> Store:
+    """A copy of that store, of its own."""
+    return Store(spark, Path(shutil.copytree(first[0], tmp_path / "root")))
+
+
+@pytest.fixture
+def built(first: tuple[Path, StageRuns]) -> StageRuns:
+    return first[1]
+
+
+@pytest.fixture
+def empty(spark: SparkSession, tmp_path: Path) -> Store:
+    return Store(spark, tmp_path / "empty")
 
 
 def states() -> list[tuple[Numbers, Vectors]]:
@@ -105,8 +124,8 @@ def ids(done: StageRuns, table: str = "shard_items") -> list[str]:
 
 
 def answers_like(opened: ShardSet, numbers: Numbers, vectors: Vectors) -> None:
-    """To the last bit the exact lists, for every vector that lives and some that never did."""
-    queries = np.concatenate([vectors, scattered(8, DIM, 77)[1]])
+    """To the last bit the exact lists, of each third that lives and of some that never did."""
+    queries = np.concatenate([vectors[::3], scattered(8, DIM, 77)[1]])
     truth = BruteForce(vectors, numbers, "cosine").search(queries, 7)
     found = opened.search(queries, 7)
     assert found.ids.tolist() == truth.ids.tolist()
@@ -117,11 +136,12 @@ def answers_like(opened: ShardSet, numbers: Numbers, vectors: Vectors) -> None:
         assert own.tobytes() == vector.tobytes()
 
 
-def test_the_shards_are_kept_and_answer_as_the_vectors_of_the_night(store: Store) -> None:
-    (first, then), tonight = states()[0:2], states()[1]
-    built = store.night("one", *first)
+def test_the_shards_are_kept_and_answer_as_the_vectors_of_the_night(
+    store: Store, built: StageRuns
+) -> None:
+    first, tonight = states()[:2]
     before = store.files()
-    kept = store.night("two", *then)
+    kept = store.night("two", *tonight)
     assert {path: time for path, time in store.files().items() if path in before} == before
     new = set(store.files()) - set(before)
     assert not [path for path in new if path.endswith((".annoy", ".json")) and "run" not in path]
@@ -129,7 +149,7 @@ def test_the_shards_are_kept_and_answer_as_the_vectors_of_the_night(store: Store
     assert ids(kept, "side_vectors") == ids(kept, "masked_items") != ids(kept)
     assert kept.notes == built.notes | {"side": {"vectors": 20, "masked": 10}}
     counters = {key: kept.counters[key] for key in ("shards_kept", "items", "masked")}
-    assert counters == {"shards_kept": 3, "items": 20, "masked": 10}
+    assert counters == {"shards_kept": 2, "items": 20, "masked": 10}
     came = np.setdiff1d(tonight[0], first[0])
     gone = np.setdiff1d(first[0], tonight[0])
     side = draft_rows(store.root, "two", "index", "side_vectors")
@@ -145,7 +165,9 @@ def test_the_shards_are_kept_and_answer_as_the_vectors_of_the_night(store: Store
     answers_like(store.opened("one"), *first)
 
 
-def test_shards_that_are_asked_list_what_came_and_nothing_that_is_gone(store: Store) -> None:
+@pytest.mark.long
+def test_shards_that_are_asked_list_what_came_and_nothing_that_is_gone(empty: Store) -> None:
+    store = empty
     store.rules = (*RULES, "index.trees=8", "index.search_k=100000")
     (first, tonight) = states()[:2]
     store.night("one", *first)
@@ -155,9 +177,10 @@ def test_shards_that_are_asked_list_what_came_and_nothing_that_is_gone(store: St
     answers_like(opened, *tonight)
 
 
-def test_nights_add_up_and_the_way_back_finds_what_was_there(store: Store) -> None:
+def test_nights_add_up_and_the_way_back_finds_what_was_there(
+    store: Store, built: StageRuns
+) -> None:
     nights = states()
-    built = store.night("one", *nights[0])
     runs = [store.night(name, *night) for name, night in zip("abc", nights[1:], strict=True)]
     assert [ids(done) for done in runs] == [ids(built)] * 3
     assert [tuple(done.notes["side"].values()) for done in runs] == [(20, 10), (20, 20), (20, 10)]
@@ -176,15 +199,20 @@ def test_nights_add_up_and_the_way_back_finds_what_was_there(store: Store) -> No
     ("rule", "why"),
     [
         ("index.rebuild_share=0.07", "30 changes are more than index.rebuild_share, 0.07"),
-        ("index.side_rows=19", "20 vectors are more than index.side_rows, 19"),
-        ("index.rebuild_share=0", "more than index.rebuild_share, 0"),
+        pytest.param(
+            *("index.side_rows=19", "20 vectors are more than index.side_rows, 19"),
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            *("index.rebuild_share=0", "30 changes are more than index.rebuild_share, 0"),
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_past_a_set_share_the_shards_are_built_anew(
-    store: Store, capsys: pytest.CaptureFixture[str], rule: str, why: str
+    store: Store, built: StageRuns, capsys: pytest.CaptureFixture[str], rule: str, why: str
 ) -> None:
-    first, tonight = states()[:2]
-    built = store.night("one", *first)
+    tonight = states()[1]
     log.setup(as_json=True)
     anew = store.night("two", *tonight, rule)
     assert ids(anew) != ids(built)
@@ -196,6 +224,7 @@ def test_past_a_set_share_the_shards_are_built_anew(
     answers_like(opened, *tonight)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("more", "encoder"),
     [
@@ -208,24 +237,24 @@ def test_past_a_set_share_the_shards_are_built_anew(
     ids=["seed", "trees", "recall", "shards", "encoder"],
 )
 def test_other_settings_and_encoders_have_shards_of_their_own(
-    store: Store, more: tuple[str, ...], encoder: str
+    store: Store, built: StageRuns, more: tuple[str, ...], encoder: str
 ) -> None:
-    first, tonight = states()[:2]
-    built = store.night("one", *first)
+    tonight = states()[1]
     other = store.night("two", *tonight, *more, encoder=encoder)
     assert ids(other) != ids(built)
     assert "side_vectors" not in other.tables
     answers_like(store.opened(), *tonight)
 
 
-def test_how_look_ups_search_keeps_the_shards(store: Store) -> None:
-    first, tonight = states()[:2]
-    built = store.night("one", *first)
+def test_how_look_ups_search_keeps_the_shards(store: Store, built: StageRuns) -> None:
+    tonight = states()[1]
     deeper = store.night("two", *tonight, "index.search_k=70")
     assert (ids(deeper), deeper.notes["search_k"]) == (ids(built), 70)
 
 
-def test_a_side_shard_that_does_not_fit_into_memory_is_none(store: Store) -> None:
+@pytest.mark.long
+def test_a_side_shard_that_does_not_fit_into_memory_is_none(empty: Store) -> None:
+    store = empty
     first, tonight = states()[:2]
     bare = 4 * DIM + 24
     store.rules = (*RULES, f"index.memory={430 * bare}")
@@ -239,17 +268,19 @@ def test_a_side_shard_that_does_not_fit_into_memory_is_none(store: Store) -> Non
     assert "side_vectors" not in anew.tables
 
 
-def test_other_vectors_under_the_same_numbers_are_indexed_anew(store: Store) -> None:
+@pytest.mark.long
+def test_other_vectors_under_the_same_numbers_are_indexed_anew(
+    store: Store, built: StageRuns
+) -> None:
     numbers, vectors = states()[0]
-    built = store.night("one", numbers, vectors)
     anew = store.night("two", numbers, 2 * vectors)
     assert ids(anew) != ids(built)
     answers_like(store.opened(), numbers, 2 * vectors)
 
 
+@pytest.mark.long
 def test_an_empty_catalog_and_one_of_new_vectors_alone(store: Store) -> None:
     numbers, vectors = states()[0]
-    store.night("one", numbers[:200], vectors[:200])
     empty = store.night("two", numbers[:0], vectors[:0])
     assert draft_rows(store.root, "two", "index", "shard_items") == []
     assert "side_vectors" not in empty.tables
@@ -257,9 +288,9 @@ def test_an_empty_catalog_and_one_of_new_vectors_alone(store: Store) -> None:
     answers_like(store.opened(), numbers[200:], vectors[200:])
 
 
-def test_shards_whose_run_is_lost_are_built_anew(store: Store) -> None:
-    first, tonight = states()[:2]
-    built = store.night("one", *first)
+@pytest.mark.long
+def test_shards_whose_run_is_lost_are_built_anew(store: Store, built: StageRuns) -> None:
+    tonight = states()[1]
     (ref,) = built.tables["shard_items"]
     (store.root / ref.path).unlink()
     assert "side_vectors" not in store.night("two", *tonight).tables
@@ -268,8 +299,7 @@ def test_shards_whose_run_is_lost_are_built_anew(store: Store) -> None:
 
 def test_changes_that_do_not_add_up_are_refused(store: Store) -> None:
     """Whoever compared: the digests of what was kept, masked and put beside are compared."""
-    first, tonight = states()[:2]
-    store.night("one", *first)
+    tonight = states()[1]
     store.night("two", *tonight)
     disk = open_store(str(store.root))
     release = read_release(disk, "two")
@@ -291,8 +321,7 @@ def test_changes_that_do_not_add_up_are_refused(store: Store) -> None:
 
 
 def test_changes_of_other_shards_are_not_opened(store: Store) -> None:
-    first, tonight = states()[:2]
-    store.night("one", *first)
+    tonight = states()[1]
     store.night("two", *tonight)
     disk = open_store(str(store.root))
     release = read_release(disk, "two")
@@ -300,7 +329,7 @@ def test_changes_of_other_shards_are_not_opened(store: Store) -> None:
     path = store.root / ref.path
     said = json.loads(path.read_bytes())
     path.write_text(json.dumps(said | {"inputs": said["inputs"] | {"main": "another"}}))
-    with pytest.raises(StoreFormatError, match="main is another, expected [0-9a-f]{16}"):
+    with pytest.raises(StoreFormatError, match=r"main is another, expected [0-9a-f]{16}"):
         open_index(disk, release)
     path.write_text(json.dumps(said | {"tables": said["tables"] | {"side_vectors": []}}))
     with pytest.raises(StoreFormatError, match="its index lists 390 vectors, its catalog has 410"):
@@ -308,12 +337,11 @@ def test_changes_of_other_shards_are_not_opened(store: Store) -> None:
 
 
 def test_files_are_named_by_table(store: Store) -> None:
-    first, tonight = states()[:2]
-    store.night("one", *first)
+    tonight = states()[1]
     store.night("two", *tonight)
     disk = open_store(str(store.root))
     shards = files_of(disk, "shards")
-    assert len(shards) == 6
+    assert len(shards) == 4
     for table in ("side_vectors", "masked_items"):
         assert all(f"/{table}/" in path for path in files_of(disk, table))
 
@@ -324,14 +352,13 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("point", ["index.shards", "index.run"])
 def test_a_night_killed_after_it_compared_goes_on(
-    store: Store, monkeypatch: pytest.MonkeyPatch, point: str
+    store: Store, built: StageRuns, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
     def reached(here: str) -> None:
         if here == point:
             raise Killed
 
-    first, tonight = states()[:2]
-    built = store.night("one", *first)
+    tonight = states()[1]
     with monkeypatch.context() as patch:
         patch.setattr(index, "reached", reached)
         patch.setattr(keeping, "reached", reached)

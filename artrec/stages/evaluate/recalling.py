@@ -9,7 +9,7 @@ them. What lies between is scratch: no record names it, and it is swept.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -48,7 +48,7 @@ class Parts:
     """What a look-up asks: shards by their sidecars, and what has changed since they were built."""
 
     sidecars: tuple[Artifact, ...]
-    changes: Changes = Changes()
+    changes: Changes = field(default_factory=Changes)
 
     def __len__(self) -> int:
         """The side shard is the last one, where there is any."""
