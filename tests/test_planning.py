@@ -200,6 +200,24 @@ def test_auto_is_exact_up_to_so_many_vectors_and_says_why_and_what_the_other_cos
     assert (asked.method, asked.why) == ("approximate", "neighbors.method is approximate")
 
 
+@pytest.mark.parametrize(
+    ("method", "images", "dim", "measured"),
+    [
+        ("exact", 1_000_000, 128, 530),
+        ("exact", 81_446, 512, 717),
+        ("approximate", 1_000_000, 128, 764),
+        ("approximate", 130_000, 512, 1271),
+        ("approximate", 81_446, 512, 915),
+    ],
+)
+def test_the_memory_of_a_join_is_planned_within_a_fifth_of_what_was_measured(
+    method: str, images: int, dim: int, measured: int
+) -> None:
+    work = replace(WORK, images=images, dim=dim, pool=64, method=method, pairs_from=32_768)
+    planned = getattr(joins_of(work, Rates()), method).worker_bytes
+    assert planned == pytest.approx(measured * 10**6, rel=0.2)
+
+
 def test_the_neighbors_of_a_night_cost_what_the_join_costs_that_is_taken() -> None:
     rates = FREE.model_copy(update={"pair": 1e-8})
     many = replace(WORK, images=1_000_000, dim=128, exact_rows=999_999)

@@ -47,6 +47,17 @@ class IndexSettings(Section):
         ge=0,
     )
     seed: int = key(1, "Start of the random numbers that trees are cut by.", ge=0, lt=1 << 31)
+    rebuild_share: float = key(
+        0.2,
+        "Shards are kept from night to night, with new vectors in a side shard and gone ones "
+        "masked, until both together are more than this share of all vectors; 0: built anew "
+        "whenever a vector has changed.",
+        ge=0.0,
+        le=1.0,
+    )
+    side_rows: int = key(
+        100_000, "Vectors in the side shard, which each look-up scans, at most.", ge=0
+    )
 
 
 class NeighborsSettings(Section):

@@ -28,6 +28,9 @@ SEEN = 1.3  # a pair of the approximate join, in pairs of the exact one: it is l
 ENTRY = 16  # bytes of an entry in the shuffle
 FOUND, NEAR = 0.3, 0.6  # entries that are shuffled, for each place of a list: exact, approximate
 ORDERED = 12  # bytes of an entry, while pools are brought in order
+NEARBY, LONG = 8, 256  # cells near each from which it is filled; half as many of long vectors
+AROUND = 0.9  # blocks' worth of other blocks' rows in them, for each of these cells, and
+COPIES = 4  # times that they are held while a block is filled
 TYPICAL = 1.2  # cells to look at, for each share that may be missed: data decide, the sample tells
 
 
@@ -220,6 +223,12 @@ def _held(work: Work, blocks: int) -> int:
     return block * (8 * (4 * work.dim + 8) + 100 * (work.pool + 1)) + 120 * MB
 
 
+def _around(work: Work, blocks: int) -> int:
+    """Bytes of the vectors in other blocks from which one is filled."""
+    block, near = -(-work.images // blocks), NEARBY // 2 if work.dim >= LONG else NEARBY
+    return COPIES * 4 * work.dim * min(int(AROUND * near * block), work.images - block)
+
+
 def _approximate(work: Work, rates: Rates) -> Figures:
     """Blocks of a layout, each with itself and with those of which one looks at the other."""
     rows, size = work.images, 4 * work.dim * work.images
@@ -239,7 +248,7 @@ def _approximate(work: Work, rates: Rates) -> Figures:
         requests=8 * (3 * blocks + pairs),
         tasks=tasks + 2 * blocks,
         seconds=at_once(tasks, _busy_approximate(work, rates), work, rates),
-        worker_bytes=PYTHON + _held(work, blocks),
+        worker_bytes=PYTHON + _held(work, blocks) + _around(work, blocks),
         bytes_written=size + 24 * rows * work.pool,
     )
 

@@ -290,4 +290,16 @@ NIGHT = [
         key=("shard", "item"),
         sort=("shard", "item"),
     ),
+    Table(  # vectors that came since the shards were built, scanned beside them
+        "side_vectors",
+        columns(vector_no=pa.int64(), embedding=VECTOR),
+        key=("vector_no",),
+        sort=("vector_no",),
+    ),
+    Table(  # items of the shards whose vectors are gone
+        "masked_items",
+        columns(shard=pa.int32(), item=pa.int32(), vector_no=pa.int64()),
+        key=("shard", "item"),
+        sort=("shard", "item"),
+    ),
 ]

@@ -121,8 +121,7 @@ class Staying:
 
     @property
     def _width(self) -> int:
-        size: int = self._pools.others.shape[1]
-        return size + 1  # one more shows that a list is cut
+        return int(self._pools.others.shape[1]) + 1  # one more shows that a list is cut
 
     def leave(self, gone: Ints) -> None:
         """Take ``gone`` [g] out of the lists."""
