@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,8 @@ class Outlook:
     ``sizes`` are the stored bytes of each member, int64 [members], and ``unread`` bool [members]
     says which have to be read; ``kept`` says of later stages whether they have nothing to do.
     ``lists`` names the neighbor tables to be made: neighbors itself, and those under rules.
+    ``beside`` are the vectors, at most, that stand beside shards which are kept; None where shards
+    are built, or may be.
     """
 
     counts: dict[str, dict[str, int]]
@@ -51,6 +53,7 @@ class Outlook:
     kept: dict[str, bool]
     lists: frozenset[str]
     trains: bool
+    beside: int | None = None
 
 
 def preview(name: str, settings: Settings, options: Options) -> None:
@@ -84,6 +87,8 @@ def look(settings: Settings, store: Store, release: Release | None, listing: Lis
     sizes, keys = _stored_bytes(listing), _members(listing.scratch, listing.receipts)
     kept, lists = _kept(settings, release, listing)
     unread = ~np.isin(keys, _read_before(settings, store, release, again=not kept["catalog"]))
+    new, gone = ~np.isin(keys, before), int((~np.isin(before, keys)).sum())
+    later = _beside(settings, release, kept, int((new | unread).sum()), gone)
     count, size = int(unread.sum()), int(sizes[unread].sum())
     rebuilt = {stage: 0 if kept[stage] else listed for stage in kept}
     joined = listed if "neighbors" in lists else 0
@@ -92,15 +97,15 @@ def look(settings: Settings, store: Store, release: Release | None, listing: Lis
     counts = {
         "inventory": {
             "members listed": listed,
-            "new": int((~np.isin(keys, before)).sum()),
-            "gone": int((~np.isin(before, keys)).sum()),
+            "new": int(new.sum()),
+            "gone": gone,
             **_listed_labels(listing.counters),
         },
         "ingest": {"members to read": count, "bytes to read": size, **_whole(listing)},
         "train": {"pictures to train on at most": min(listed, settings.train.max_pictures)},
         "embed": {"pictures to encode at most": count if kept["embed"] else listed},
         "catalog": {"members to account for": rebuilt["catalog"]},
-        "index": {"vectors to index at most": rebuilt["index"]},
+        "index": later or {"vectors to index at most": rebuilt["index"]},
         "neighbors": {
             "lists to make at most": joined,
             "pairs to compare at most": joined**2,
@@ -114,7 +119,36 @@ def look(settings: Settings, store: Store, release: Release | None, listing: Lis
         },
     }
     trains = release is None and not settings.encoder.id
-    return Outlook(counts, sizes, unread, kept, lists, trains)
+    beside = later["vectors beside them at most"] if later else None
+    return Outlook(counts, sizes, unread, kept, lists, trains, beside)
+
+
+_KEEPING = frozenset({"rebuild_share", "side_rows"})
+
+
+def _beside(
+    settings: Settings, release: Release | None, kept: Mapping[str, bool], came: int, gone: int
+) -> dict[str, int]:
+    """What stands beside the shards of the index, where they are kept for certain.
+
+    So many members came and are gone: of vectors it will be no more. Empty where nothing is to be
+    done, and where shards are built or may be.
+    """
+    before, rules = _settings_of(release), settings.index
+    index = release.stages.get("index") if release else None
+    if release is None or before is None or index is None or kept["index"] or not kept["embed"]:
+        return {}
+    then, now = (each.index.model_dump(exclude=_KEEPING) for each in (before, settings))
+    had = index.notes.get("side", {"vectors": 0, "masked": 0})
+    side, masked = had["vectors"] + came, had["masked"] + gone
+    rows = max(0, release.stages["catalog"].rows("live_vectors") - gone)
+    if then != now or side + masked > rules.rebuild_share * rows or side > rules.side_rows:
+        return {}
+    return {
+        "shards kept": int(index.notes["shards"]),
+        "vectors beside them at most": side,
+        "vectors masked at most": masked,
+    }
 
 
 def _whole(listing: Listing) -> dict[str, int]:
