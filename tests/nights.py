@@ -205,7 +205,7 @@ def put(
     draft: Draft, stage: str, tables: dict[str, list[dict[str, Any]]], /, **notes: object
 ) -> None:
     """Record literal rows as the whole work of a stage."""
-    put_as("literal", draft, stage, tables, **notes)
+    put_as(f"literal-{draft.release_id}", draft, stage, tables, **notes)
 
 
 def put_as(

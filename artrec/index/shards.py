@@ -211,6 +211,7 @@ class ShardSet:
 
     def vector(self, number: int) -> Floats | None:
         """The vector of that number, float32 [d]; None if it is in no shard, or masked."""
-        places = (*self.shards, *([] if self.side is None else [self.side]))
-        found = (place.vector(number) for place in places)
+        found = [shard.vector(number) for shard in self.shards]
+        if self.side is not None:
+            found.append(self.side.vector(number))
         return next((vector for vector in found if vector is not None), None)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from artrec.config import Settings
 from artrec.digests import Hashes, key_hashes
-from artrec.planning import resolved
+from artrec.planning import Change, resolved
 from artrec.releases import Release, read_base, receipts_of
 from artrec.schemas import TABLES, Table
 from artrec.stages import NAMES, ORDER
@@ -45,6 +45,7 @@ class Outlook:
     ``lists`` names the neighbor tables to be made: neighbors itself, and those under rules.
     ``beside`` are the vectors, at most, that stand beside shards which are kept; None where shards
     are built, or may be.
+    ``change`` is what came and went at most, where the lists without a rule can be kept up to date.
     """
 
     counts: dict[str, dict[str, int]]
@@ -54,6 +55,7 @@ class Outlook:
     lists: frozenset[str]
     trains: bool
     beside: int | None = None
+    change: Change | None = None
 
 
 def preview(name: str, settings: Settings, options: Options) -> None:
@@ -86,9 +88,10 @@ def look(settings: Settings, store: Store, release: Release | None, listing: Lis
     before = _members(store, _files(store, release, "members"))
     sizes, keys = _stored_bytes(listing), _members(listing.scratch, listing.receipts)
     kept, lists = _kept(settings, release, listing)
+    new, gone = (int((~np.isin(*each)).sum()) for each in ((keys, before), (before, keys)))
     unread = ~np.isin(keys, _read_before(settings, store, release, again=not kept["catalog"]))
-    new, gone = ~np.isin(keys, before), int((~np.isin(before, keys)).sum())
-    later = _beside(settings, release, kept, int((new | unread).sum()), gone)
+    came = int((unread | ~np.isin(keys, before)).sum())
+    later = _beside(settings, release, kept, came, gone)
     count, size = int(unread.sum()), int(sizes[unread].sum())
     rebuilt = {stage: 0 if kept[stage] else listed for stage in kept}
     joined = listed if "neighbors" in lists else 0
@@ -97,7 +100,7 @@ def look(settings: Settings, store: Store, release: Release | None, listing: Lis
     counts = {
         "inventory": {
             "members listed": listed,
-            "new": int(new.sum()),
+            "new": new,
             "gone": gone,
             **_listed_labels(listing.counters),
         },
@@ -120,7 +123,8 @@ def look(settings: Settings, store: Store, release: Release | None, listing: Lis
     }
     trains = release is None and not settings.encoder.id
     beside = later["vectors beside them at most"] if later else None
-    return Outlook(counts, sizes, unread, kept, lists, trains, beside)
+    change = _change(settings, release, kept["embed"], new, gone)
+    return Outlook(counts, sizes, unread, kept, lists, trains, beside, change)
 
 
 _KEEPING = frozenset({"rebuild_share", "side_rows"})
@@ -149,6 +153,18 @@ def _beside(
         "vectors beside them at most": side,
         "vectors masked at most": masked,
     }
+
+
+def _change(
+    settings: Settings, release: Release | None, same: bool, new: int, gone: int
+) -> Change | None:
+    """What came and went at most; None where the lists cannot be made from the release's."""
+    before = _settings_of(release)
+    if release is None or before is None or not same or not release.refs("neighbor_pool"):
+        return None
+    now, then = (_list_rules(each, release)["neighbors"] for each in (settings, before))
+    rows = release.stages["catalog"].rows("live_vectors")
+    return Change(rows, new, min(gone, rows)) if now == then else None
 
 
 def _whole(listing: Listing) -> dict[str, int]:
