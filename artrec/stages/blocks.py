@@ -57,6 +57,14 @@ def rows_between(
     return pa.concat_tables(parts)
 
 
+def numbers_between(store: Store, live: Sequence[Receipt], low: int, high: int) -> Ints:
+    """The vector_no from ``low`` to ``high``, both included, ascending."""
+    parts = [np.zeros(0, np.int64)]
+    for batch in read_range(store, live, (low,), (high,), ["vector_no"]):
+        parts.append(np.asarray(batch.column("vector_no"), np.int64))
+    return np.concatenate(parts)
+
+
 def block_of(rows: pa.Table) -> Block:
     """Rows with the columns vector_no and embedding, at least one."""
     values = np.asarray(rows.column("embedding").combine_chunks().flatten(), np.float32)

@@ -35,9 +35,8 @@ from artrec.releases import (
 )
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
-from artrec.stages.blocks import vector_blocks
+from artrec.stages.blocks import numbers_between, vector_blocks
 from artrec.stages.frames import Attempt, TaskReport, add_counters, run_tasks
-from artrec.stages.index.numbers import numbers_between
 from artrec.stages.session import describe
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, read_table
