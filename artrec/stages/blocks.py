@@ -11,8 +11,17 @@ from artrec.schemas import TABLES
 from artrec.storage import Store
 from artrec.tables import Receipt, open_file, read_range, read_table
 from artrec.vectors import Block, Pools, TopK
+from artrec.vectors.distance import Ints
 
-__all__ = ["block_of", "pool_rows", "pools_of", "rows_between", "vector_blocks", "vector_rows"]
+__all__ = [
+    "block_of",
+    "numbers_between",
+    "pool_rows",
+    "pools_of",
+    "rows_between",
+    "vector_blocks",
+    "vector_rows",
+]
 
 _COLUMNS = ["vector_no", "embedding"]
 
