@@ -204,15 +204,15 @@ def put(
     draft: Draft, stage: str, tables: dict[str, list[dict[str, Any]]], /, **notes: object
 ) -> None:
     """Record literal rows as the whole work of a stage."""
-    written = {}
+    written, name = {}, f"literal-{draft.release_id}"
     for table, rows in tables.items():
-        folder, kind = f"runs/{stage}/literal/once", TABLES[table]
+        folder, kind = f"runs/{stage}/{name}/once", TABLES[table]
         with TableWriter(draft.store, folder, kind, "all", even_empty=True) as writer:
             if rows:
                 writer.write(pa.RecordBatch.from_pylist(rows, schema=kind.columns))
         written[table] = writer.receipts
     nothing: dict[str, Any] = {"inputs": {}, "settings": {}, "versions": {}, "counters": {}}
-    run = Run(stage=stage, run_id="literal", tables=written, seconds=0.0, **nothing)
+    run = Run(stage=stage, run_id=name, tables=written, seconds=0.0, **nothing)
     refs = [RunRef.of(record_run(draft.store, run))]
     recorded = dict.fromkeys(tables, refs)
     draft.record(StageRuns(stage=stage, inputs="literal", tables=recorded, notes=notes))

@@ -77,6 +77,15 @@ class NeighborsSettings(Section):
         "From so many vectors on they are laid out by cells, and each product is computed once.",
         result=False,
     )
+    rebuild_share: float = key(
+        0.5,
+        "Where what came and went takes less than this share of the products of a whole join, the "
+        "current release's table is kept up to date, else all vectors are joined anew; 0: always "
+        "anew.",
+        result=False,
+        ge=0.0,
+        le=1.0,
+    )
     tables: TableNames = key({}, "Further tables under rules, by name.")
 
     def k_of(self, table: RuleTable) -> int:

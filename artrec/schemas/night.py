@@ -236,6 +236,24 @@ NIGHT = [
         key=("vector_no",),
         sort=("vector_no",),
     ),
+    Table(  # what a night adds to a neighbor table, and how far each has as many others as it lists
+        "neighbor_added",
+        columns(vector_no=pa.int64(), ceiling=pa.float32(), embedding=VECTOR),
+        key=("vector_no",),
+        sort=("vector_no",),
+    ),
+    Table(
+        "neighbor_gone",
+        columns(vector_no=pa.int64()),
+        key=("vector_no",),
+        sort=("vector_no",),
+    ),
+    Table(  # vectors whose lists have lost too much
+        "neighbor_lacking",
+        columns(vector_no=pa.int64(), embedding=VECTOR),
+        key=("vector_no",),
+        sort=("vector_no",),
+    ),
     Table(
         "neighbor_pool",
         columns(
