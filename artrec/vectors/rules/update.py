@@ -144,7 +144,7 @@ def admitted(pools: RuledPools, found: Lists, most: int | None) -> RuledPools:
 def _within(pools: RuledPools, rows: Ints, distances: Floats, ids: Ints, values: Codes) -> Flags:
     """Entries up to the radius of their row and the end of their value, bool [m]."""
     radius, last = pools.radius[rows], pools.radius_id[rows]
-    found = (distances < radius) | ((distances == radius) & (ids <= last))
+    found = np.asarray((distances < radius) | ((distances == radius) & (ids <= last)))
     at = np.nonzero(pools.ends)
     both = by_value(np.concatenate((at[0], rows)), np.concatenate((pools.lists.values[at], values)))
     of_end, of = both[: len(at[0])], both[len(at[0]) :]

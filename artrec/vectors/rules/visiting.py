@@ -154,10 +154,12 @@ class Visit:
         """``lists`` of rows with ``ids`` [n], and those of ``hosts`` that are of their own kind."""
         order = np.argsort(hosts.rows.keys[: hosts.offered])
         keys = hosts.rows.keys[order]
-        place = np.minimum(np.searchsorted(keys, kinds.rows.keys), max(0, len(keys) - 1))
-        social = (kinds.rows.never < 0).all(axis=1) & bool(len(keys))
-        social[social] = keys[place[social]] == kinds.rows.keys[social]
-        rows = np.flatnonzero(social[of])
+        if not len(keys):
+            return lists
+        place = np.minimum(np.searchsorted(keys, kinds.rows.keys), len(keys) - 1)
+        social = np.flatnonzero((kinds.rows.never < 0).all(axis=1))
+        social = social[keys[place[social]] == kinds.rows.keys[social]]
+        rows = np.flatnonzero(np.isin(of, social))
         if not len(rows):
             return lists
         at, others = hosts.expanded(order[place[of[rows]]], self.size + 2)  # itself among them
@@ -219,30 +221,33 @@ def _rows_of(groups: Ints, of: Ints) -> list[Ints]:
 
 def _bound(bounds: Bounds, kinds: Kinds, of: Ints, pools: RuledPools, values: Codes) -> None:
     """Ask up to the radius and, of a value that has an end, up to that."""
+    asks = np.unique(of)
     reach = np.full(len(kinds), -np.inf, np.float32)
     np.maximum.at(reach, of, pools.radius)
-    asks = np.unique(of)
     bounds.full[asks] = reach[asks]
+    rows, at, far = _ends(pools, values)
+    if bounds.values.shape[1]:
+        ends = np.full((len(of), bounds.values.shape[1]), np.inf, np.float32)
+        ends[rows, at] = far
+        each = np.full(bounds.values.shape, -np.inf, np.float32)
+        np.maximum.at(each, of, ends)
+        bounds.values[asks] = each[asks]
+        return
+    mine = np.flatnonzero(kinds.rows.values[of][rows] == at)
+    own = np.full(len(of), np.inf, np.float32)
+    own[rows[mine]] = far[mine]
+    reach.fill(-np.inf)
+    np.maximum.at(reach, of, own)
+    bounds.own[asks] = reach[asks]
+
+
+def _ends(pools: RuledPools, values: Codes) -> tuple[Ints, Ints, Floats]:
+    """Rows that have an end of one of ``values``, its place among them, and how far it is."""
     rows, places = np.nonzero(pools.ends)
     ended, far = pools.lists.values[rows, places], pools.lists.distances[rows, places]
     at = np.searchsorted(values, ended)
-    met = np.flatnonzero((at < len(values)) & (values[np.minimum(at, len(values) - 1)] == ended))
-    rows, at, far = rows[met], at[met], far[met]
-    across = bounds.values.shape[1]
-    own = kinds.rows.values[of]
-    if across:
-        ends = np.full((len(of), across), np.inf, np.float32)
-        ends[rows, at] = far
-        least = np.full((len(kinds), across), -np.inf, np.float32)
-        np.maximum.at(least, of, ends)
-        bounds.values[asks] = least[asks]
-    else:
-        ends = np.full(len(of), np.inf, np.float32)
-        mine = np.flatnonzero(own[rows] == at)
-        ends[rows[mine]] = far[mine]
-        least = np.full(len(kinds), -np.inf, np.float32)
-        np.maximum.at(least, of, ends)
-        bounds.own[asks] = least[asks]
+    known = np.flatnonzero(np.append(values, np.int32(FREE))[at] == ended)
+    return rows[known], at[known], far[known]
 
 
 def _put(lists: Lists, rows: Ints, found: Lists) -> None:
