@@ -133,6 +133,7 @@ def test_every_rule_is_kept_for_three_nights(
     assert all("maintained" in each.notes["tables"][name] for each in results[1:])
 
 
+@pytest.mark.long
 def test_a_table_kept_up_to_date_bears_the_name_of_one_joined_anew(
     spark: SparkSession, tmp_path: Path
 ) -> None:
@@ -150,6 +151,7 @@ def test_a_table_kept_up_to_date_bears_the_name_of_one_joined_anew(
         assert names[0] == names[1]
 
 
+@pytest.mark.long
 def test_too_many_changes_and_another_rule_are_joined_anew(
     spark: SparkSession, tmp_path: Path
 ) -> None:

@@ -8,14 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from artrec.errors import ConfigError, InputError
 from artrec.vectors import METRICS
 from artrec.vectors.rules import Entities, Rule, RuledPools, Updated, published, ruled_join, update
 from tests.vectors.test_rules import (
+    ARTIST,
     RULES,
     Lists,
     Matrix,
+    crowds,
     force,
     listed,
+    on_a_line,
     rules,
 )
 
@@ -184,3 +188,107 @@ def test_every_rule_is_kept_over_ten_nights(matrix: Matrix, name: str, metric: s
     for night in range(10):
         history.night(3, 2, 2, night % 3 == 2)
         history.publishes_what_a_join_does(matrix)
+
+
+# -- what comes in, and what it takes ----------------------------------------------------------
+
+
+def changed(
+    line: Entities, rule: Rule, gone: list[int], added: Entities, k: int, slack: int, spare: int = 0
+) -> Updated:
+    pools = ruled_join(line, rule, k=k + slack, metric="euclidean", spare=spare)
+    rows = np.array(gone, dtype=np.int64)
+    return update(pools, line, added, rows, k=k, metric="euclidean", spare=spare)
+
+
+def lists_of(found: Updated, k: int) -> list[list[int]]:
+    """The first k of each entity, by their numbers."""
+    numbers = found.entities.numbers
+    return [[int(numbers[i]) for _, i in row] for row in first(found.pools, k)]
+
+
+def nobody(columns: int = 1) -> Entities:
+    return Entities(NONE, np.zeros((0, 1), np.float32), np.zeros((0, columns), np.int32))
+
+
+ONE_EACH = Rule(at_most=(1, 0))
+
+
+@pytest.mark.parametrize(("spare", "recomputed"), [(0, 2), (1, 0)])
+def test_who_goes_lets_in_a_work_that_the_cap_had_kept_out(spare: int, recomputed: int) -> None:
+    """0 and 4 have 1 of artist 1, behind whom 2 is kept out."""
+    line = on_a_line([(0,), (1,), (1,), (2,), (3,)], 0, 1, 1.5, 3, 4)
+    found = changed(line, ONE_EACH, [1], nobody(), 2, 2 + spare, spare)
+    assert lists_of(found, 2) == [[2, 3], [0, 3], [4, 2], [3, 2]]
+    assert (found.met, found.recomputed) == (0, recomputed)
+
+
+def test_who_comes_takes_the_place_of_another_of_its_value_only() -> None:
+    line = on_a_line([(0,), (1,), (2,)], 0, 2, 3)
+    added = on_a_line([(1,)], 1, at=7)
+    found = changed(line, ONE_EACH, [], added, 2, 0)
+    assert lists_of(found, 2) == [[7, 2], [2, 7], [1, 0], [0, 1]]
+    assert (found.met, found.recomputed) == (1, 0)
+
+
+def test_where_a_whole_artist_goes_nothing_is_missed() -> None:
+    entities = crowds(600, 30)
+    rule = Rule(at_most=(2, ARTIST))
+    pools = ruled_join(entities, rule, k=24, metric="euclidean", spare=1)
+    gone = np.flatnonzero(entities.labels[:, ARTIST] == 4)
+    empty = some(entities, NONE)
+    found = update(pools, entities, empty, gone, k=14, metric="euclidean", spare=1)
+    assert (len(gone), found.recomputed) == (20, 0)
+    anew = ruled_join(found.entities, rule, k=14, metric="euclidean")
+    assert first(found.pools, 14) == listed(anew)
+
+
+def test_of_copies_that_go_another_comes_in() -> None:
+    line = on_a_line([(0,)] * 4, 0, 1, 1, 2)
+    found = changed(line, Rule(collapse=True), [1], nobody(), 2, 1)
+    assert lists_of(found, 2) == [[2, 3], [0, 3], [2, 0]]
+    assert found.met == 1  # the copy comes back
+
+
+def test_an_entity_under_another_label_is_gone_and_added() -> None:
+    line = on_a_line([(0,), (1,), (0,)], 0, 1, 2)
+    added = Entities(np.array([1]), line.vectors[[1]], np.array([[0]], np.int32))
+    found = changed(line, Rule(never=(0,)), [1], added, 2, 0)
+    assert lists_of(found, 2) == [[], [], []]
+    assert found.pools.permitted.tolist() == [0, 0, 0]
+
+
+def test_of_a_night_of_one_percent_few_lists_are_joined_anew() -> None:
+    entities = crowds(1500, 60)
+    rule, rng = Rule(at_most=(2, ARTIST)), np.random.default_rng(2)
+    pools = ruled_join(entities, rule, k=54, metric="euclidean", spare=2)
+    gone = np.sort(rng.permutation(1500)[:15])
+    empty = some(entities, NONE)
+    found = update(pools, entities, empty, gone, k=20, metric="euclidean", spare=2)
+    assert found.recomputed <= 15
+    anew = ruled_join(found.entities, rule, k=20, metric="euclidean")
+    assert first(found.pools, 20) == listed(anew)
+
+
+@pytest.mark.parametrize(
+    ("gone", "added", "k", "error", "message"),
+    [
+        ([3], None, 1, InputError, "row 3 is gone but was not there: there were 3"),
+        ([], 1, 1, InputError, "vector_no 1 stands twice"),
+        ([], None, 3, ConfigError, "pools of 2 cannot publish 3"),
+    ],
+)
+def test_changes_that_do_not_fit_are_refused(
+    gone: list[int], added: int | None, k: int, error: type[Exception], message: str
+) -> None:
+    line = on_a_line([(0,), (1,), (2,)], 1, 2, 3)
+    more = nobody() if added is None else on_a_line([(1,)], 2, at=added)
+    pools = ruled_join(line, Rule(never=(0,)), k=2, metric="euclidean")
+    with pytest.raises(error, match=message):
+        update(pools, line, more, np.array(gone, np.int64), k=k, metric="euclidean")
+    with pytest.raises(InputError, match="3 pools are not those of 2 live entities"):
+        update(pools, some_plain(line, [0, 1]), nobody(), NONE, k=1, metric="euclidean")
+
+
+def some_plain(entities: Entities, rows: list[int]) -> Entities:
+    return Entities(entities.numbers[rows], entities.vectors[rows], entities.labels[rows])
