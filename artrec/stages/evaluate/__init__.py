@@ -33,6 +33,8 @@ from artrec.stages import RESULT_VERSIONS, rejects
 from artrec.stages.evaluate.assessing import Assessment
 from artrec.stages.evaluate.churn import churn
 from artrec.stages.evaluate.counting import missing_shard_files, ruled_counts
+from artrec.stages.feed import make_feeds
+from artrec.stages.frames import add_counters
 from artrec.stages.rules import ingest_rules
 
 __all__ = ["RESULT_VERSION", "run"]
@@ -56,19 +58,21 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
         found = Assessment(spark, settings, draft, begun_run, _before(draft)).measured(begun)
     reached("evaluate.run")
     gates = _judged(settings.gates, draft, found)
-    moved = churn(spark, draft)
+    feeds = make_feeds(spark, draft)
+    moved = churn(draft, feeds.notes)
     ref = RunRef.of(found)
     log.get(stage="evaluate").info("done", run=found.run_id, **_refusals(gates))
     return draft.record(
         StageRuns(
             stage="evaluate",
             inputs=digest,
-            tables={table: [ref] for table in found.tables},
-            counters=found.counters,
+            tables={table: [ref] for table in found.tables} | feeds.tables,
+            counters=add_counters([found.counters, feeds.counters]),
             seconds=time.monotonic() - begun if known is None else known.seconds,
             notes={
                 "gates": [gate.model_dump(mode="json") for gate in gates],
                 "counts": found.notes["counts"],
+                "changes": feeds.notes,
                 **({"churn": moved} if moved else {}),
             },
         )
