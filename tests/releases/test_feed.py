@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from artrec.errors import StoreFormatError
 from artrec.releases.feed import changed_entries, changed_images, in_step, reading, spans
+from artrec.releases.feed.chain import chained_entries, chained_images
 from artrec.releases.feed.images import COLUMNS
 from artrec.schemas import TABLES
 from artrec.storage import open_store
@@ -214,3 +216,66 @@ def test_a_table_that_is_not_sorted_is_told_from_one_that_is(tmp_path: Path) -> 
     (span,) = spans(wide, [])
     with pytest.raises(StoreFormatError, match="not sorted by query_id"):
         list(in_step(store, wide, [], ["query_id"], span))
+
+
+# Feeds of several nights.
+
+
+def feed_of(old: Lists, new: Lists) -> Rows:
+    found: Rows = changed_entries(nested(old), nested(new))[0].to_pylist()
+    return found
+
+
+def test_feeds_of_several_nights_are_one_that_does_the_same() -> None:
+    chance = random.Random(11)
+    for _ in range(300):
+        nights = [some_lists(chance) for _ in range(4)]
+        feeds = [feed_of(old, new) for old, new in pairwise(nights)]
+        feed = list(chained_entries(feeds))
+        assert applied_lists(flat(nights[0]), feed) == flat(nights[3])
+        keys = [(row["query_id"], row["neighbor_id"]) for row in feed]
+        assert keys == sorted(set(keys))
+        were = {(r["query_id"], r["neighbor_id"]): r["rank"] for r in flat(nights[0])}
+        assert all(row["old_rank"] == were.get(key) for key, row in zip(keys, feed, strict=True))
+
+
+def test_what_came_and_went_again_is_not_named() -> None:
+    one, two = {"q": [("a", 1.0)]}, {"q": [("x", 0.5), ("a", 1.0)]}
+    assert list(chained_entries([feed_of(one, two), feed_of(two, one)])) == []
+    back = list(chained_entries([feed_of(two, one), feed_of(one, two)]))
+    assert [tuple(row.values()) for row in back] == [("q", "x", "update", 1, 1, 0.5)]
+
+
+def some_images(chance: random.Random) -> Rows:
+    return [
+        image(f"n{name}", chance.randint(1, 3), style=chance.choice("xy"))
+        for name in range(6)
+        if chance.random() < 0.6
+    ] or [image("n0", 1)]
+
+
+def images_feed(old: Rows, new: Rows) -> Rows:
+    tables = (pa.Table.from_pylist(each, schema=CATALOG) for each in (old, new))
+    found: Rows = changed_images(*tables)[0].to_pylist()
+    return found
+
+
+def test_feeds_of_several_catalogs_are_one_that_does_the_same() -> None:
+    chance = random.Random(5)
+    for _ in range(200):
+        nights = [some_images(chance) for _ in range(4)]
+        feed = list(chained_images([images_feed(a, b) for a, b in pairwise(nights)]))
+        assert applied_images(nights[0], feed) == nights[3]
+        before = {row["image_id"]: row["content_sha256"] for row in nights[0]}
+        assert all(row["old_content_sha256"] == before.get(row["image_id"]) for row in feed)
+
+
+def test_an_image_that_changed_twice_changed_once() -> None:
+    one, two, three = [image("a", 1)], [image("a", 2)], [image("a", 2, style="x")]
+    feeds = [images_feed(one, two), images_feed(two, three)]
+    (row,) = chained_images(feeds)
+    assert (row["change"], row["kind"], row["picture"], row["labels"]) == (
+        *("update", "changed"),
+        *(True, True),
+    )
+    assert row["old_content_sha256"] == bytes([1] * 32)
