@@ -19,7 +19,7 @@ __all__ = ["changed_entries"]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-_WORDS = pa.array(["delete", "insert", "update"])
+_WORDS = ("delete", "insert", "update")
 _DELETE, _INSERT, _UPDATE = range(3)
 
 
@@ -53,7 +53,7 @@ def changed_entries(old: pa.Table, new: pa.Table) -> tuple[pa.RecordBatch, Count
     sorting = np.argsort(keys, kind="stable")
     change, keys = change[sorting], keys[sorting]
     rows = names.rows(keys) | {
-        "change": _WORDS.take(pa.array(change)),
+        "change": pa.array(_WORDS).take(pa.array(change)),
         "rank": _ranks(np.append(after.ranks[here], gone * 0)[sorting], change == _DELETE),
         "old_rank": _ranks(old_ranks[sorting], change == _INSERT),
         "distance": pa.array(np.append(after.far[here], before.far[gone])[sorting]),
@@ -197,7 +197,7 @@ def _counted(before: _Lists, after: _Lists, change: Ints, rows: Ints) -> Counter
     sizes = np.zeros(count, np.int64)
     sizes[after.own] = after.sizes
     facts = {
-        **{word: change == number for number, word in enumerate(_WORDS.to_pylist())},
+        **{word: change == number for number, word in enumerate(_WORDS)},
         **{"images": now, "new": now & ~was, "gone": was & ~now, "lists": both},
         **{
             "changed": both & touched,
