@@ -22,9 +22,10 @@ from artrec.releases import Release, read_base, receipts_of
 from artrec.schemas import TABLES, Table
 from artrec.stages import NAMES, ORDER
 from artrec.stages.inventory import listing_id
-from artrec.stages.listing import Listing, list_sources
+from artrec.stages.listing import Listing, known_sources, list_sources
 from artrec.stages.rejects import ATTEMPTS, TRANSIENT
 from artrec.stages.rules import MEMBER_KEY, decoder_name, ingest_rules, picture_recipe
+from artrec.stages.sources import check_shrunken
 from artrec.storage import Store, open_store
 from artrec.tables import Receipt, read_table
 
@@ -60,7 +61,8 @@ def preview(name: str, settings: Settings, options: Options) -> None:
 
     store = open_store(settings.store.root, settings.store.options)
     release = read_base(store).release
-    with list_sources(settings) as listing:
+    with list_sources(settings, known_sources(release)) as listing:
+        check_shrunken(settings.gates, store, release, listing.sources)
         outlook = look(settings, store, release, listing)
         planned = foreseen(settings, store, release, listing, outlook)
     night = [stage for stage in ORDER if stage in NAMES or outlook.trains]

@@ -28,7 +28,7 @@ from artrec.releases import Draft, Outcome, StageRuns, holding, read_base
 from artrec.stages.connecting import connect
 from artrec.stages.dangers import check_spark
 from artrec.stages.ending import explain, heed_signals, stop_spark, stoppable
-from artrec.stages.listing import check_sources
+from artrec.stages.listing import check_sources, known_sources
 from artrec.stages.metrics import check as check_metrics
 from artrec.stages.metrics import write as write_metrics
 from artrec.storage import Store, open_store
@@ -173,7 +173,7 @@ def _execute(name: str, options: Options, job: _Job, held: ExitStack) -> tuple[s
     job.draft = draft
     log.bind(attempt=draft.attempt)
     if name in BEGIN:
-        check_sources(settings)
+        check_sources(settings, known_sources(draft.base.release))
     if settings.encoder.id:
         check_named(store, settings.encoder.id)
     run = _runner(name)

@@ -36,6 +36,7 @@ from artrec.stages.evaluate.counting import missing_shard_files, ruled_counts
 from artrec.stages.feed import make_feeds
 from artrec.stages.frames import add_counters
 from artrec.stages.rules import ingest_rules
+from artrec.stages.sources import members_by_source
 
 __all__ = ["RESULT_VERSION", "run"]
 
@@ -127,8 +128,11 @@ _RULES = ("queries", "sample", "map_points", "near_bits", "near_distance")
 def _judged(limits: GatesSettings, draft: Draft, found: Run) -> list[GateResult]:
     notes, base = found.notes, draft.base.release
     lists = draft.need("neighbors").notes
+    sources = draft.need("inventory").notes.get("sources")
     measured = Measured(
         counts=notes["counts"],
+        sources=sources or {},
+        sources_before=members_by_source(draft.store, base) if sources else {},
         ruled=ruled_counts(draft),
         index_recall=notes["index_recall"],
         table_recall=notes["table_recall"],
