@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Options", "command", "describe", "execute", "start_spark", "submit"]
 
 Run = Callable[..., StageRuns]
+RETRYING = ("ingest", "nightly")
 BEGIN = ("inventory", "nightly")  # these may open a draft; other stages go on with one
 
 HOSTED = ("PYSPARK_GATEWAY_PORT", "SPARK_REMOTE", "DATABRICKS_RUNTIME_VERSION")
@@ -107,9 +108,18 @@ def command(name: str) -> Callable[..., None]:
                 "--dry-run", help="Say what would be done, with counts and costs; write nothing."
             ),
         ] = False,
+        retry_rejects: Annotated[
+            bool,
+            typer.Option(
+                "--retry-rejects", help="Read rejected members again, whatever the reason."
+            ),
+        ] = False,
     ) -> None:
+        if retry_rejects and name not in RETRYING:
+            raise typer.BadParameter(f"--retry-rejects is for {' and '.join(RETRYING)}")
         verbosity = "quiet" if quiet else "verbose" if verbose else "normal"
-        options = Options(config, tuple(set_ or ()), release, json, verbosity, debug, dry_run)
+        assignments = (*(set_ or ()), *(("ingest.retry_rejects=true",) if retry_rejects else ()))
+        options = Options(config, assignments, release, json, verbosity, debug, dry_run)
         code = execute(name, options)
         sys.stdout.flush()
         sys.exit(code)
