@@ -292,6 +292,7 @@ def _finish(job: _Job, status: str, code: int) -> None:
             release_id=draft.release_id,
             current=read_base(draft.store).release_id,
             ended=datetime.now(UTC),
+            changes=job.result.notes.get("changes") if job.result is not None else None,
         )
         draft.finish(outcome)
     except (ArtrecError, OSError) as error:
