@@ -6,7 +6,15 @@ and whatever was finished is found again by its name.
 """
 
 from artrec.releases.drafts import Draft
-from artrec.releases.heads import DraftHead, Outcome, abandon, all_heads, draft_state, open_heads
+from artrec.releases.heads import (
+    DraftHead,
+    Outcome,
+    abandon,
+    all_heads,
+    draft_state,
+    find_outcome,
+    open_heads,
+)
 from artrec.releases.history import were_current
 from artrec.releases.lease import Lease, holding
 from artrec.releases.published import (
@@ -70,6 +78,7 @@ __all__ = [
     "digest_of",
     "draft_state",
     "duckdb_views",
+    "find_outcome",
     "find_run",
     "holding",
     "iter_runs",
