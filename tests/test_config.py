@@ -422,7 +422,8 @@ HOW_NOT_WHAT = {
     "embed.batch", "embed.slice_bytes", "embed.segment_bytes", "neighbors.block_rows",
     "neighbors.pairs_from", "neighbors.rebuild_share",
     "evaluate.block_rows", "gates.reject_rate", "gates.reject_rates", "gates.index_recall",
-    "gates.table_recall", "gates.shrinkage", "gates.source_shrinkage", "gates.drift", "gates.override",
+    "gates.table_recall", "gates.shrinkage", "gates.source_shrinkage", "gates.drift",
+    "gates.override",
     "plan.cores", "plan.sample_seconds", "plan.price_hour", "plan.price_request", "plan.price_gb",
     "log.every", "log.prometheus",
 }  # fmt: skip
