@@ -42,7 +42,10 @@ def check_shrunken(
     """GateRefused where a source has too few of its members; nothing is written."""
     gate = _refusing(limits, store, release, now)
     if gate is not None:
-        raise GateRefused(f"gate {gate.gate}: found {gate.found}, expected {gate.expected}")
+        raise GateRefused(
+            f"gate {gate.gate}: found {gate.found}, expected {gate.expected}; a night would stop "
+            "here, unless --set gates.override.sources=REASON says why that is as it should be"
+        )
 
 
 def refuse_shrunken(limits: GatesSettings, draft: Draft, now: Mapping[str, int]) -> None:

@@ -111,12 +111,23 @@ def reject(name: str) -> dict[str, Any]:
     return {**facts, **rest, "first_release": "one", "attempts": 1}
 
 
-def recorded(draft: Draft, catalog: Rows, rejects: Rows) -> dict[str, StageRuns]:
-    """The stages that a feed looks at, of literal rows; the lists do not matter here."""
+def lists(table: str, **found: list[str]) -> dict[str, Rows]:
+    """Tables of lists, each entry at its rank as its distance."""
+    rows = [
+        {"query_id": query, "ids": ids, "distances": [float(n) for n in range(1, len(ids) + 1)]}
+        for query, ids in found.items()
+    ]
+    return {table: [], f"{table}_nested": rows}
+
+
+def recorded(
+    draft: Draft, catalog: Rows, rejects: Rows, ruled: dict[str, Rows]
+) -> dict[str, StageRuns]:
+    """The stages that a feed looks at, of literal rows."""
     draft.hold(repr(catalog))
     tables: dict[str, dict[str, Rows]] = {
         "catalog": {"catalog": catalog, "rejects": rejects},
-        "neighbors": {"neighbors": [], "neighbors_nested": []},
+        "neighbors": lists("neighbors", s=["b"]) | ruled,
     }
     return {
         stage: draft.record(stage_runs(stage, write_run(draft.store, stage, rows, draft.attempt)))
@@ -138,13 +149,19 @@ def test_an_image_that_came_or_went_is_told_by_its_content(
 ) -> None:
     store = open_store(str(tmp_path))
     first = Draft.begin(store, "one")
-    stages = recorded(first, BEFORE, [reject("h")])
+    before = lists("neighbors_x", a=["b"], b=["c", "d"], d=["b", "a", "c"])
+    stages = recorded(first, BEFORE, [reject("h")], before)
     publish(store, made_of("one", first.base).model_copy(update={"stages": stages}), first.base)
     draft = Draft.begin(store, "two")
-    recorded(draft, AFTER, [reject("c")])
+    after = lists("neighbors_x", b=["c", "d"], d=["n", "a"]) | lists("neighbors_y", b=["c"])
+    recorded(draft, AFTER, [reject("c")], after)
     feeds = make_feeds(spark, draft)
-    files = receipts_of(store, feeds.tables["catalog_changes"], "catalog_changes")
-    rows = [row for batch in read_table(store, files) for row in batch.to_pylist()]
+
+    def told(table: str) -> Rows:
+        files = receipts_of(store, feeds.tables[table], table)
+        return [row for batch in read_table(store, files) for row in batch.to_pylist()]
+
+    rows = told("catalog_changes")
     assert [(r["image_id"], r["change"], r["kind"], r["other_id"]) for r in rows] == [
         ("a", "delete", "moved", "a moved"),
         ("a moved", "insert", "moved", "a"),
@@ -165,4 +182,13 @@ def test_an_image_that_came_or_went_is_told_by_its_content(
         **{"new": 1, "changed": 1, "gone": 1, "moved": 3, "doubled": 2, "relabelled": 1},
         **{"healed": 1, "rejected": 1},
     }
+    assert [tuple(row.values()) for row in told("neighbors_x_changes")] == [
+        ("a", "b", "delete", None, 1, 1.0),
+        ("d", "b", "delete", None, 1, 1.0),
+        ("d", "c", "delete", None, 3, 3.0),
+        ("d", "n", "insert", 1, None, 1.0),
+    ]
+    assert (told("neighbor_changes"), told("neighbors_y_changes")) == ([], [])
+    assert feeds.notes["neighbors_y_changes"] == {"from": None}
+    assert feeds.notes["neighbor_changes"]["lists"] == 1
     assert make_feeds(spark, draft).tables == feeds.tables  # found again
