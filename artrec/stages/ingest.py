@@ -33,7 +33,7 @@ from artrec.stages.frames import Attempt, TaskReport, parallelism, read_frame, w
 from artrec.stages.judging import Judge, Rows
 from artrec.stages.listing import as_member, pinned_archives
 from artrec.stages.places import PICTURE_GROUP
-from artrec.stages.rejects import ATTEMPTS, TRANSIENT, Rejected
+from artrec.stages.rejects import ATTEMPTS, REASONS, TRANSIENT, Rejected
 from artrec.stages.rules import MEMBER_KEY, ingest_rules
 from artrec.stages.slices import (
     SliceSpec,
@@ -64,7 +64,8 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     rules = ingest_rules(settings.ingest)
     inputs = name_of({"version": RESULT_VERSION, "members": listed, **rules})
     known = draft.known("ingest", inputs)
-    if known is not None:
+    retry = settings.ingest.retry_rejects
+    if known is not None and not (retry and _has_rejects(draft, known)):
         return draft.record(known)
     draft.begin_work()
     base = draft.base.release.stages.get("ingest") if draft.base.release else None
@@ -82,7 +83,19 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     runs = run_segments(spark, draft, "ingest", RESULT_VERSION, pending, work, done_by, every)
     reached("ingest.recorded")
     tables = ("pictures", "ingested")
-    return draft.record(appended("ingest", inputs, before, pending, runs, tables))
+    found = appended("ingest", inputs, before, pending, runs, tables)
+    notes = {"retried": draft.release_id} if retry else {}
+    return draft.record(found.model_copy(update={"notes": notes}))
+
+
+def _has_rejects(draft: Draft, known: StageRuns) -> bool:
+    """Whether there is anything to retry that this very draft has not retried."""
+    if draft.is_begun and known.notes.get("retried") == draft.release_id:
+        return False
+    counts = draft.base.release.counts if draft.base.release else {}
+    return any(
+        counts.get(f"rejected_{reason}") for reason, stage in REASONS.items() if stage == "ingest"
+    )
 
 
 def _pending(
@@ -101,13 +114,15 @@ def _pending(
     inputs = {
         "members": digest_of(store, inventory.tables["members"], "members", columns),
         "ingested": digest_of(store, before.get("ingested", []), "ingested", ()),
+        **({"retry": True} if settings.ingest.retry_rejects else {}),
     }
     run = begin_run("ingest", RESULT_VERSION, inputs, rules)
     found = find_run(store, run.stage, run.run_id)
     if found is not None:
         return found
     begun = time.monotonic()
-    frame = _unread(spark, store, members, ingested, rules)
+    retry = settings.ingest.retry_rejects
+    frame = _unread(spark, store, members, ingested, rules, retry)
     total = inventory.counters["listed_bytes"]
     if ingested:
         first = frame.agg(F.sum("stored_bytes").alias("total")).first()
@@ -134,14 +149,16 @@ def _unread(
     members: Sequence[Receipt],
     ingested: Sequence[Receipt],
     rules: dict[str, Any],
+    retry: bool,
 ) -> DataFrame:
+    """Members without a verdict, or with one to be tried again: with ``retry`` any reject."""
     columns = [name for name in TABLES["pending_members"].columns.names if name != "slice"]
     frame = read_frame(spark, store, members, TABLES["members"], columns)
     if not ingested:
         return frame
     columns = [*MEMBER_KEY, "recipe", "decoder", "content_sha256", "reason"]
     known = verdicts(read_frame(spark, store, ingested, TABLES["ingested"], columns), rules)
-    again = F.col("reason").isin(*TRANSIENT) & (F.col("attempts") < ATTEMPTS)
+    again = F.col("reason").isin(*TRANSIENT) & (F.col("attempts") < ATTEMPTS) | F.lit(retry)
     done = known.filter(F.col("content_sha256").isNotNull() | ~again)
     return frame.join(done.select(*MEMBER_KEY), on=list(MEMBER_KEY), how="left_anti")
 

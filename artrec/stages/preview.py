@@ -22,9 +22,10 @@ from artrec.releases import Release, read_base, receipts_of
 from artrec.schemas import TABLES, Table
 from artrec.stages import NAMES, ORDER
 from artrec.stages.inventory import listing_id
-from artrec.stages.listing import Listing, list_sources
+from artrec.stages.listing import Listing, known_sources, list_sources
 from artrec.stages.rejects import ATTEMPTS, TRANSIENT
 from artrec.stages.rules import MEMBER_KEY, decoder_name, ingest_rules, picture_recipe
+from artrec.stages.sources import check_shrunken
 from artrec.storage import Store, open_store
 from artrec.tables import Receipt, read_table
 
@@ -65,7 +66,8 @@ def preview(name: str, settings: Settings, options: Options) -> None:
 
     store = open_store(settings.store.root, settings.store.options)
     release = read_base(store).release
-    with list_sources(settings) as listing:
+    with list_sources(settings, known_sources(release)) as listing:
+        check_shrunken(settings.gates, store, release, listing.sources)
         outlook = look(settings, store, release, listing)
         planned = foreseen(settings, store, release, listing, outlook)
     night = [stage for stage in ORDER if stage in NAMES or outlook.trains]
@@ -206,6 +208,7 @@ def _kept(
         and listing_id(listing) == release.stages["inventory"].inputs
         and decoder_name(settings.ingest) == decoder_name(before.ingest)
         and settings.catalog == before.catalog
+        and not settings.ingest.retry_rejects
     )
     now, then = (_list_rules(each, release) for each in (settings, before))
     lists = {name for name, rules in now.items() if not catalog or rules != then.get(name)}
@@ -249,19 +252,23 @@ def _settings_of(release: Release | None) -> Settings | None:
 def _read_before(settings: Settings, store: Store, release: Release | None, again: bool) -> Hashes:
     """The members that some earlier night has read under tonight's rules.
 
-    With ``again`` those are left out that failed for a passing reason and will be tried again.
+    With ``again`` those are left out that failed for a passing reason and will be tried again, with
+    ``ingest.retry_rejects`` all that failed.
     """
+    retry = settings.ingest.retry_rejects
     rules = ingest_rules(settings.ingest)
     settled, passing = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
     columns = [*MEMBER_KEY, *rules, "reason"]
     for batch in read_table(store, _files(store, release, "ingested"), columns):
         same = [pc.equal(batch.column(name), value) for name, value in rules.items()]
         mine = batch.filter(pc.and_(*same))
-        failed = pc.is_in(mine.column("reason"), pa.array(TRANSIENT))
+        reason = mine.column("reason")
+        failed = pc.is_valid(reason) if retry else pc.is_in(reason, pa.array(TRANSIENT))
         settled.append(key_hashes(mine.filter(pc.invert(failed)), _IDENTITY))
         passing.append(key_hashes(mine.filter(failed), _IDENTITY))
     tried, times = np.unique(np.concatenate(passing), return_counts=True)
-    return np.concatenate([*settled, tried[times >= ATTEMPTS] if again else tried])
+    done = tried[:0] if retry else tried[times >= ATTEMPTS] if again else tried
+    return np.concatenate([*settled, done])
 
 
 def _files(store: Store, release: Release | None, table: str) -> list[Receipt]:
