@@ -6,6 +6,7 @@ and whatever was finished is found again by its name.
 """
 
 from artrec.releases.drafts import Draft
+from artrec.releases.forgotten import Ledger, ledger_of
 from artrec.releases.heads import DraftHead, Outcome, abandon, all_heads, draft_state, open_heads
 from artrec.releases.history import were_current
 from artrec.releases.lease import Lease, holding
@@ -56,6 +57,7 @@ __all__ = [
     "GateReport",
     "GateResult",
     "Lease",
+    "Ledger",
     "Outcome",
     "Planned",
     "Release",
@@ -73,6 +75,7 @@ __all__ = [
     "find_run",
     "holding",
     "iter_runs",
+    "ledger_of",
     "list_releases",
     "open_heads",
     "publish",
