@@ -19,6 +19,7 @@ from artrec.releases import (
     StageRuns,
     begin_run,
     find_run,
+    ledger_of,
     read_runs,
     record_run,
 )
@@ -59,7 +60,9 @@ def training_without(spark: SparkSession, draft: Draft, record: StageRuns) -> St
 
     The encoder itself stays: what its numbers have from one picture cannot be taken out of them.
     """
-    if not draft.ledger.hashes:
+    base = draft.base.release
+    before = ledger_of(base.stages["embed"].notes) if base else ""
+    if draft.ledger.name == before:
         return record
     refs = {ref.path: ref for listed in record.tables.values() for ref in listed}
     made = {
