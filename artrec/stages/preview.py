@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from artrec.config import Settings
 from artrec.digests import Hashes, key_hashes
 from artrec.planning import resolved
-from artrec.releases import Release, read_base, receipts_of
+from artrec.releases import Ledger, Release, ledger_of, read_base, receipts_of
 from artrec.schemas import TABLES, Table
 from artrec.stages import NAMES, ORDER
 from artrec.stages.inventory import listing_id
@@ -82,7 +82,7 @@ def look(settings: Settings, store: Store, release: Release | None, listing: Lis
     listed = listing.counters["listed"]
     before = _members(store, _files(store, release, "members"))
     sizes, keys = _stored_bytes(listing), _members(listing.scratch, listing.receipts)
-    kept, lists = _kept(settings, release, listing)
+    kept, lists = _kept(settings, release, listing, Ledger.read(store))
     unread = ~np.isin(keys, _read_before(settings, store, release, again=not kept["catalog"]))
     count, size = int(unread.sum()), int(sizes[unread].sum())
     rebuilt = {stage: 0 if kept[stage] else listed for stage in kept}
@@ -137,7 +137,7 @@ def _listed_labels(counters: dict[str, int]) -> dict[str, int]:
 
 
 def _kept(
-    settings: Settings, release: Release | None, listing: Listing
+    settings: Settings, release: Release | None, listing: Listing, ledger: Ledger
 ) -> tuple[dict[str, bool], frozenset[str]]:
     """The stages whose rules, and whose inputs as far as they are known, are the release's.
 
@@ -155,6 +155,7 @@ def _kept(
         embed
         and listing_id(listing) == release.stages["inventory"].inputs
         and decoder_name(settings.ingest) == decoder_name(before.ingest)
+        and ledger.name == ledger_of(release.stages["ingest"].notes)
         and settings.catalog == before.catalog
     )
     now, then = (_list_rules(each, release) for each in (settings, before))
