@@ -16,6 +16,7 @@ from artrec.commands import (
     files,
     forget,
     lookup,
+    outcome,
     releases,
     report,
     sample,
@@ -145,6 +146,24 @@ def report_command(
 ) -> None:
     """Write the report of a release or draft into a folder, to be opened in a browser."""
     report.show(root, name, to)
+
+
+@app.command("outcome")
+def outcome_command(
+    release: Annotated[
+        str | None, typer.Argument(help="The name that was to be made; else the latest.")
+    ] = None,
+    root: Root = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Of a job that ended no earlier (UTC).")
+    ] = None,
+    json: Json = False,
+    exit: Annotated[
+        bool, typer.Option("--exit", help="End with the exit code of the job itself.")
+    ] = False,
+) -> None:
+    """How a job ended, and whether the same command may go on; for orchestrators."""
+    outcome.show(root, release, since, json, exit)
 
 
 @app.command("sample")

@@ -38,6 +38,7 @@ POINTS = (
     "index.shards",
     "index.run",
     "neighbors.part",
+    "neighbors.met",
     "neighbors.pool",
     "neighbors.run",
     "neighbors.table",
@@ -54,8 +55,8 @@ POINTS = (
 )
 """In the order of a night; ``*.tasks`` and ``*.segment`` are reached once for each segment,
 ``train.epoch`` once for each epoch, ``neighbors.part`` once for each part of a join in pairs,
-``*.compact*`` only where segments are compacted. The last ones are no night's: ``rollback.*``, and
-``sweep.*`` before each removal.
+``neighbors.met`` where a table is kept up to date, ``*.compact*`` where segments are compacted. The
+last ones are no night's: ``rollback.*``, and ``sweep.*`` before each removal.
 """
 
 _seen: Counter[str] = Counter()

@@ -7,7 +7,15 @@ and whatever was finished is found again by its name.
 
 from artrec.releases.drafts import Draft
 from artrec.releases.forgotten import Ledger, ledger_of
-from artrec.releases.heads import DraftHead, Outcome, abandon, all_heads, draft_state, open_heads
+from artrec.releases.heads import (
+    DraftHead,
+    Outcome,
+    abandon,
+    all_heads,
+    draft_state,
+    find_outcome,
+    open_heads,
+)
 from artrec.releases.history import were_current
 from artrec.releases.lease import Lease, holding
 from artrec.releases.published import (
@@ -72,6 +80,7 @@ __all__ = [
     "digest_of",
     "draft_state",
     "duckdb_views",
+    "find_outcome",
     "find_run",
     "holding",
     "iter_runs",

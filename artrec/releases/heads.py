@@ -19,6 +19,7 @@ __all__ = [
     "abandon",
     "all_heads",
     "draft_state",
+    "find_outcome",
     "is_abandoned",
     "open_heads",
     "read_head",
@@ -73,6 +74,19 @@ def read_outcome(store: Store, name: str) -> Outcome | None:
         return read_document(store, f"drafts/{name}/outcome.json", Outcome)
     except NotFound:
         return None
+
+
+def find_outcome(store: Store, name: str | None, since: datetime | None = None) -> Outcome | None:
+    """How the latest job ended that was to make release ``name``, or any, not before ``since``.
+
+    A job that had lost its name or lease left its word under the name of its attempt.
+    """
+    entries = [e for e in store.list("drafts") if e.path.endswith("/outcome.json")]
+    for entry in sorted(entries, key=lambda entry: entry.modified, reverse=True):
+        outcome = read_document(store, entry.path, Outcome)
+        if name in (None, outcome.release_id) and (since is None or outcome.ended >= since):
+            return outcome
+    return None
 
 
 def is_abandoned(store: Store, name: str) -> bool:

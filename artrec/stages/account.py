@@ -54,8 +54,7 @@ def _facts(name: str, draft: Draft, result: StageRuns, start_seconds: float) -> 
     found = {stage: result if stage == result.stage else draft.stage(stage) for stage in stages}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
-        "status": result.notes.get("status", "done"),
-        "release": result.notes.get("release", draft.release_id),
+        **_ending(name, draft, result),
         "root": draft.store.url,
         "spark_start_seconds": round(start_seconds, 2),
         "driver_peak_bytes": peak * (1 if sys.platform == "darwin" else 1024),
@@ -63,6 +62,17 @@ def _facts(name: str, draft: Draft, result: StageRuns, start_seconds: float) -> 
         "stages": {
             stage: _stage_facts(draft, runs) for stage, runs in found.items() if runs is not None
         },
+    }
+
+
+def _ending(name: str, draft: Draft, result: StageRuns) -> dict[str, Any]:
+    """Status, and the release that it is about; an inventory without a draft found nothing new."""
+    if name == "inventory" and not draft.is_begun:
+        return {"status": "unchanged", "release": draft.base.release_id}
+    notes = result.notes
+    return {
+        "status": notes.get("status", "done"),
+        "release": notes.get("release", draft.release_id),
     }
 
 

@@ -120,6 +120,34 @@ def test_stages_one_by_one_make_the_release_that_nightly_makes(
     assert "no draft is open and nothing was done; first is current" in capsys.readouterr().out
 
 
+def test_stages_of_a_night_without_change_do_nothing_under_its_name_and_may_be_tried_again(
+    spark: SparkSession, release: Night, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "root"
+    assignments = copied(release, root)
+    before = tree(root)
+    for _ in range(2):
+        assert execute("inventory", options(*assignments, release="tonight", as_json=True)) == 0
+        account = json.loads(capsys.readouterr().out)
+        assert (account["status"], account["release"]) == ("unchanged", "first")
+        for name in NAMES[1:]:
+            assert execute(name, options(*assignments, release="tonight")) == 0
+            assert f"{name}: no draft is open and nothing was done" in capsys.readouterr().out
+    outcome = json.loads((root / "drafts/tonight/outcome.json").read_bytes())
+    assert (outcome["status"], outcome["release_id"], outcome["current"]) == (
+        "unchanged",
+        "tonight",
+        "first",
+    )
+    assert changes(before, tree(root)) == {"drafts/tonight", "drafts/tonight/outcome.json"}
+
+    # what was so of the release then is not taken for granted of another one
+    found = outcome | {"current": "another"}
+    (root / "drafts/tonight/outcome.json").write_text(json.dumps(found))
+    assert execute("ingest", options(*assignments, release="tonight")) == 2
+    assert "no draft tonight is open" in capsys.readouterr().err
+
+
 def test_a_stage_before_its_time_says_what_has_to_run_first(
     spark: SparkSession, sources: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
