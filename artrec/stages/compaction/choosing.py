@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -77,4 +78,7 @@ def choose(
 
 
 def _too_many_small(held: Sequence[Segment], rules: StoreSettings) -> bool:
-    return sum(each.bytes < SMALL for each in held) > rules.compact_segments
+    """In any one table."""
+    small = [each for each in held if each.bytes < SMALL]
+    counts = Counter(name for each in small for name, rows in each.rows.items() if rows)
+    return max(counts.values(), default=0) > rules.compact_segments

@@ -98,9 +98,10 @@ def living_vectors(
         return [vectors.join(forgotten, "content_sha256", "left_semi")]
 
     made = sum(stage.counters.get(name, 0) for name in ("encoded", "rejected"))
+    counted = "compacted_segments" in draft.need("ingest").counters  # then vectors have died, too
     return Living(
         version=RESULT_VERSIONS["embed"],
-        rows={"vectors": _live_before(draft, stage, "vectors") + made},
+        rows={"vectors": 0 if counted else _live_before(draft, stage, "vectors") + made},
         live=live,
         forbidden=forbidden,
         facts=_facts(draft, stage, {"encoders": encoders, "rules": used}),
