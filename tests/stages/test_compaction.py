@@ -97,7 +97,8 @@ def test_a_compacted_night_makes_the_release_that_it_would_have_made(
 def test_what_is_left_are_the_live_rows_each_once_and_as_they_were(
     next_release: Night, compacted: Night
 ) -> None:
-    contents = {row["content_sha256"] for row in next_release.rows("catalog")}
+    both = (*next_release.rows("catalog"), *next_release.rows("rejects"))  # of a name held twice
+    contents = {row["content_sha256"] for row in both} - {None}
     for table in ("pictures", "vectors"):
         before = {row["content_sha256"]: row for row in next_release.rows(table)}
         after = compacted.rows(table)

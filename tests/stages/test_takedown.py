@@ -57,7 +57,8 @@ def taken_down(
     for name in (LISTED[0], GONE):
         artrec("forget", name, "--reason", "a letter", "--root", str(place / "root"))
     assignments = [each for each in next_release.assignments[:-1] if "sources.main.url" not in each]
-    assignments += [f"sources.main.url={again}", "index.rebuild_share=1"]  # masks would do, else
+    assignments += [f"sources.main.url={again}", "gates.shrinkage=0.5"]
+    assignments.append("index.rebuild_share=1")  # masks would do, else
     made = night(place / "root", "second", *assignments)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ARTREC_STORE__SWEEP_SECONDS", "0")
