@@ -81,6 +81,7 @@ APPENDED = ("pictures", "ingested", "vectors")
 NO_MORE = ("report",)
 
 
+@pytest.mark.long
 def test_a_compacted_night_makes_the_release_that_it_would_have_made(
     next_release: Night, compacted: Night
 ) -> None:
@@ -94,6 +95,7 @@ def test_a_compacted_night_makes_the_release_that_it_would_have_made(
     assert stages["embed"]["counters"]["encoded"] == before["embed"]["counters"]["encoded"]
 
 
+@pytest.mark.long
 def test_what_is_left_are_the_live_rows_each_once_and_as_they_were(
     next_release: Night, compacted: Night
 ) -> None:
@@ -117,6 +119,7 @@ def test_what_is_left_are_the_live_rows_each_once_and_as_they_were(
     assert sorted(kept) == sorted(known) != []
 
 
+@pytest.mark.long
 def test_a_compacted_store_is_whole_for_those_who_share_no_code_with_us(
     compacted: Night, sources: Path
 ) -> None:
@@ -126,6 +129,7 @@ def test_a_compacted_store_is_whole_for_those_who_share_no_code_with_us(
         assert verify(open_store(str(compacted.root)), name)[1] == []
 
 
+@pytest.mark.long
 def test_a_night_without_change_after_a_compaction_writes_nothing(
     spark: SparkSession, compacted: Night, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -173,6 +177,7 @@ class Nights:
         return draft_rows(self.root, self.name, stage, table)
 
 
+@pytest.mark.long
 def test_over_many_small_nights_files_stay_few_and_rows_what_they_were(
     spark: SparkSession, tmp_path: Path
 ) -> None:
@@ -219,6 +224,7 @@ class Killed(Exception):
     pass
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("point", ["ingest.compacting", "ingest.compacted", "embed.compacting"])
 def test_a_compaction_that_ends_early_is_gone_on_with(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str

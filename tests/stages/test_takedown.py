@@ -66,6 +66,7 @@ def taken_down(
     return made
 
 
+@pytest.mark.long
 def test_members_with_that_content_are_rejects_under_every_name(taken_down: Night) -> None:
     found = {row["image_id"]: row for row in taken_down.rows("rejects")}
     mine = {name for name, row in found.items() if row["reason"] == "forgotten"}
@@ -78,6 +79,7 @@ def test_members_with_that_content_are_rejects_under_every_name(taken_down: Nigh
     assert mine.isdisjoint(row["image_id"] for row in taken_down.rows("catalog"))
 
 
+@pytest.mark.long
 def test_the_release_is_otherwise_the_one_that_it_would_have_been(
     next_release: Night, taken_down: Night, sources: Path
 ) -> None:
@@ -148,6 +150,7 @@ def test_the_scan_finds_what_is_there(release: Night) -> None:
     assert {"members", "ingested", "catalog", "neighbors"} <= holders(release.root, GONE.encode())
 
 
+@pytest.mark.long
 def test_after_a_sweep_no_byte_of_it_is_in_the_store(release: Night, taken_down: Night) -> None:
     assert [path.stem for path in (taken_down.root / "releases").glob("*.json")] == ["second"]
     for name, secret in secrets(release).items():
@@ -157,6 +160,7 @@ def test_after_a_sweep_no_byte_of_it_is_in_the_store(release: Night, taken_down:
     assert {CONTENTS[LISTED[0]].hex()[:16], CONTENTS[GONE].hex()[:16]}.isdisjoint(thumbs)
 
 
+@pytest.mark.long
 def test_a_name_stays_only_where_the_archive_still_has_it(taken_down: Night) -> None:
     """The listing, what is known of its members, their labels and the rejects name them."""
     assert holders(taken_down.root, GONE.encode()) <= DELETIONS
@@ -168,11 +172,13 @@ DELETIONS = {"catalog_changes", "neighbor_changes"}
 """That an image was there is told in the release that it left, for those who copied the tables."""
 
 
+@pytest.mark.long
 def test_status_says_that_it_is_gone(taken_down: Night) -> None:
     said = artrec("forget", "--status", "--root", str(taken_down.root))
     assert said.count("no run of this store holds it") == 2
 
 
+@pytest.mark.long
 def test_the_night_after_it_does_not_come_back_and_is_not_read(
     spark: SparkSession, taken_down: Night, tmp_path: Path
 ) -> None:
