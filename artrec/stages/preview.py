@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from artrec.config import Settings
 from artrec.digests import Hashes, key_hashes
 from artrec.planning import Change, resolved
-from artrec.releases import Release, read_base, receipts_of
+from artrec.releases import Ledger, Release, ledger_of, read_base, receipts_of
 from artrec.schemas import TABLES, Table
 from artrec.stages import NAMES, ORDER
 from artrec.stages.inventory import listing_id
@@ -89,7 +89,7 @@ def look(settings: Settings, store: Store, release: Release | None, listing: Lis
     listed = listing.counters["listed"]
     before = _members(store, _files(store, release, "members"))
     sizes, keys = _stored_bytes(listing), _members(listing.scratch, listing.receipts)
-    kept, lists = _kept(settings, release, listing)
+    kept, lists = _kept(settings, release, listing, Ledger.read(store))
     new, gone = (int((~np.isin(*each)).sum()) for each in ((keys, before), (before, keys)))
     unread = ~np.isin(keys, _read_before(settings, store, release, again=not kept["catalog"]))
     came = int((unread | ~np.isin(keys, before)).sum())
@@ -144,7 +144,7 @@ def _beside(
     index = release.stages.get("index") if release else None
     if release is None or before is None or index is None or kept["index"] or not kept["embed"]:
         return {}
-    then, now = (each.index.model_dump(exclude=_KEEPING) for each in (before, settings))
+    then, now = (each.index.model_dump(exclude=set(_KEEPING)) for each in (before, settings))
     had = index.notes.get("side", {"vectors": 0, "masked": 0})
     side, masked = had["vectors"] + came, had["masked"] + gone
     rows = max(0, release.stages["catalog"].rows("live_vectors") - gone)
@@ -189,7 +189,7 @@ def _listed_labels(counters: dict[str, int]) -> dict[str, int]:
 
 
 def _kept(
-    settings: Settings, release: Release | None, listing: Listing
+    settings: Settings, release: Release | None, listing: Listing, ledger: Ledger
 ) -> tuple[dict[str, bool], frozenset[str]]:
     """The stages whose rules, and whose inputs as far as they are known, are the release's.
 
@@ -207,6 +207,7 @@ def _kept(
         embed
         and listing_id(listing) == release.stages["inventory"].inputs
         and decoder_name(settings.ingest) == decoder_name(before.ingest)
+        and ledger.name == ledger_of(release.stages["ingest"].notes)
         and settings.catalog == before.catalog
         and not settings.ingest.retry_rejects
     )
