@@ -15,6 +15,7 @@ from artrec.commands import (
     export,
     files,
     lookup,
+    migrate,
     outcome,
     releases,
     report,
@@ -208,6 +209,20 @@ def sweep_command(
     """Remove what no kept release and no open draft needs; without --yes only say what that is."""
     wanted = upkeep.Wanted(config, keep, older_than, abandon, encoders, yes)
     upkeep.show_sweep(root, wanted, json)
+
+
+@app.command("migrate")
+def migrate_command(
+    root: Root = None,
+    config: Config = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also tables that are read as they are.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; else it is only told.")] = False,
+    json: Json = False,
+) -> None:
+    """Bring the current release of an older artrec up to today's form; --yes does it."""
+    migrate.show(root, config, every, yes, json)
 
 
 @releases_app.command("list")

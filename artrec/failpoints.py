@@ -46,11 +46,13 @@ POINTS = (
     "publish.views",
     "publish.current",
     "rollback.current",
+    "migrate.run",
     "sweep.delete",
 )
 """In the order of a night; ``*.tasks`` and ``*.segment`` are reached once for each segment,
 ``train.epoch`` once for each epoch, ``neighbors.part`` once for each part of a join in pairs. The
-last ones are no night's: ``rollback.*``, and ``sweep.*`` before each removal.
+last ones are no night's: ``rollback.*``, ``migrate.run`` behind each run, and ``sweep.*`` before
+each removal.
 """
 
 _seen: Counter[str] = Counter()
