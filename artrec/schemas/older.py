@@ -60,6 +60,6 @@ class OlderFile:
 
     def _table(self, batches: list[pa.RecordBatch], columns: Sequence[str] | None) -> pa.Table:
         plain = self.schema_arrow.remove_metadata()
-        rows = [each.select(plain.names).cast(plain) for each in batches]
-        found = pa.Table.from_batches(rows, plain)
+        rows = pa.Table.from_batches(batches) if batches else plain.empty_table()
+        found = rows.select(plain.names).cast(plain)
         return found if columns is None else found.select(list(columns))

@@ -91,6 +91,22 @@ def test_an_older_table_is_read_as_todays(root: Path, monkeypatch: pytest.Monkey
     assert found.to_pylist() == [expected]
 
 
+@pytest.mark.parametrize("form", ["parquet", "jsonl"])
+def test_an_older_table_is_exported_as_todays(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, artrec: Call, form: str
+) -> None:
+    declare(monkeypatch, on_reading=True)
+    out = tmp_path / "out"
+    asked = ("export", "catalog", str(out), "--format", form, "--root", str(root))
+    assert artrec(*asked).code == 0
+    if form == "parquet":
+        found = pq.read_table(out / "catalog-00000.parquet").to_pylist()
+    else:
+        lines = (out / "catalog-00000.jsonl").read_text(encoding="utf-8").splitlines()
+        found = [json.loads(line) for line in lines]
+    assert [row["license"] for row in found] == [None] * 14
+
+
 def test_an_older_table_that_is_not_read_is_refused_with_the_command(
     root: Path, monkeypatch: pytest.MonkeyPatch, artrec: Call
 ) -> None:
