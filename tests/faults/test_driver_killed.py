@@ -34,7 +34,7 @@ EVERYDAY = (
 )
 SLICES, SEGMENTS = 8, 5
 PAIRS = ("neighbors.pairs_from=1", "neighbors.block_rows=9")
-OF_SOME_NIGHTS = ("rollback.", "sweep.", "neighbors.part", "neighbors.table")
+OF_SOME_NIGHTS = ("rollback.", "migrate.", "sweep.", "neighbors.part", "neighbors.table")
 NIGHT = [point for point in POINTS if not point.startswith(OF_SOME_NIGHTS)]
 TABLES = (
     "neighbors.tables.in_style.within=[style]",
