@@ -34,6 +34,7 @@ POINTS = (
     "index.shards",
     "index.run",
     "neighbors.part",
+    "neighbors.met",
     "neighbors.pool",
     "neighbors.run",
     "neighbors.table",
@@ -50,9 +51,9 @@ POINTS = (
     "sweep.delete",
 )
 """In the order of a night; ``*.tasks`` and ``*.segment`` are reached once for each segment,
-``train.epoch`` once for each epoch, ``neighbors.part`` once for each part of a join in pairs. The
-last ones are no night's: ``rollback.*``, ``migrate.run`` behind each run, and ``sweep.*`` before
-each removal.
+``train.epoch`` once for each epoch, ``neighbors.part`` once for each part of a join in pairs,
+``neighbors.met`` where a table is kept up to date. The last ones are no night's: ``rollback.*``,
+``migrate.run`` behind each run, and ``sweep.*`` before each removal.
 """
 
 _seen: Counter[str] = Counter()

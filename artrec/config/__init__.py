@@ -8,13 +8,14 @@ origin.
 from artrec.config.judging import FINAL_GATES, GATES, GatesSettings, ReportSettings
 from artrec.config.loading import Origins, load
 from artrec.config.model import Key, Settings, documented, flat
-from artrec.config.searching import NeighborsSettings
+from artrec.config.searching import IndexSettings, NeighborsSettings
 from artrec.config.sections import IngestSettings, Source
 
 __all__ = [
     "FINAL_GATES",
     "GATES",
     "GatesSettings",
+    "IndexSettings",
     "IngestSettings",
     "Key",
     "NeighborsSettings",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
+from artrec.planning.maintaining import Change
+
 __all__ = ["Figures", "MB", "Prices", "Rates", "RuledWork", "Work", "cost", "total"]
 
 MB = 1 << 20
@@ -91,6 +93,7 @@ class Work:
     ``alone_bytes`` are of the largest source that one task has to read alone. A night that
     ``trains`` is taken to keep the hand-made encoder; ``torch`` says that the named one needs it.
     One that ``joins`` makes the lists without a rule; ``ruled`` are the tables under rules to make.
+    ``change`` is what came and went at most since a table that can be kept up to date.
     """
 
     listed: int
@@ -132,6 +135,8 @@ class Work:
     alone_bytes: int = 0
     joins: bool = True
     ruled: tuple[RuledWork, ...] = ()
+    change: Change | None = None
+    rebuild_share: float = 0.5
 
     @property
     def picture_bytes(self) -> float:

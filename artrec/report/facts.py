@@ -26,6 +26,7 @@ __all__ = [
     "Gate",
     "Hub",
     "Image",
+    "Maintained",
     "Measured",
     "NearGroup",
     "Neighbor",
@@ -128,6 +129,19 @@ class Churn(_Fact):
     entries: int = 0
     came: int = 0
     went: int = 0
+
+
+class Maintained(_Fact):
+    """The neighbor table was kept up to date from that of the release ``since``: vectors that came
+    and went, lists that were joined anew, and what it took beside a whole join.
+    """
+
+    since: Text
+    added: int
+    gone: int
+    recomputed: int
+    products: int
+    whole_products: int
 
 
 class Ruled(_Fact):
@@ -326,6 +340,7 @@ class Facts(_Fact):
     duplicate_names: int = 0
     near: tuple[NearGroup, ...] = ()
     churn: Churn | None = None
+    maintained: Maintained | None = None
     points: tuple[Point, ...] = ()
     settings: dict[Text, Text] = Field(default_factory=dict)
     versions: dict[Text, Text] = Field(default_factory=dict)

@@ -177,6 +177,8 @@ def _work(
         ),
         joins="neighbors" in outlook.lists,
         ruled=_ruled(settings, outlook),
+        change=outlook.change,
+        rebuild_share=settings.neighbors.rebuild_share,
     )
 
 

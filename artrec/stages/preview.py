@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from artrec.config import Settings
 from artrec.digests import Hashes, key_hashes
-from artrec.planning import resolved
+from artrec.planning import Change, resolved
 from artrec.releases import Release, read_base, receipts_of
 from artrec.schemas import TABLES, Table
 from artrec.stages import NAMES, ORDER
@@ -43,6 +43,7 @@ class Outlook:
     ``sizes`` are the stored bytes of each member, int64 [members], and ``unread`` bool [members]
     says which have to be read; ``kept`` says of later stages whether they have nothing to do.
     ``lists`` names the neighbor tables to be made: neighbors itself, and those under rules.
+    ``change`` is what came and went at most, where the lists without a rule can be kept up to date.
     """
 
     counts: dict[str, dict[str, int]]
@@ -51,6 +52,7 @@ class Outlook:
     kept: dict[str, bool]
     lists: frozenset[str]
     trains: bool
+    change: Change | None = None
 
 
 def preview(name: str, settings: Settings, options: Options) -> None:
@@ -83,6 +85,7 @@ def look(settings: Settings, store: Store, release: Release | None, listing: Lis
     before = _members(store, _files(store, release, "members"))
     sizes, keys = _stored_bytes(listing), _members(listing.scratch, listing.receipts)
     kept, lists = _kept(settings, release, listing)
+    new, gone = (int((~np.isin(*each)).sum()) for each in ((keys, before), (before, keys)))
     unread = ~np.isin(keys, _read_before(settings, store, release, again=not kept["catalog"]))
     count, size = int(unread.sum()), int(sizes[unread].sum())
     rebuilt = {stage: 0 if kept[stage] else listed for stage in kept}
@@ -92,8 +95,8 @@ def look(settings: Settings, store: Store, release: Release | None, listing: Lis
     counts = {
         "inventory": {
             "members listed": listed,
-            "new": int((~np.isin(keys, before)).sum()),
-            "gone": int((~np.isin(before, keys)).sum()),
+            "new": new,
+            "gone": gone,
             **_listed_labels(listing.counters),
         },
         "ingest": {"members to read": count, "bytes to read": size, **_whole(listing)},
@@ -114,7 +117,20 @@ def look(settings: Settings, store: Store, release: Release | None, listing: Lis
         },
     }
     trains = release is None and not settings.encoder.id
-    return Outlook(counts, sizes, unread, kept, lists, trains)
+    change = _change(settings, release, kept["embed"], new, gone)
+    return Outlook(counts, sizes, unread, kept, lists, trains, change)
+
+
+def _change(
+    settings: Settings, release: Release | None, same: bool, new: int, gone: int
+) -> Change | None:
+    """What came and went at most; None where the lists cannot be made from the release's."""
+    before = _settings_of(release)
+    if release is None or before is None or not same or not release.refs("neighbor_pool"):
+        return None
+    now, then = (_list_rules(each, release)["neighbors"] for each in (settings, before))
+    rows = release.stages["catalog"].rows("live_vectors")
+    return Change(rows, new, min(gone, rows)) if now == then else None
 
 
 def _whole(listing: Listing) -> dict[str, int]:

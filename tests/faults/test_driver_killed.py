@@ -33,8 +33,11 @@ EVERYDAY = (
     "publish.current",
 )
 SLICES, SEGMENTS = 8, 5
-PAIRS = ("neighbors.pairs_from=1", "neighbors.block_rows=9")
-OF_SOME_NIGHTS = ("rollback.", "migrate.", "sweep.", "neighbors.part", "neighbors.table")
+PAIRS = ("neighbors.pairs_from=1", "neighbors.block_rows=9", "neighbors.rebuild_share=0")
+OF_SOME_NIGHTS = (
+    *("rollback.", "migrate.", "sweep."),
+    *("neighbors.part", "neighbors.met", "neighbors.table"),
+)
 NIGHT = [point for point in POINTS if not point.startswith(OF_SOME_NIGHTS)]
 TABLES = (
     "neighbors.tables.in_style.within=[style]",
@@ -79,6 +82,15 @@ def test_a_driver_killed_between_two_parts_of_a_join_goes_on_behind_them(nights:
     root = nights.place / "killed-in-pairs"
     laid = [path.name.split("-")[1] for path in root.rglob("neighbor_layout/block-*.parquet")]
     assert len(laid) == len(set(laid)) > 1
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_driver_killed_while_it_keeps_a_table_up_to_date_ends_at_the_same_lists(
+    nights: Nights,
+) -> None:
+    kept = ("neighbors.rebuild_share=1", "neighbors.block_rows=9")
+    _kill_in_turn(nights, "killed-maintaining", ("neighbors.met", "neighbors.pool"), kept)
 
 
 @pytest.mark.long

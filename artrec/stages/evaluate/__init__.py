@@ -106,7 +106,7 @@ def _inputs(settings: Settings, draft: Draft) -> dict[str, Any]:
             table: digest_of(store, draft.need(stage).tables[table], table, columns)
             for (stage, table), columns in read.items()
         },
-        "index": index.inputs if index else None,
+        "index": _index(index) if index else None,
         "shard_files_missing": missing_shard_files(draft),  # until somebody puts them back
         "encoder": embed["encoder"],
         "metric": embed["metric"],
@@ -115,6 +115,13 @@ def _inputs(settings: Settings, draft: Draft) -> dict[str, Any]:
         "pictures": ingest_rules(settings.ingest),
         "rules": {name: getattr(rules, name) for name in _RULES},
     }
+
+
+def _index(found: StageRuns) -> Any:
+    """What its shards were made of; where they were kept, also which ones, and what has changed."""
+    if "side_vectors" not in found.tables:
+        return found.inputs
+    return [found.inputs, *(ref.run_id for refs in found.tables.values() for ref in refs)]
 
 
 _RULES = ("queries", "sample", "map_points", "near_bits", "near_distance")
