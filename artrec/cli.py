@@ -234,7 +234,6 @@ def sweep_command(
     upkeep.show_sweep(root, wanted, json)
 
 
-<<<<<<< HEAD
 @app.command("forget")
 def forget_command(
     names: Annotated[
@@ -253,7 +252,8 @@ def forget_command(
         forget.show_status(root, names or [], json)
     else:
         forget.show(root, names or [], reason, json)
-=======
+
+
 @app.command("migrate")
 def migrate_command(
     root: Root = None,
@@ -266,7 +266,6 @@ def migrate_command(
 ) -> None:
     """Bring the current release of an older artrec up to today's form; --yes does it."""
     migrate.show(root, config, every, yes, json)
->>>>>>> orchestration
 
 
 @releases_app.command("list")

@@ -57,13 +57,9 @@ POINTS = (
 )
 """In the order of a night; ``*.tasks`` and ``*.segment`` are reached once for each segment,
 ``train.epoch`` once for each epoch, ``neighbors.part`` once for each part of a join in pairs,
-<<<<<<< HEAD
 ``neighbors.met`` where a table is kept up to date, ``*.compact*`` where segments are compacted. The
-last ones are no night's: ``rollback.*``, and ``sweep.*`` before each removal.
-=======
-``neighbors.met`` where a table is kept up to date. The last ones are no night's: ``rollback.*``,
-``migrate.run`` behind each run, and ``sweep.*`` before each removal.
->>>>>>> orchestration
+last ones are no night's: ``rollback.*``, ``migrate.run`` behind each run, ``sweep.*`` before each
+removal.
 """
 
 _seen: Counter[str] = Counter()
