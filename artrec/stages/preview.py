@@ -203,11 +203,12 @@ def _kept(
     embed = settings.encoder == before.encoder and (
         picture_recipe(settings.ingest) == picture_recipe(before.ingest)
     )
+    ingest = release.stages.get("ingest")
     catalog = (
         embed
         and listing_id(listing) == release.stages["inventory"].inputs
         and decoder_name(settings.ingest) == decoder_name(before.ingest)
-        and ledger.name == ledger_of(release.stages["ingest"].notes)
+        and ledger.name == ledger_of(ingest.notes if ingest is not None else {})
         and settings.catalog == before.catalog
         and not settings.ingest.retry_rejects
     )
