@@ -169,7 +169,7 @@ def _same_vectors(main: Run, side: Run, inputs: Mapping[str, Any]) -> bool:
         return True
     came = side.digest("side_vectors", ("embedding",))["embedding"]
     both = int(main.inputs["vectors"]["embedding"]) + came
-    return both % (1 << 64) == inputs["vectors"]["embedding"]
+    return both % (1 << 64) == int(inputs["vectors"]["embedding"])
 
 
 @dataclass(frozen=True)
