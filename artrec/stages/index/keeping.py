@@ -70,7 +70,7 @@ def kept_shards(
     """
     begun, rules = time.monotonic(), settings.index
     main = _main_run(draft, inputs, rules)
-    if main is None:
+    if main is None or _holds_forgotten(draft, main):
         return None
     run = begin_run("index", _VERSION, {"main": main.run_id, "vectors": inputs["vectors"]}, {})
     side = find_run(draft.store, run.stage, run.run_id)
@@ -102,6 +102,18 @@ def _main_run(draft: Draft, inputs: Mapping[str, Any], rules: IndexSettings) -> 
     shards = shard_count(vectors["rows"], rules.shard_rows, rules.shards)
     same = {**inputs, "vectors": vectors, "shards": shards} == main.inputs
     return main if same and vectors["rows"] else None
+
+
+def _holds_forgotten(draft: Draft, main: Run) -> bool:
+    """Whether a vector that was taken down is an item: masked it would still lie in the file."""
+    numbers = draft.ledger.vector_numbers()
+    if not numbers:
+        return False
+    batches = read_table(draft.store, main.receipts("shard_items"), ["vector_no"])
+    held = any(not numbers.isdisjoint(batch.column(0).to_pylist()) for batch in batches)
+    if held:
+        log.get(stage="index").info("shards are built anew: they hold what was forgotten")
+    return held
 
 
 def _too_much(
@@ -169,7 +181,7 @@ def _same_vectors(main: Run, side: Run, inputs: Mapping[str, Any]) -> bool:
         return True
     came = side.digest("side_vectors", ("embedding",))["embedding"]
     both = int(main.inputs["vectors"]["embedding"]) + came
-    return both % (1 << 64) == int(inputs["vectors"]["embedding"])
+    return bool(both % (1 << 64) == inputs["vectors"]["embedding"])
 
 
 @dataclass(frozen=True)
