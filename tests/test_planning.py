@@ -126,6 +126,16 @@ def test_what_a_slower_machine_takes_longer_for_is_all_of_it() -> None:
             assert three[stage].seconds == pytest.approx(3 * one[stage].seconds, rel=0.02), stage
 
 
+def test_shards_that_are_kept_cost_reading_and_what_stands_beside_them() -> None:
+    work = replace(WORK, images=1_000_000, shards=4, beside=10_000)
+    kept, built = (expected(each, Rates())["index"] for each in (work, replace(work, beside=None)))
+    assert (kept.images, kept.tasks) == (10_000, 4)
+    assert kept.bytes_written == 10_000 * (4 * 100 + 16)
+    assert kept.bytes_read >= 1_000_000 * 4 * 100
+    assert kept.seconds < built.seconds / 10
+    assert kept.worker_bytes < built.worker_bytes
+
+
 def test_a_stage_that_finds_its_work_done_costs_nothing() -> None:
     kept = replace(WORK, kept=frozenset({"ingest", "embed"}))
     found = expected(kept, Rates())

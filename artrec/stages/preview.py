@@ -129,7 +129,7 @@ def look(settings: Settings, store: Store, release: Release | None, listing: Lis
     return Outlook(counts, sizes, unread, kept, lists, trains, beside, change)
 
 
-_KEEPING = frozenset({"rebuild_share", "side_rows"})
+_KEEPING = {"rebuild_share", "side_rows"}
 
 
 def _beside(
