@@ -38,9 +38,9 @@ def filled(draft: Draft, catalog: Catalog) -> None:
     live = [{"vector_no": n, "embedding": catalog.vectors[n]} for n in sorted(used)]
     put(draft, "catalog", {"catalog": catalog_rows(catalog), "live_vectors": live})
     vectors = [
-        {"content_sha256": content(row["vector_no"]), "encoder": "mine-1", **row}
-        | {"reason": None, "detail": None}
-        for row in live
+        {"content_sha256": content(n), "encoder": "mine-1", "vector_no": n}
+        | {"embedding": catalog.vectors[n], "reason": None, "detail": None}
+        for n in sorted(used)
     ]
     notes = {"encoder": "mine-1", "metric": catalog.metric, "dim": 3}
     put(draft, "embed", {"vectors": vectors}, **notes)
