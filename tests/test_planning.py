@@ -107,6 +107,20 @@ def test_a_further_table_under_a_rule_is_all_that_neighbors_then_costs() -> None
         assert getattr(stage, name) == getattr(table, name) > 0
 
 
+def test_a_table_under_a_rule_that_is_kept_up_to_date_takes_the_products_of_what_came() -> None:
+    rates = FREE.model_copy(update={"pair": 1e-6})
+    change = Change(1000, added=10, gone=10)
+    table = RuledWork("two", 50, 64, counted=True, kept=True)
+    work = replace(WORK, ruled=(table,), change=change)
+    found = expected_tables(work, rates)["neighbors_two"].seconds
+    assert found == pytest.approx(10 * 1000 * 1e-6 * 1.37 * 1.86, abs=1e-3)
+    anew = replace(work, ruled=(replace(table, kept=False),))
+    many = replace(work, change=Change(1000, added=400, gone=400))
+    for each in (anew, many):
+        whole = expected_tables(each, rates)["neighbors_two"].seconds
+        assert whole == pytest.approx(0.5 * 1e6 * 1e-6 * 1.37 * 1.86, rel=0.01)
+
+
 def test_the_names_of_all_images_are_memory_of_a_worker_for_a_table_under_a_rule() -> None:
     few, many = (
         replace(WORK, images=n, block_rows=1000, ruled=(RuledWork("x", 50, 64, within=True),))
