@@ -104,6 +104,20 @@ class StoreSettings(Section):
         "Releases that sweep keeps, the newest; the current and its previous one always.",
         result=False,
     )
+    compact_share: float = key(
+        0.3,
+        "Appended segments (pictures, vectors, what is known of members) are written anew without "
+        "the rows that nothing needs any more, where these are a greater share.",
+        result=False,
+        gt=0,
+        le=1,
+    )
+    compact_segments: int = key(
+        64,
+        "Segments below 128 MB that a table may have; where there are more, they become one.",
+        result=False,
+        ge=2,
+    )
     sweep_seconds: int = key(
         3600, "What was written in the last so many seconds is never swept.", result=False, ge=0
     )

@@ -10,7 +10,16 @@ from artrec import log
 from artrec.config import Settings
 from artrec.digests import name_of
 from artrec.failpoints import reached
-from artrec.releases import Draft, Run, RunRef, StageRuns, begin_run, find_run, record_run
+from artrec.releases import (
+    Draft,
+    Ledger,
+    Run,
+    RunRef,
+    StageRuns,
+    begin_run,
+    find_run,
+    record_run,
+)
 from artrec.stages import RESULT_VERSIONS
 from artrec.stages.listing import LISTED, Listing, known_sources, list_sources
 from artrec.stages.sources import refuse_shrunken
@@ -18,6 +27,7 @@ from artrec.stages.sources import refuse_shrunken
 __all__ = ["RESULT_VERSION", "draft_inputs", "listing_id", "run"]
 
 RESULT_VERSION = RESULT_VERSIONS["inventory"]
+NOTHING = Ledger(frozenset())
 
 
 def run(spark: SparkSession | None, settings: Settings, draft: Draft) -> StageRuns:
@@ -30,7 +40,7 @@ def run(spark: SparkSession | None, settings: Settings, draft: Draft) -> StageRu
     begun = time.monotonic()
     with list_sources(settings, known_sources(draft.base.release)) as listing:
         name = listing_id(listing)
-        draft.hold(draft_inputs(name, settings))
+        draft.hold(draft_inputs(name, settings, draft.ledger))
         refuse_shrunken(settings.gates, draft, listing.sources)
         reached("inventory.listed")
         found = find_run(draft.store, "inventory", name) or _write(draft, listing, begun)
@@ -58,15 +68,15 @@ def run(spark: SparkSession | None, settings: Settings, draft: Draft) -> StageRu
         )
 
 
-def draft_inputs(listing: str, settings: Settings) -> str:
-    """A digest of all that a release is made from: the listing, the settings, the code.
+def draft_inputs(listing: str, settings: Settings, ledger: Ledger = NOTHING) -> str:
+    """A digest of all that a release is made from: listing, settings, code, what was forgotten.
 
     How an encoder is trained is the train stage's own business: a night that keeps its encoder is
     the same night under other ``train`` settings.
     """
     used = {key: value for key, value in settings.results().items() if key.split(".")[0] != "train"}
     facts = {"listing": listing, "settings": used, "versions": RESULT_VERSIONS}
-    return name_of(facts)
+    return name_of(facts | ledger.inputs)
 
 
 def listing_id(listing: Listing) -> str:

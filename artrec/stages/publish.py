@@ -11,14 +11,16 @@ from pyspark.sql import SparkSession
 
 from artrec import log
 from artrec.config import FINAL_GATES, Settings
-from artrec.errors import GateRefused
+from artrec.errors import GateRefused, Superseded
 from artrec.failpoints import reached
 from artrec.releases import (
     Draft,
     GateReport,
     GateResult,
+    Ledger,
     Release,
     StageRuns,
+    ledger_of,
     publish,
     versions,
 )
@@ -43,6 +45,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     draft.keep_gates(GateReport(gates=gates, counts=counts))
     reached("publish.gates")
     _obey(gates, draft.release_id)
+    _check_ledger(draft, stages["ingest"])
     embed = stages["embed"].notes
     release = Release(
         release_id=draft.release_id,
@@ -76,6 +79,16 @@ def _changes(stages: Mapping[str, StageRuns]) -> dict[str, Any]:
     entries = {word: churn[word] for word in ("insert", "delete", "update") if word in churn}
     told = {"from": churn["since"], "images": churn.get("kinds", {}), "entries": entries}
     return {"changes": told}
+
+
+def _check_ledger(draft: Draft, ingest: StageRuns) -> None:
+    """Superseded where a picture was forgotten since this draft judged its members."""
+    if Ledger.read(draft.store).name != ledger_of(ingest.notes):
+        raise Superseded(
+            f"{draft.store.url}: artrec forget was called since draft {draft.release_id} was begun,"
+            " whose tables may hold what was forgotten; run the night again: it leaves that out, "
+            "and finds the rest of the work done"
+        )
 
 
 def _recorded(draft: Draft) -> list[str]:

@@ -221,11 +221,12 @@ def _check_settings(draft: Draft, settings: Settings) -> None:
     """The stages of one draft run with the same settings, or tables would not fit each other."""
     from artrec.stages.inventory import draft_inputs
 
-    inputs = draft_inputs(draft.need("inventory").inputs, settings)
+    inputs = draft_inputs(draft.need("inventory").inputs, settings, draft.ledger)
     if draft.head is not None and draft.head.inputs != inputs:
         raise ReleaseConflict(
             f"draft {draft.release_id} was begun with other settings (or another version of "
-            "artrec); give every stage the same ones, or begin a new draft with artrec inventory"
+            "artrec, or before a picture was forgotten); give every stage the same ones, or begin "
+            "a new draft with artrec inventory"
         )
 
 
