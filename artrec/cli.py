@@ -10,12 +10,14 @@ import typer
 
 from artrec import __version__
 from artrec.commands import (
+    changes,
     differences,
     encoders,
     export,
     files,
     forget,
     lookup,
+    migrate,
     outcome,
     releases,
     report,
@@ -127,6 +129,27 @@ def export_command(
     export.show(root, table, to, format, release, json)
 
 
+@app.command("changes")
+def changes_command(
+    old: Annotated[str, typer.Option("--from", metavar="A", help="The release that you have.")],
+    new: Annotated[
+        str | None, typer.Option("--to", metavar="B", help="The one to have; else the current.")
+    ] = None,
+    table: Annotated[
+        str | None, typer.Option(help="Of this table alone: catalog, neighbors, or a rule's name.")
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to-dir", metavar="DIR", help="Write it into a new or empty folder."),
+    ] = None,
+    format: Annotated[str, typer.Option(help="parquet, csv or jsonl.")] = "parquet",
+    root: Root = None,
+    json: Json = False,
+) -> None:
+    """What to take out of the tables of one release, and put in, to have those of another."""
+    changes.show(root, old, new, table, to, format, json)
+
+
 @app.command("encoders")
 def encoders_command(root: Root = None, json: Json = False) -> None:
     """The encoders of a store, and which one the current release uses."""
@@ -229,6 +252,20 @@ def forget_command(
         forget.show_status(root, names or [], json)
     else:
         forget.show(root, names or [], reason, json)
+
+
+@app.command("migrate")
+def migrate_command(
+    root: Root = None,
+    config: Config = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also tables that are read as they are.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; else it is only told.")] = False,
+    json: Json = False,
+) -> None:
+    """Bring the current release of an older artrec up to today's form; --yes does it."""
+    migrate.show(root, config, every, yes, json)
 
 
 @releases_app.command("list")

@@ -44,6 +44,7 @@ POINTS = (
     "neighbors.table",
     "evaluate.measured",
     "evaluate.run",
+    "evaluate.feed",
     "report.thumbnails",
     "report.run",
     "publish.gates",
@@ -51,12 +52,14 @@ POINTS = (
     "publish.views",
     "publish.current",
     "rollback.current",
+    "migrate.run",
     "sweep.delete",
 )
 """In the order of a night; ``*.tasks`` and ``*.segment`` are reached once for each segment,
 ``train.epoch`` once for each epoch, ``neighbors.part`` once for each part of a join in pairs,
 ``neighbors.met`` where a table is kept up to date, ``*.compact*`` where segments are compacted. The
-last ones are no night's: ``rollback.*``, and ``sweep.*`` before each removal.
+last ones are no night's: ``rollback.*``, ``migrate.run`` behind each run, ``sweep.*`` before each
+removal.
 """
 
 _seen: Counter[str] = Counter()

@@ -147,6 +147,11 @@ class IngestSettings(Section):
     decode_memory: PositiveInt = key(
         4 << 30, "Memory of the child process that decodes at a second attempt, in bytes."
     )
+    retry_rejects: bool = key(
+        False,
+        "Read members again that were rejected, whatever the reason; --retry-rejects does so once.",
+        result=False,
+    )
     slice_bytes: PositiveInt = key(
         256 << 20,
         "Bytes of an archive that one task reads at most; fewer towards the end of a segment.",

@@ -43,7 +43,7 @@ from artrec.stages.frames import (
 from artrec.stages.judging import Judge, Rows
 from artrec.stages.listing import as_member, pinned_archives
 from artrec.stages.places import PICTURE_GROUP
-from artrec.stages.rejects import ATTEMPTS, TRANSIENT, Rejected
+from artrec.stages.rejects import ATTEMPTS, REASONS, TRANSIENT, Rejected
 from artrec.stages.rules import MEMBER_KEY, ingest_rules
 from artrec.stages.slices import (
     SliceSpec,
@@ -75,7 +75,8 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     ledger = draft.ledger
     inputs = name_of({"version": RESULT_VERSION, "members": listed, **rules, **ledger.inputs})
     known = draft.known("ingest", inputs)
-    if known is not None:
+    retry = settings.ingest.retry_rejects
+    if known is not None and not (retry and _has_rejects(draft, known)):
         return draft.record(known)
     draft.begin_work()
     base = draft.base.release.stages.get("ingest") if draft.base.release else None
@@ -97,7 +98,18 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     living = living_pictures(spark, settings, draft, stage)
     stage = compact(spark, settings, draft, stage, living)
     reached("ingest.recorded")
-    return draft.record(stage)
+    notes = stage.notes | ({"retried": draft.release_id} if retry else {})
+    return draft.record(stage.model_copy(update={"notes": notes}))
+
+
+def _has_rejects(draft: Draft, known: StageRuns) -> bool:
+    """Whether there is anything to retry that this very draft has not retried."""
+    if draft.is_begun and known.notes.get("retried") == draft.release_id:
+        return False
+    counts = draft.base.release.counts if draft.base.release else {}
+    return any(
+        counts.get(f"rejected_{reason}") for reason, stage in REASONS.items() if stage == "ingest"
+    )
 
 
 def _pending(
@@ -118,6 +130,7 @@ def _pending(
     inputs = {
         "members": digest_of(store, inventory.tables["members"], "members", columns),
         "ingested": digest_of(store, before.get("ingested", []), "ingested", ()),
+        **({"retry": True} if settings.ingest.retry_rejects else {}),
         **({"buried": buried, **draft.ledger.inputs} if buried else {}),
     }
     run = begin_run("ingest", RESULT_VERSION, inputs, rules)
@@ -125,7 +138,8 @@ def _pending(
     if found is not None:
         return found
     begun = time.monotonic()
-    frame = _unread(spark, store, members, ingested, rules, _stored(spark, draft, base, rules))
+    stored, retry = _stored(spark, draft, base, rules), settings.ingest.retry_rejects
+    frame = _unread(spark, store, members, ingested, rules, stored, retry)
     total = inventory.counters["listed_bytes"]
     if ingested:
         first = frame.agg(F.sum("stored_bytes").alias("total")).first()
@@ -153,14 +167,16 @@ def _unread(
     ingested: Sequence[Receipt],
     rules: dict[str, Any],
     stored: DataFrame | None,
+    retry: bool,
 ) -> DataFrame:
+    """Members without a verdict, or with one to be tried again: with ``retry`` any reject."""
     columns = [name for name in TABLES["pending_members"].columns.names if name != "slice"]
     frame = read_frame(spark, store, members, TABLES["members"], columns)
     if not ingested:
         return frame
     columns = [*MEMBER_KEY, "recipe", "decoder", "content_sha256", "reason"]
     known = verdicts(read_frame(spark, store, ingested, TABLES["ingested"], columns), rules)
-    again = F.col("reason").isin(*TRANSIENT) & (F.col("attempts") < ATTEMPTS)
+    again = F.col("reason").isin(*TRANSIENT) & (F.col("attempts") < ATTEMPTS) | F.lit(retry)
     done = known.filter(F.col("content_sha256").isNotNull() | ~again)
     if stored is not None:
         there = done.join(stored, "content_sha256", "left_semi")

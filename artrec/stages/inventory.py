@@ -21,7 +21,8 @@ from artrec.releases import (
     record_run,
 )
 from artrec.stages import RESULT_VERSIONS
-from artrec.stages.listing import LISTED, Listing, list_sources
+from artrec.stages.listing import LISTED, Listing, known_sources, list_sources
+from artrec.stages.sources import refuse_shrunken
 
 __all__ = ["RESULT_VERSION", "draft_inputs", "listing_id", "run"]
 
@@ -33,12 +34,14 @@ def run(spark: SparkSession | None, settings: Settings, draft: Draft) -> StageRu
     """List the sources and settle the draft's name; the listing itself needs no Spark.
 
     The draft is held by the listing's rows and the settings that change results. Raises
-    InputError for an unreadable source, ReleaseConflict if the draft's name is held by others.
+    InputError for an unreadable source, ReleaseConflict if the draft's name is held by others, and
+    GateRefused where a source has lost too many of its members.
     """
     begun = time.monotonic()
-    with list_sources(settings) as listing:
+    with list_sources(settings, known_sources(draft.base.release)) as listing:
         name = listing_id(listing)
         draft.hold(draft_inputs(name, settings, draft.ledger))
+        refuse_shrunken(settings.gates, draft, listing.sources)
         reached("inventory.listed")
         found = find_run(draft.store, "inventory", name) or _write(draft, listing, begun)
         reached("inventory.run")
@@ -60,7 +63,7 @@ def run(spark: SparkSession | None, settings: Settings, draft: Draft) -> StageRu
                 tables={table: [ref] for table in LISTED},
                 counters=listing.counters,
                 seconds=time.monotonic() - begun,
-                notes={"pins": listing.pins},
+                notes={"pins": listing.pins, "sources": listing.sources},
             )
         )
 

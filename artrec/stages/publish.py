@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from pyspark.sql import SparkSession
 
@@ -64,9 +66,19 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     published = publish(draft.store, release, draft.base, draft.confirm)
     reached("publish.current")
     log.get(stage="publish").info("published", release=published.release_id, **counts)
-    notes = {"status": "published", "release": published.release_id}
+    notes = {"status": "published", "release": published.release_id, **_changes(stages)}
     seconds = time.monotonic() - begun
     return result.model_copy(update={"notes": notes, "counters": counts, "seconds": seconds})
+
+
+def _changes(stages: Mapping[str, StageRuns]) -> dict[str, Any]:
+    """What became of images and of entries of the lists, in few numbers."""
+    churn = stages["evaluate"].notes.get("churn")
+    if not churn:
+        return {}
+    entries = {word: churn[word] for word in ("insert", "delete", "update") if word in churn}
+    told = {"from": churn["since"], "images": churn.get("kinds", {}), "entries": entries}
+    return {"changes": told}
 
 
 def _check_ledger(draft: Draft, ingest: StageRuns) -> None:
