@@ -24,6 +24,7 @@ from artrec.releases import (
     table_receipts,
 )
 from artrec.stages import NAMES, ORDER
+from artrec.stages.shortage import shortages
 from artrec.tables import read_table
 
 __all__ = ["show"]
@@ -102,7 +103,17 @@ def _stage_facts(draft: Draft, runs: StageRuns) -> dict[str, Any]:
         return {"seconds": 0.0, "kept_from": base.release_id}
     facts = {"seconds": round(runs.seconds, 2), **_expected(draft, runs.stage)}
     facts |= {**_rate(runs), **runs.counters}
+    if runs.stage == "neighbors":
+        facts |= _short_lists(runs)
+    if "found_from" in runs.notes:
+        facts["found_from"] = runs.notes["found_from"]
     return facts | ({"notes": runs.notes} if runs.stage == "train" else {})
+
+
+def _short_lists(runs: StageRuns) -> dict[str, Any]:
+    """How many lists of each table have fewer entries than asked for."""
+    found = {each.table: each.short for each in shortages(runs)}
+    return {"short_lists": found} if found else {}
 
 
 def _expected(draft: Draft, stage: str) -> dict[str, float]:
@@ -151,15 +162,20 @@ def _stage_grid(facts: dict[str, Any]) -> Grid:
         "task_milliseconds",
         "worker_peak_bytes",
     }
-    hidden |= {"kept_from", "notes"}
+    hidden |= {"kept_from", "found_from", "short_lists", "notes"}
     for stage, runs in facts["stages"].items():
         counts = ", ".join(f"{value:,} {key}" for key, value in runs.items() if key not in hidden)
         if stage == "publish":
             counts = _gates(facts)
         elif "kept_from" in runs:
             counts = f"nothing to do: as in release {runs['kept_from']}"
+        elif "found_from" in runs:
+            counts = f"nothing to measure: as in release {runs['found_from']}; judged anew"
         elif stage == "train":
             counts = _training(runs)
+        if "short_lists" in runs:
+            short = (f"{count:,} of {table}" for table, count in runs["short_lists"].items())
+            counts += f"; lists below k: {', '.join(short)}"
         rate = runs.get("images_per_second")
         expected = f"{runs['expected_seconds']:.1f}" if "expected_seconds" in runs else ""
         rated = f"{rate:,.0f}" if rate else ""

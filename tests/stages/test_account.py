@@ -43,3 +43,20 @@ def test_the_reason_for_the_encoder_stands_below_the_table(
     assert rows[1].split("  ")[-1].strip() == "8 epochs, best loss 0.01235"
     assert [row for row in rows if "held-out" in row] == [f"The encoder taken is {why}."]
     assert max(len(row) for row in rows if "held-out" not in row) < 80
+
+
+def test_short_lists_and_what_was_found_again_stand_in_the_counts(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stages = {
+        "neighbors": {"seconds": 2.0, "vectors": 1144, "short_lists": {"neighbors_a": 1144}},
+        "evaluate": {"seconds": 0.2, "queries": 1144, "found_from": "first"},
+    }
+    nothing: Any = None
+    facts = {"status": "done", "release": "second", "stages": stages}
+    account._print("nightly", nothing, nothing, facts)
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.strip().split("  ")[-1].strip() for row in rows[1:3]] == [
+        "1,144 vectors; lists below k: 1,144 of neighbors_a",
+        "nothing to measure: as in release first; judged anew",
+    ]

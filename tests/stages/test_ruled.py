@@ -545,6 +545,24 @@ def test_a_release_has_the_tables_and_a_view_of_each(with_tables: Night) -> None
             "SELECT count(*), count_if(q.style = o.style) FROM neighbors_in_style "
             "JOIN catalog q ON q.image_id = query_id JOIN catalog o ON o.image_id = neighbor_id"
         ).fetchall()
+        reach = connection.execute(
+            "SELECT query_id, listed, is_full, nearest, kth FROM neighbor_distances_in_style"
+        ).fetchall()
+        full = connection.execute("SELECT any_value(listed) FROM neighbor_distances_others").fetchall()
+    assert full == [(2,)]
+    assert {row[0] for row in reach if not row[2]} == {
+        row["query_id"] for row in with_tables.rows("neighbors_in_style_short")
+    }
+    assert sorted(reach) == sorted(
+        (
+            row["query_id"],
+            len(row["ids"]),
+            len(row["ids"]) == 5,
+            min(row["distances"], default=None),
+            max(row["distances"], default=None),
+        )
+        for row in with_tables.rows("neighbors_in_style_nested")
+    )
     assert "neighbors_in_style_pool" not in sql
     assert found[0][0] == found[0][1] == len(with_tables.rows("neighbors_in_style")) > 50
 
@@ -563,6 +581,9 @@ def test_a_release_s_gates_report_and_account_know_the_tables(with_tables: Night
     short = with_tables.rows("neighbors_in_style_short")
     assert shown["in_style"]["reasons"] == Counter(row["reason"] for row in short)
     assert len(short) > 0
+    account = with_tables.account["stages"]
+    assert account["neighbors"]["short_lists"] == {"neighbors_in_style": len(short)}
+    assert account["evaluate"]["found_from"] == "first"
     assert with_tables.document["plan"]["tables"].keys() == {
         "neighbors_in_style",
         "neighbors_others",

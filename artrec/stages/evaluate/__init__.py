@@ -49,7 +49,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     _check_reasons(settings.gates)
     inputs = _inputs(settings, draft)
     digest = name_of(inputs)
-    known = draft.known("evaluate", digest)
+    known, base = draft.known("evaluate", digest), draft.base.release
     if known is not None and draft.unchanged:
         return draft.record(known)
     draft.begin_work()
@@ -62,6 +62,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     feeds = make_feeds(spark, draft)
     moved = churn(draft, feeds.notes)
     ref = RunRef.of(found)
+    again = {"found_from": base.release_id} if base and ref in base.refs("evaluation") else {}
     log.get(stage="evaluate").info("done", run=found.run_id, **_refusals(gates))
     return draft.record(
         StageRuns(
@@ -69,8 +70,9 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
             inputs=digest,
             tables={table: [ref] for table in found.tables} | feeds.tables,
             counters=add_counters([found.counters, feeds.counters]),
-            seconds=time.monotonic() - begun if known is None else known.seconds,
+            seconds=known.seconds if known is not None and not again else time.monotonic() - begun,
             notes={
+                **again,
                 "gates": [gate.model_dump(mode="json") for gate in gates],
                 "counts": found.notes["counts"],
                 "changes": feeds.notes,

@@ -27,7 +27,7 @@ from artrec.releases import (
     find_run,
     record_run,
 )
-from artrec.stages import RESULT_VERSIONS
+from artrec.stages import RESULT_VERSIONS, shortage
 from artrec.stages.frames import add_counters, stage_frame
 from artrec.stages.neighbors import ruled
 from artrec.stages.neighbors.lists import published_lists
@@ -60,16 +60,16 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     rows = {table: ref.rows[table] for table, ref in refs.items()}
     log.get(stage="neighbors").info("done", run=lists.run_id, pool=pools.run_id, **rows)
     made = ruled.make_tables(spark, settings, draft, tables)
-    return draft.record(
-        StageRuns(
-            stage="neighbors",
-            inputs=digest,
-            tables={table: [ref] for table, ref in refs.items()} | made.tables,
-            counters=add_counters([counters, lists.counters, made.counters]),
-            seconds=time.monotonic() - begun,
-            notes={"k": rules.k, "slack": rules.slack, "exact": True, **notes, **made.shown},
-        )
+    runs = StageRuns(
+        stage="neighbors",
+        inputs=digest,
+        tables={table: [ref] for table, ref in refs.items()} | made.tables,
+        counters=add_counters([counters, lists.counters, made.counters]),
+        seconds=time.monotonic() - begun,
+        notes={"k": rules.k, "slack": rules.slack, "exact": True, **notes, **made.shown},
     )
+    shortage.warn(runs)
+    return draft.record(runs)
 
 
 def _list_run(

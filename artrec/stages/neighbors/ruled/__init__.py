@@ -111,7 +111,8 @@ def make_tables(
         log.get(stage="neighbors").info("table", run=run.run_id, **ref.rows)
         made.tables |= {table: [ref] for table in run.tables}
         made.notes[name] = {"rule": rule_text(asked.table), "k": asked.k, **_tonight(draft, run)}
-        kept = {key: value for key, value in run.counters.items() if key in _SHARED}
+        spent = {} if _is_of_base(draft, run) else run.counters
+        kept = {key: value for key, value in spent.items() if key in _SHARED}
         made.counters = add_counters([made.counters, kept, {"tables": 1}])
     return made
 
@@ -119,10 +120,15 @@ def make_tables(
 def _tonight(draft: Draft, run: Run) -> dict[str, Any]:
     """Notes of a table: of one that the current release has, that nothing is done for it."""
     base = draft.base.release
-    if base is None or not any(RunRef.of(run) in base.refs(table) for table in run.tables):
+    if base is None or not _is_of_base(draft, run):
         return run.notes
     none = {"added": 0, "gone": 0, "relabelled": 0, "recomputed": 0, "products": 0}
     return {**run.notes, "maintained": {"since": base.release_id, **none, "whole_products": 0}}
+
+
+def _is_of_base(draft: Draft, run: Run) -> bool:
+    base, ref = draft.base.release, RunRef.of(run)
+    return base is not None and any(ref in base.refs(table) for table in run.tables)
 
 
 class _Making:
