@@ -23,6 +23,9 @@ worker to the driver.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 __all__ = [
     "ArchiveError",
     "ArtrecError",
@@ -41,7 +44,19 @@ __all__ = [
     "Superseded",
     "TrainingError",
     "UsageError",
+    "meant",
 ]
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """What an unknown name was perhaps meant to be, to stand behind it; or nothing.
+
+    >>> meant("neighbours", ["catalog", "neighbors"])
+    ' (did you mean neighbors?)'
+    """
+    by_letters = {each.lower(): each for each in sorted(known)}
+    like = get_close_matches(name.lower(), by_letters, n=1)
+    return f" (did you mean {by_letters[like[0]]}?)" if like else ""
 
 
 class ArtrecError(Exception):

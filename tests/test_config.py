@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artrec.config import Settings, documented, flat, load
+from artrec.config import Settings, documented, flat, load, ranges
 from artrec.errors import ConfigError
 
 Environment = dict[str, str]
@@ -175,7 +175,7 @@ def test_any_text_is_a_path(value: str) -> None:
         ("sources.main.urll=x", ["found 'x' (did you mean sources.main.url?)"]),
         ("store.s3.second=5", ["found 5 (did you mean store.s3.seconds?)"]),
         ("zzz.k=3", ["unknown key, found {'k': 3}. All keys"]),
-        ("neighbors.k=many", ["neighbors.k (--set ", "valid integer", "found 'many'"]),
+        ("neighbors.k=many", ["neighbors.k (--set ", "expected a whole number", "found 'many'"]),
         ("neighbors.k=0", ["neighbors.k (--set ", "greater than 0", "found 0"]),
         ("neighbors.k=1001", ["neighbors.k (--set ", "less than or equal to 1000"]),
         ("neighbors.k=1.5", ["neighbors.k (--set ", "found 1.5"]),
@@ -231,6 +231,21 @@ def test_any_text_is_a_path(value: str) -> None:
         ("neighbors.tables.X.collapse=true", ["neighbors.tables (--set ", "'X' is not a name"]),
         ("neighbors.tables.pool.collapse=true", ["neighbors_pool would be taken for another"]),
         ("neighbors.tables.my_short.collapse=true", ["neighbors_my_short would be taken"]),
+        ("neighbors.K=3", ["unknown key, found 3 (did you mean neighbors.k?)"]),
+        ("neighbors.tables.x.never=[artst]", ["called 'artst' (did you mean artist?): there are"]),
+        ("neighbors.tables.x.never=artist", ["expected a list: write [artist], found 'artist'"]),
+        ("ingest.background=3", ["expected a list, such as [a, b], found 3"]),
+        (
+            "neighbors.tables.x.only={extra.foo: yes}",
+            [".only.extra.foo (", 'text: quote yes, on and true where they are words, as in "yes"'],
+        ),
+        ("gates.override={drift: no}", ["quote no, off and false where they", 'as in "no"']),
+        ("neighbors.tables.x=3", ["neighbors.tables.x (--set ", "expected a section, with keys"]),
+        ("neighbors.tables.x.at_most=artist", ["expected a mapping, such as {a: b}"]),
+        ("neighbors.method=near", ["expected 'auto', 'exact' or 'approximate', found 'near'"]),
+        ("neighbors.recall=1.5", ["it has to be less than or equal to 0.999, found 1.5"]),
+        ("catalog.embeddings=perhaps", ["expected true or false, found 'perhaps'"]),
+        ("gates.drift=far", ["expected a number, found 'far'"]),
         ("neighbors.k", ["--set neighbors.k: write it as key=value"]),
         ("=3", ["--set =3: write it as key=value"]),
     ],
@@ -238,6 +253,24 @@ def test_any_text_is_a_path(value: str) -> None:
 def test_a_wrong_assignment_is_refused_with_its_key_and_origin(text: str, parts: list[str]) -> None:
     message = refusal(assignments=(text,))
     assert [part for part in parts if part not in message] == []
+
+
+def test_no_library_speaks_of_its_own_errors() -> None:
+    for text in ("train.side=60", "neighbors.tables.x.k=3", "gates.override={drift: ''}"):
+        assert "Value error" not in refusal(assignments=(text,))
+
+
+def test_the_origin_is_that_of_the_key_concerned_and_not_of_its_section(tmp_path: Path) -> None:
+    file = file_of(tmp_path, "neighbors: {k: 50, tables: {x: {within: [style]}}}")
+    set_ = "neighbors.tables.a.at_most={artist: 50}"
+    assert refusal(file, (set_,)).startswith(
+        f"neighbors.tables.a.at_most.artist (--set {set_}): neighbors.tables.a.at_most.artist is "
+        "50, which does nothing in a list of 50 (k, or candidates)"
+    )
+    both = refusal(file, ("neighbors.tables.x.never=[style]",))
+    assert both.startswith(
+        f"neighbors.tables.x ({file}, --set neighbors.tables.x.never=[style]): within and never"
+    )
 
 
 def test_a_cap_one_below_the_length_of_lists_is_taken() -> None:
@@ -483,6 +516,32 @@ def test_every_section_and_key_is_documented() -> None:
     assert kinds["gates.override"] == "mapping of str to str"
     assert kinds["neighbors.tables.NAME.within"] == "list of str"
     assert kinds["neighbors.tables.NAME.at_most"] == "mapping of str to int"
+
+
+def test_ranges_are_those_that_the_settings_hold_to() -> None:
+    found = ranges()
+    assert {
+        key: found.get(key)
+        for key in (
+            *("neighbors.k", "neighbors.recall", "neighbors.slack", "train.held_out"),
+            *("train.learning_rate", "index.seed", "index.recall", "ingest.max_bytes"),
+            *("neighbors.tables.NAME.never", "neighbors.tables.NAME.diversity", "store.root"),
+        )
+    } == {
+        "neighbors.k": "1 to 1,000",
+        "neighbors.recall": "0.5 to 0.999",
+        "neighbors.slack": "from 0",
+        "train.held_out": "above 0 and below 1",
+        "train.learning_rate": "above 0",
+        "index.seed": "0 to 2,147,483,647",
+        "index.recall": "above 0 to 1",
+        "ingest.max_bytes": "from 1",
+        "neighbors.tables.NAME.never": "at most 4",
+        "neighbors.tables.NAME.diversity": "0 to 1",
+        "store.root": None,
+    }
+    least, most = "neighbors.recall=0.5", "neighbors.recall=0.999"
+    assert [settings_with(each).neighbors.recall for each in (least, most)] == [0.5, 0.999]
 
 
 def test_nested_values_become_dotted_keys() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from artrec.commands.show import as_json, grid
-from artrec.config import documented, flat, load
+from artrec.config import documented, flat, load, ranges
 
 __all__ = ["reference", "show"]
 
@@ -39,6 +39,7 @@ def reference() -> str:
         "- `spark-local.conf`, `spark-standalone.conf`, `spark-yarn.conf`, `spark-k8s.conf`:",
         "  settings of Spark itself, each with its reason; the last is written, not run.",
     ]
+    limits = ranges()
     for section, keys in documented().items():
         lines += [
             "",
@@ -48,6 +49,7 @@ def reference() -> str:
             "|---|---|---|---|",
         ]
         for key, kind, default, text in keys:
+            kind = f"{kind}, {limits[key]}" if key in limits else kind
             lines.append(f"| `{key}` | {kind} | `{_shown(default)}` | {text} |")
     return "\n".join(lines) + "\n"
 

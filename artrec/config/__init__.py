@@ -7,7 +7,7 @@ origin.
 
 from artrec.config.judging import FINAL_GATES, GATES, GatesSettings, ReportSettings
 from artrec.config.loading import Origins, load
-from artrec.config.model import Key, Settings, documented, flat
+from artrec.config.model import Key, Settings, documented, flat, ranges
 from artrec.config.searching import IndexSettings, NeighborsSettings
 from artrec.config.sections import IngestSettings, Source, StoreSettings
 
@@ -27,4 +27,5 @@ __all__ = [
     "documented",
     "flat",
     "load",
+    "ranges",
 ]

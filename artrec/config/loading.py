@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_settings import EnvSettingsSource, SettingsError
 
 from artrec.config.model import PREFIX, Settings, documented, flat, walk
-from artrec.errors import ConfigError, NotFound
+from artrec.config.wording import said
+from artrec.errors import ConfigError, NotFound, meant
 from artrec.storage import open_store, split_url
 
 __all__ = ["Origins", "load"]
@@ -129,8 +129,8 @@ def _meant(key: str) -> str:
         for parts in known
         if parts[: len(within)] == within and len(parts) > len(within)
     }
-    like = get_close_matches(name, sorted(beside), n=1)
-    return f" (did you mean {'.'.join([*key.split('.')[:-1], *like])}?)" if like else ""
+    *before, _ = key.split(".")
+    return meant(name, beside).replace("mean ", f"mean {'.'.join([*before, ''])}")
 
 
 def _merge(low: Any, high: Any) -> Any:
@@ -148,8 +148,25 @@ def _explain(error: ValidationError, origins: Origins) -> str:
     lines = []
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
-        origin = next((o for k, o in origins.items() if _overlap(k, key)), "default")
-        unknown = problem["type"] == "extra_forbidden"
-        what, hint = ("unknown key", _meant(key)) if unknown else (problem["msg"], "")
-        lines.append(f"{key} ({origin}): {what}, found {problem['input']!r}{hint}")
+        value, hint = problem["input"], ""
+        what = said(problem)
+        if problem["type"] == "extra_forbidden":
+            what, hint = "unknown key", _meant(key)
+        elif problem["type"] == "value_error" and isinstance(value, Mapping | BaseModel):
+            key = _concerned(what, key)
+            lines.append(f"{key} ({_origin(key, origins)}): {what}")
+            continue
+        lines.append(f"{key} ({_origin(key, origins)}): {what}, found {value!r}{hint}")
     return "; ".join(lines) + ". All keys: artrec config show, or conf/README.md"
+
+
+def _concerned(what: str, section: str) -> str:
+    """The key that a sentence about a section begins with, or the section."""
+    first = what.split(" ")[0]
+    return first if first.startswith(f"{section}.") else section
+
+
+def _origin(key: str, origins: Origins) -> str:
+    """Where a key's value comes from; of a section, where any of its keys are set."""
+    found = dict.fromkeys(o for k, o in origins.items() if _overlap(k, key))
+    return ", ".join(found) or "default"

@@ -26,8 +26,9 @@ from artrec.config.sections import (
     TrainSettings,
 )
 from artrec.config.watching import LogSettings, PlanSettings
+from artrec.config.wording import limits_of
 
-__all__ = ["Key", "PREFIX", "Settings", "documented", "flat", "walk"]
+__all__ = ["Key", "PREFIX", "Settings", "documented", "flat", "ranges", "walk"]
 
 PREFIX = "ARTREC_"
 
@@ -97,6 +98,18 @@ def documented() -> dict[str, list[Key]]:
         sections[name] = _keys(name, model)
         sections |= {f"{name}.{part}": _keys(f"{name}.{part}", m) for part, m in _sections(model)}
     return sections
+
+
+def ranges() -> dict[str, str]:
+    """Of each key with limits what it may be, as the reference says it."""
+    models = [*_sections(Settings)]
+    models += [(f"{name}.{part}", m) for name, model in models for part, m in _sections(model)]
+    found = {
+        f"{section}.{name}": limits_of(field)
+        for section, model in models
+        for name, field in model.model_fields.items()
+    }
+    return {key: text for key, text in found.items() if text}
 
 
 def _sections(model: type[BaseModel]) -> Iterator[tuple[str, type[Section]]]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from artrec.config.section import Section, key
+from artrec.errors import meant
 
 __all__ = ["LABEL_COLUMNS", "RuleTable", "TableNames"]
 
@@ -26,8 +27,8 @@ def _known(column: str) -> str:
     if column in LABEL_COLUMNS or (column.startswith("extra.") and len(column) > len("extra.")):
         return column
     raise ValueError(
-        f"no column of labels is called {column!r}: there are {', '.join(LABEL_COLUMNS)} "
-        "and extra.KEY"
+        f"no column of labels is called {column!r}{meant(column, LABEL_COLUMNS)}: there are "
+        f"{', '.join(LABEL_COLUMNS)} and extra.KEY"
     )
 
 
