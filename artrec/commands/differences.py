@@ -22,18 +22,18 @@ TITLES = {
 
 
 def show(root: str | None, one: str, other: str, json: bool) -> None:
-    """Changed values as a grid, changed rows as counts with the first few names."""
+    """Changed rows as counts with the first few names, then changed values as grids."""
     store = store_of(root)
     found = compare(store, read_release(store, one), read_release(store, other))
     if json:
         as_json({"a": one, "b": other} | asdict(found))
         return
+    _tell(found)
     for name, title in TITLES.items():
         changes: dict[str, Change] = getattr(found, name)
         if changes:
-            grid([title, one, other], [(key, *values) for key, values in changes.items()])
             print()
-    _tell(found)
+            grid([title, one, other], [(key, *values) for key, values in changes.items()])
 
 
 def _tell(found: Comparison) -> None:

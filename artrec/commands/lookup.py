@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow.compute as pc
+
 from artrec.commands.show import as_json, grid, plain
 from artrec.commands.stores import store_of
 from artrec.errors import UsageError
@@ -17,6 +19,7 @@ from artrec.tables import Receipt, read_range, read_table
 __all__ = ["SHOWN", "UnknownImage", "describe", "labels_of", "lookup", "show"]
 
 SHOWN = ("image_id", "style", "artist", "title", "year")
+CANDIDATES, READ = 3, 2_000_000  # ids that are offered for a part of one; rows read for them
 
 
 class UnknownImage(UsageError):
@@ -81,11 +84,26 @@ def _missing(store: Store, release: Release, image_id: str) -> str:
             if row["image_id"] == image_id:
                 detail = f" ({row['detail']})" if row["detail"] else ""
                 return f"{image_id} was rejected by {row['stage']}: {row['reason']}{detail}"
+    like = _ending_in(store, release, image_id)
+    hint = f"; did you mean {' or '.join(like)}?" if like else ""
     return (
         f"{image_id}: no such image in release {release.release_id}; an image_id is the member's "
         "whole path in its archive, behind the source's id_prefix; a picture file is named by its "
-        "path here"
+        f"path here{hint}"
     )
+
+
+def _ending_in(store: Store, release: Release, name: str) -> list[str]:
+    """A few ids of which a name is the end; of a catalog too large to be read at once none."""
+    catalog, found = table_receipts(store, release, "catalog"), list[str]()
+    if not name or sum(receipt.rows for receipt in catalog) > READ:
+        return found
+    for batch in read_table(store, catalog, ["image_id"]):
+        ids = batch.column("image_id")
+        found += ids.filter(pc.ends_with(ids, f"/{name}")).to_pylist()
+        if len(found) >= CANDIDATES:
+            break
+    return found[:CANDIDATES]
 
 
 def show(
@@ -102,7 +120,9 @@ def show(
         as_json(found)
         return
     print(_heading(found))
-    print(f"release {found['release']}, {found['encoder']}, {found['metric']}\n")
+    how = {None: "", True: ", all vectors scanned", False: ", by the trees of the shards"}
+    asked = how[found.get("exact")]
+    print(f"release {found['release']}, {found['encoder']}, {found['metric']}{asked}\n")
     grid(
         ["rank", "distance", "style", "artist", "title", "image_id"],
         [
@@ -117,6 +137,8 @@ def show(
             for each in found["neighbors"]
         ],
     )
+    if len(found["neighbors"]) < k:
+        print(f"\nOnly {len(found['neighbors'])}, not {k}: the release has no other images.")
 
 
 def _found(store: Store, name: str, k: int, picture: bool, exact: bool) -> dict[str, Any]:
@@ -124,6 +146,10 @@ def _found(store: Store, name: str, k: int, picture: bool, exact: bool) -> dict[
         try:
             found = lookup(store, name, k)
         except UnknownImage:
+            if os.path.isdir(name):
+                raise UsageError(
+                    f"{name} is a folder: artrec query {name} --out DIR asks for all in it"
+                ) from None
             if not os.path.isfile(name):
                 raise
         else:

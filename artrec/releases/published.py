@@ -11,7 +11,14 @@ from typing import Any
 
 from pydantic import Field
 
-from artrec.errors import ConditionFailed, NotFound, StoreFormatError, Superseded, UsageError
+from artrec.errors import (
+    ConditionFailed,
+    NotFound,
+    StoreFormatError,
+    Superseded,
+    UsageError,
+    meant,
+)
 from artrec.failpoints import reached
 from artrec.planning import Figures, Joins, Rates
 from artrec.releases.runs import (
@@ -24,7 +31,8 @@ from artrec.releases.runs import (
     read_runs,
     receipts_of,
 )
-from artrec.schemas import published
+from artrec.releases.views import views_sql
+from artrec.schemas import published, ruled
 from artrec.storage import Entry, Store
 from artrec.tables import Receipt
 
@@ -241,10 +249,27 @@ def table_receipts(store: Store, release: Release, table: str) -> list[Receipt]:
     refs = release.refs(table)
     if not refs:
         known = sorted(name for stage in release.stages.values() for name in stage.tables)
-        raise UsageError(
-            f"release {release.release_id} has no table {table}; it has: {', '.join(known)}"
-        )
+        raise UsageError(_no_table(release.release_id, table, known, _other_files(store, release)))
     return receipts_of(store, refs, table)
+
+
+def _no_table(release_id: str, table: str, known: list[str], others: list[str]) -> str:
+    if table in others:
+        return (
+            f"{table} are files of release {release_id} and no table: artrec files {table} prints "
+            "their paths"
+        )
+    what = f"release {release_id} has no table {table}{meant(table, [*known, *others])}"
+    files = f", and files that are no table: {', '.join(others)}" if others else ""
+    return f"{what}; it has: {', '.join(known)}{files}"
+
+
+def _other_files(store: Store, release: Release) -> list[str]:
+    """What else ``artrec files`` knows: kinds of files that are no table, such as shards."""
+    try:
+        return sorted({kind for run in iter_runs(store, release) for kind in run.artifacts})
+    except NotFound:
+        return []  # of a store that is not whole the tables are told
 
 
 def publish(
@@ -328,37 +353,21 @@ def _swap(store: Store, current: Current, base: Base) -> None:
         raise _superseded(store, found, current.release, base) from error
 
 
-_CLOUDS = {
-    "s3": ("S3", "httpfs"),
-    "gs": ("Google Cloud Storage", "httpfs"),
-    "az": ("Azure", "azure"),
-}
-
-
-_DISTANCES = """CREATE OR REPLACE VIEW neighbor_distances AS
-  SELECT query_id, len(ids) AS listed, distances[1] AS nearest, distances[len(ids)] AS kth
-  FROM neighbors_nested;"""
-
-
 def duckdb_views(store: Store, release: Release) -> str:
-    """SQL that makes a view for each published table, for DuckDB, and ``neighbor_distances``."""
-    lines = [f"-- release {release.release_id}: in DuckDB, .read this file, then query its views"]
-    scheme, _, rest = store.url.partition("://")
-    if rest:
-        name, extension = _CLOUDS[scheme]
-        lines.append(
-            f"-- the files are on {name}: DuckDB needs its extension {extension} and a secret"
-        )
+    """SQL that makes a view for each published table, for DuckDB, and one of the distances of each
+    table of neighbors: ``neighbor_distances``, and ``neighbor_distances_NAME`` under a rule.
+    """
     tables = {name for stage in release.stages.values() for name in stage.tables}
-    for table in published(name for name in tables if release.refs(name)):
-        files = [store.path_url(r.path) for r in table_receipts(store, release, table)]
-        listed = ",\n  ".join("'" + file.replace("'", "''") + "'" for file in files)
-        lines.append(
-            f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM read_parquet([\n  {listed}\n]);"
-        )
-    if release.refs("neighbors_nested"):
-        lines += ["-- of each list: how long it is, and its nearest and furthest entry", _DISTANCES]
-    return "\n".join(lines) + "\n"
+    shown = published(name for name in tables if release.refs(name))
+    files = {
+        table: [store.path_url(r.path) for r in table_receipts(store, release, table)]
+        for table in shown
+    }
+    lengths = {"": release.k} if release.refs("neighbors_nested") else {}
+    for name in ruled(tables):
+        rule = release.stages["neighbors"].notes.get("tables", {}).get(name, {})
+        lengths[f"_{name}"] = int(rule.get("k", release.k))
+    return views_sql(release.release_id, store.url, files, lengths)
 
 
 def iter_runs(store: Store, release: Release) -> Iterator[Run]:

@@ -27,7 +27,7 @@ TABLES: dict[str, Table] = Tables(
 """By name; the tables of rules, ``neighbors_<name>``, are found here too, without being listed."""
 
 PUBLISHED = (
-    *("catalog", "rejects", "embeddings", "neighbors", "neighbors_nested"),
+    *("catalog", "rejects", "embeddings", "vector_images", "neighbors", "neighbors_nested"),
     *("catalog_changes", "neighbor_changes"),
     *("evaluation", "hubs", "duplicates", "near_duplicates", "coordinates"),
 )

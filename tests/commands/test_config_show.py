@@ -46,7 +46,7 @@ def test_values_are_printed_harmlessly(artrec: Call) -> None:
     ("arguments", "message"),
     [
         (["--set", "neighbors.kk=3"], "neighbors.kk (--set neighbors.kk=3): unknown key, found 3"),
-        (["--set", "neighbors.k=x"], "neighbors.k (--set neighbors.k=x): Input should be a valid"),
+        (["--set", "neighbors.k=x"], "neighbors.k (--set neighbors.k=x): expected a whole number"),
         (["--config", "no.yaml"], "no.yaml: cannot read the settings file"),
     ],
 )

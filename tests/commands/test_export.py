@@ -136,6 +136,11 @@ def test_a_file_that_is_not_what_was_written_is_not_exported(tmp_path: Path) -> 
     ("call", "message"),
     [
         (("nothing", "out"), "has no table nothing; it has: "),
+        (("neighbours", "out"), "has no table neighbours (did you mean neighbors?); it has: "),
+        (
+            ("shards", "out"),
+            "shards are files of release 2026-01-02 and no table: artrec files shards prints",
+        ),
         (("catalog", "out", "--format", "xml"), "no format xml; there are: parquet, csv, jsonl"),
         (("pictures", "out", "--format", "csv"), "pictures are bytes: export them as parquet"),
         (("ingested", "out"), "ingested is kept for all nights together"),

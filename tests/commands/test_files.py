@@ -72,12 +72,20 @@ def test_another_release_than_the_current_one_has_its_own_files(
     assert rows == {"current": 12, "old": 14}
 
 
-def test_an_unknown_table_is_refused_with_those_there_are(artrec: Call, finished: Path) -> None:
-    called = artrec("files", "neighborz", "--root", str(finished))
+@pytest.mark.parametrize(
+    ("name", "like"),
+    [("neighbours", "neighbors"), ("shard", "shards"), ("Catalog", "catalog"), ("zzz", None)],
+)
+def test_an_unknown_table_is_refused_with_those_there_are_and_the_likeliest(
+    artrec: Call, finished: Path, name: str, like: str | None
+) -> None:
+    called = artrec("files", name, "--root", str(finished))
     assert (called.code, called.out) == (2, "")
+    hint = f" (did you mean {like}?)" if like else ""
     assert called.err == (
-        "artrec: release 2026-01-02 has no table neighborz; it has: catalog, embeddings, members, "
-        "neighbors, neighbors_nested, rejects, shard_items\n"
+        f"artrec: release 2026-01-02 has no table {name}{hint}; it has: catalog, embeddings, "
+        "members, neighbors, neighbors_nested, rejects, shard_items, and files that are no table: "
+        "shards\n"
     )
 
 

@@ -13,7 +13,7 @@ from artrec.commands.show import plain
 from artrec.errors import UsageError
 from artrec.storage import open_store
 from tests.commands.conftest import Call
-from tests.commands.small_store import EVIL, PAINTINGS, REJECTED, nearest
+from tests.commands.small_store import EVIL, PAINTINGS, REJECTED, nearest, publish_paintings
 
 WATCH = "wikiart/Baroque/rembrandt_the-night-watch-1642.jpg"
 
@@ -120,6 +120,40 @@ def test_an_unknown_image_is_refused_with_what_an_id_is(
     assert called.err.startswith(
         f"artrec: {name}: no such image in release 2026-01-02; an image_id"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "like"),
+    [
+        ("juan-gris_guitar-1913.jpg", "wikiart/Cubism/juan-gris_guitar-1913.jpg"),
+        ("Ukiyo_e/hokusai_view-3.jpg", "wikiart/Ukiyo_e/hokusai_view-3.jpg"),
+    ],
+)
+def test_the_end_of_an_id_leads_to_the_id(
+    artrec: Call, finished: Path, name: str, like: str
+) -> None:
+    called = artrec("lookup", name, "--root", str(finished))
+    assert (called.code, called.out) == (2, "")
+    assert called.err.endswith(
+        f"; a picture file is named by its path here; did you mean {like}?\n"
+    )
+
+
+def test_a_folder_is_a_matter_for_query(artrec: Call, finished: Path, tmp_path: Path) -> None:
+    called = artrec("lookup", str(tmp_path), "--root", str(finished))
+    assert (called.code, called.out) == (2, "")
+    assert called.err == (
+        f"artrec: {tmp_path} is a folder: artrec query {tmp_path} --out DIR asks for all in it\n"
+    )
+
+
+def test_fewer_neighbors_than_were_asked_for_are_told(artrec: Call, tmp_path: Path) -> None:
+    publish_paintings(tmp_path / "root", "few", PAINTINGS[:4])
+    for k, last in ((10, "Only 3, not 10: the release has no other images."), (3, None)):
+        called = artrec("lookup", WATCH, "-k", str(k), "--root", str(tmp_path / "root"))
+        lines = called.out.splitlines()
+        assert (lines[-1].startswith("Only"), len(lines)) == (bool(last), 9 if last else 7)
+        assert last in (None, lines[-1])
 
 
 def test_a_title_with_terminal_codes_and_newlines_is_printed_harmlessly(

@@ -66,6 +66,9 @@ def test_a_scan_is_exact_and_says_so(release: Night, tmp_path: Path, artrec: Cal
     assert listed(scan) == listed(shards)  # which looked at everything
     called = call(artrec, release, str(path), "--exact", "--json")
     assert json.loads(called.out) == json.loads(json.dumps(lookup_picture(store, path, 10, True)))
+    ways = {"--exact": "all vectors scanned", "--picture": "by the trees of the shards"}
+    for option, way in ways.items():
+        assert call(artrec, release, str(path), option).out.splitlines()[1].endswith(f", {way}")
     scanned = changed(
         release, tmp_path / "root", lambda said: said["stages"]["index"]["notes"].update(exact=True)
     )

@@ -241,6 +241,7 @@ def test_a_diff_tells_images_and_lists_that_changed(artrec: Call, store_root: Pa
     assert found["entries"] == {"inserted": 3, "deleted": 13 * 7 + 10}
     told = [line.split() for line in artrec(*arguments).out.splitlines()]
     assert ["k", "10", "3"] in told
+    assert told[0] == ["difference", "first"]  # images and lists before facts and internal tables
     assert ["images", "added", "1", "a/new.jpg"] in told
     assert ["neighbors", "deleted", "101"] in told
 

@@ -172,10 +172,10 @@ def test_a_view_tells_of_each_list_how_long_it_is_and_how_far_it_reaches(
     with duckdb.connect() as connection:
         connection.execute((next_release.root / "releases/second.sql").read_text())
         found = connection.execute(
-            "SELECT query_id, listed, nearest, kth FROM neighbor_distances ORDER BY query_id"
+            "SELECT query_id, listed, is_full, nearest, kth FROM neighbor_distances ORDER BY 1"
         ).fetchall()
     assert found == [
-        (row["query_id"], 5, row["distances"][0], row["distances"][4])
+        (row["query_id"], 5, True, row["distances"][0], row["distances"][4])
         for row in next_release.rows("neighbors_nested")
     ]
 

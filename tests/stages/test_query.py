@@ -18,7 +18,7 @@ from pyspark.sql import SparkSession
 
 from artrec import encoders
 from artrec import picture as pictures
-from artrec.stages.query import joining
+from artrec.stages.query import answering, joining
 from artrec.stages.query.joining import Part, cut_parts
 from artrec.storage import open_store
 from tests.brute_force import distance
@@ -403,6 +403,15 @@ def test_what_cannot_be_asked_is_refused_before_spark(
     refused(ask(source, root=tmp_path / "nowhere"), 2, "no release has been published here")
     refused(ask(source, "--release", "tenth"), 2, "no release tenth; there are: first")
     refused(ask(tmp_path / "missing"), 4, "no file and no folder with files")
+    assert not (tmp_path / "out").exists()
+
+
+def test_vectors_of_another_dimension_are_refused_before_spark(
+    release: Night, tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering, "start_spark", lambda *_: pytest.fail("Spark was started"))
+    short = saved(tmp_path / "a.parquet", query_id=["a"], embedding=[[1.0, 2.0, 3.0]])
+    refused(ask(short), 4, "row 0 is a vector of 3 numbers", "have 154")
     assert not (tmp_path / "out").exists()
 
 

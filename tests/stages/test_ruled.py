@@ -548,7 +548,9 @@ def test_a_release_has_the_tables_and_a_view_of_each(with_tables: Night) -> None
         reach = connection.execute(
             "SELECT query_id, listed, is_full, nearest, kth FROM neighbor_distances_in_style"
         ).fetchall()
-        full = connection.execute("SELECT any_value(listed) FROM neighbor_distances_others").fetchall()
+        full = connection.execute(
+            "SELECT any_value(listed) FROM neighbor_distances_others"
+        ).fetchall()
     assert full == [(2,)]
     assert {row[0] for row in reach if not row[2]} == {
         row["query_id"] for row in with_tables.rows("neighbors_in_style_short")

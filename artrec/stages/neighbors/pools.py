@@ -5,11 +5,13 @@ It knows nothing of names, so it is found again where only names changed.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
 from pyspark.sql import SparkSession
 
+from artrec import log
 from artrec.config import NeighborsSettings, Settings
 from artrec.planning.joins import fits_alone, resolved
 from artrec.releases import (
@@ -74,6 +76,13 @@ def pool_run(spark: SparkSession, settings: Settings, draft: Draft, inputs: dict
     counters = add_counters([joining, *(report.counters for report in reports)])
     notes = {} if metadata["exact"] == "true" else {"exact": False}
     notes |= reports[-1].notes if reports else {}
+    if notes.get("products", 0) > notes.get("exact_products", math.inf):
+        log.get(stage="neighbors").warning(
+            "the approximate join compared more pairs than the exact one has: "
+            "neighbors.method=exact is cheaper here, and misses nothing",
+            products=notes["products"],
+            exact_products=notes["exact_products"],
+        )
     return record_run(draft.store, run.done({"neighbor_pool": pool}, begun, counters, notes))
 
 

@@ -90,6 +90,8 @@ def vector_files(store: Store, path: str, release: Release, sets: bool) -> list[
         if stray:
             raise InputError(f"{stray}: no Parquet, beside vectors in files that are")
         _check(file.schema_arrow, ranges.url, release, sets)
+        if not found:
+            _check_first(file, ranges.url, release)
         meta = file.metadata
         groups = [meta.row_group(n) for n in range(meta.num_row_groups)]
         found.append(VectorFile(ranges.pin, [(g.num_rows, g.total_byte_size) for g in groups]))
@@ -143,6 +145,23 @@ def _check(schema: pa.Schema, url: str, release: Release, sets: bool) -> None:
             f"{url}: vectors of encoder {said}; those of release {release.release_id} are of "
             f"{release.encoder}, so distances would mean nothing"
         )
+
+
+def _check_first(file: pq.ParquetFile, url: str, release: Release) -> None:
+    """Refuse a wrong dimension before Spark is started: by one vector, tasks look at the others."""
+    try:
+        batch = next(file.iter_batches(1, columns=["embedding"]), None)
+    except (pa.ArrowException, OSError):
+        return  # the task that reads it says what is wrong
+    vector = batch.column(0)[0].as_py() if batch is not None and batch.num_rows else None
+    if vector is not None and len(vector) != release.dim:
+        raise _wrong_dimension(url, 0, len(vector), release.encoder, release.dim)
+
+
+def _wrong_dimension(url: str, row: int, found: int, encoder: str, dim: int) -> _WrongDimension:
+    return _WrongDimension(
+        f"{url}: row {row} is a vector of {found} numbers; those of encoder {encoder} have {dim}"
+    )
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -258,10 +277,8 @@ def _vectors(
     lengths = np.asarray(pc.list_value_length(given), np.int64)
     wrong = np.flatnonzero(lengths != task.dim)
     if len(wrong):
-        raise _WrongDimension(
-            f"{url}: row {row + rows[wrong[0]]} is a vector of {lengths[wrong[0]]} numbers; those "
-            f"of encoder {task.encoder} have {task.dim}"
-        )
+        place, length = int(row + rows[wrong[0]]), int(lengths[wrong[0]])
+        raise _wrong_dimension(url, place, length, task.encoder, task.dim)
     with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and so rejected
         values = given.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
     values = values.reshape(len(rows), task.dim)
