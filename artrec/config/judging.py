@@ -13,11 +13,17 @@ __all__ = [
     "GATES",
     "GatesSettings",
     "ReportSettings",
+    "USUAL_GATES",
 ]
 
+USUAL_GATES = (
+    *("usual_rejects", "usual_churn", "usual_drift", "usual_index_recall", "usual_table_recall"),
+)
+"""Those that compare tonight's figures with what the last releases had."""
 GATES = (
     *("balance", "identity", "lists", "images", "shards", "vectors"),
     *("reject_rate", "reject_rates", "index_recall", "table_recall", "shrinkage", "drift"),
+    *USUAL_GATES,
 )
 """The checks that can refuse a release, in the order in which they are reported."""
 FINAL_GATES = ("balance", "identity", "lists", "images", "shards")
@@ -94,6 +100,43 @@ class GatesSettings(Section):
         "vectors from it; twice the error of the two samples is added.",
         result=False,
         ge=0,
+    )
+    memory: int = key(
+        7,
+        "Last releases with which the gates called usual compare tonight's figures; fewer than "
+        "three say nothing, so 0 turns these gates off.",
+        result=False,
+        ge=0,
+        le=100,
+    )
+    deviations: float = key(
+        6.0,
+        "How many of their median absolute deviations a figure may lie from their median; one of "
+        "the rooms below, or one over the square root of what it is a share of, may be more.",
+        result=False,
+        ge=0,
+    )
+    usual_rejects: float = key(
+        0.01,
+        "How far the reject rate may lie above the median of the last releases in any case.",
+        result=False,
+        ge=0,
+    )
+    usual_churn: float = key(
+        0.05,
+        "The same for the share of neighbors, and of first ones, that changed beyond the share of "
+        "images that are new, gone, or of another picture.",
+        result=False,
+        ge=0,
+    )
+    usual_drift: float = key(
+        0.05, "The same for how far the mean vector moved.", result=False, ge=0
+    )
+    usual_index_recall: float = key(
+        0.02, "The same for recall of the index, downwards.", result=False, ge=0
+    )
+    usual_table_recall: float = key(
+        0.02, "The same for recall of an approximate neighbor table.", result=False, ge=0
     )
     override: dict[str, str] = key(
         {}, "Publish although these gates refuse: the gate's name, and why.", result=False

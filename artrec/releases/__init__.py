@@ -7,7 +7,7 @@ and whatever was finished is found again by its name.
 
 from artrec.releases.drafts import Draft
 from artrec.releases.heads import DraftHead, Outcome, abandon, all_heads, draft_state, open_heads
-from artrec.releases.history import were_current
+from artrec.releases.history import releases_before, were_current
 from artrec.releases.lease import Lease, holding
 from artrec.releases.published import (
     Base,
@@ -82,6 +82,7 @@ __all__ = [
     "read_runs",
     "receipts_of",
     "record_run",
+    "releases_before",
     "rollback",
     "run_id",
     "table_receipts",

@@ -7,8 +7,9 @@ current: other limits, or another release to compare with, measure nothing again
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -17,7 +18,7 @@ from artrec import log
 from artrec.config import GatesSettings, Settings
 from artrec.digests import name_of
 from artrec.errors import ConfigError
-from artrec.evaluation import Cloud, Measured, judge
+from artrec.evaluation import Cloud, Measured, figures, judge
 from artrec.failpoints import reached
 from artrec.releases import (
     Draft,
@@ -33,6 +34,7 @@ from artrec.stages import RESULT_VERSIONS, rejects
 from artrec.stages.evaluate.assessing import Assessment
 from artrec.stages.evaluate.churn import churn
 from artrec.stages.evaluate.counting import missing_shard_files, ruled_counts
+from artrec.stages.evaluate.remembering import churn_counts, remembered
 from artrec.stages.rules import ingest_rules
 
 __all__ = ["RESULT_VERSION", "run"]
@@ -55,8 +57,9 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     if found is None:
         found = Assessment(spark, settings, draft, begun_run, _before(draft)).measured(begun)
     reached("evaluate.run")
-    gates = _judged(settings.gates, draft, found)
     moved = churn(spark, draft)
+    measured = _measured(settings, draft, found, moved)
+    gates = judge(measured, settings.gates)
     ref = RunRef.of(found)
     log.get(stage="evaluate").info("done", run=found.run_id, **_refusals(gates))
     return draft.record(
@@ -69,6 +72,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
             notes={
                 "gates": [gate.model_dump(mode="json") for gate in gates],
                 "counts": found.notes["counts"],
+                "figures": _noted(measured),
                 **({"churn": moved} if moved else {}),
             },
         )
@@ -120,21 +124,31 @@ def _inputs(settings: Settings, draft: Draft) -> dict[str, Any]:
 _RULES = ("queries", "sample", "map_points", "near_bits", "near_distance")
 
 
-def _judged(limits: GatesSettings, draft: Draft, found: Run) -> list[GateResult]:
+def _measured(
+    settings: Settings, draft: Draft, found: Run, moved: Mapping[str, Any] | None
+) -> Measured:
     notes, base = found.notes, draft.base.release
     lists = draft.need("neighbors").notes
-    measured = Measured(
+    return Measured(
         counts=notes["counts"],
         ruled=ruled_counts(draft),
         index_recall=notes["index_recall"],
         table_recall=notes["table_recall"],
         exact=bool(lists.get("exact", True)),
         planned_recall=lists.get("target"),
+        queries=found.counters["queries"],
         cloud=_cloud(found),
         stored_before=base.counts.get("stored") if base else None,
         cloud_before=_cloud(_before(draft)),
+        churn=churn_counts(moved),
+        past=remembered(settings, draft),
     )
-    return judge(measured, limits)
+
+
+def _noted(measured: Measured) -> dict[str, float]:
+    """What the nights to come compare theirs with; JSON has no infinity."""
+    found = {name: each.value for name, each in figures(measured).items()}
+    return {name: round(value, 6) for name, value in found.items() if math.isfinite(value)}
 
 
 def _before(draft: Draft) -> Run | None:
