@@ -10,6 +10,7 @@ import typer
 
 from artrec import __version__
 from artrec.commands import (
+    changes,
     differences,
     encoders,
     export,
@@ -123,6 +124,27 @@ def export_command(
 ) -> None:
     """Write a table's rows into a folder of its own, for engines that read folders."""
     export.show(root, table, to, format, release, json)
+
+
+@app.command("changes")
+def changes_command(
+    old: Annotated[str, typer.Option("--from", metavar="A", help="The release that you have.")],
+    new: Annotated[
+        str | None, typer.Option("--to", metavar="B", help="The one to have; else the current.")
+    ] = None,
+    table: Annotated[
+        str | None, typer.Option(help="Of this table alone: catalog, neighbors, or a rule's name.")
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to-dir", metavar="DIR", help="Write it into a new or empty folder."),
+    ] = None,
+    format: Annotated[str, typer.Option(help="parquet, csv or jsonl.")] = "parquet",
+    root: Root = None,
+    json: Json = False,
+) -> None:
+    """What to take out of the tables of one release, and put in, to have those of another."""
+    changes.show(root, old, new, table, to, format, json)
 
 
 @app.command("encoders")

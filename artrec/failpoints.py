@@ -39,6 +39,7 @@ POINTS = (
     "neighbors.table",
     "evaluate.measured",
     "evaluate.run",
+    "evaluate.feed",
     "report.thumbnails",
     "report.run",
     "publish.gates",

@@ -35,6 +35,8 @@ from artrec.stages.evaluate.assessing import Assessment
 from artrec.stages.evaluate.churn import churn
 from artrec.stages.evaluate.counting import missing_shard_files, ruled_counts
 from artrec.stages.evaluate.remembering import churn_counts, remembered
+from artrec.stages.feed import make_feeds
+from artrec.stages.frames import add_counters
 from artrec.stages.rules import ingest_rules
 
 __all__ = ["RESULT_VERSION", "run"]
@@ -57,7 +59,8 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     if found is None:
         found = Assessment(spark, settings, draft, begun_run, _before(draft)).measured(begun)
     reached("evaluate.run")
-    moved = churn(spark, draft)
+    feeds = make_feeds(spark, draft)
+    moved = churn(draft, feeds.notes)
     measured = _measured(settings, draft, found, moved)
     gates = judge(measured, settings.gates)
     ref = RunRef.of(found)
@@ -66,13 +69,14 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
         StageRuns(
             stage="evaluate",
             inputs=digest,
-            tables={table: [ref] for table in found.tables},
-            counters=found.counters,
+            tables={table: [ref] for table in found.tables} | feeds.tables,
+            counters=add_counters([found.counters, feeds.counters]),
             seconds=time.monotonic() - begun if known is None else known.seconds,
             notes={
                 "gates": [gate.model_dump(mode="json") for gate in gates],
                 "counts": found.notes["counts"],
                 "figures": _noted(measured),
+                "changes": feeds.notes,
                 **({"churn": moved} if moved else {}),
             },
         )
