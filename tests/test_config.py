@@ -404,6 +404,8 @@ CHANGED: dict[str, str] = {
     "gates.override": "{drift: new scans}",
     "report.queries": "3",
     "report.neighbors": "4",
+    "report.fresh": "7",
+    "report.turned": "8",
     "report.thumbnails": "5",
     "report.side": "64",
     "plan.cores": "64",
@@ -477,7 +479,7 @@ def test_every_section_and_key_is_documented() -> None:
     expected = [key.replace(".main.", ".NAME.") for key in CHANGED if key != "neighbors.tables"]
     expected += [f"neighbors.tables.NAME.{key}" for key in OF_A_TABLE]
     assert sorted(keys) == sorted(expected)
-    assert [kind for _, kind, _, _ in documented()["report"]] == ["int"] * 4
+    assert [kind for _, kind, _, _ in documented()["report"]] == ["int"] * 6
     kinds = {key: kind for keys in documented().values() for key, kind, _, _ in keys}
     assert kinds["ingest.formats"] == "list of str"
     assert kinds["ingest.background"] == kinds["train.channels"] == "list of int"

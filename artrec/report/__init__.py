@@ -15,10 +15,8 @@ from artrec.report.facts import (
     Facts,
     Gate,
     Hub,
-    Image,
     Measured,
     NearGroup,
-    Neighbor,
     Point,
     Query,
     Reason,
@@ -30,11 +28,21 @@ from artrec.report.facts import (
     Training,
     read_facts,
 )
+from artrec.report.morning import Became, Beside, Entry, Fresh, Morning, NightCost, Renamed, Turned
 from artrec.report.pages import PAGE, render
+from artrec.report.parts import Image, Neighbor
 from artrec.report.text import visible
 from artrec.report.thumbnails import difference, jpeg
 
 __all__ = [
+    "Turned",
+    "Renamed",
+    "NightCost",
+    "Morning",
+    "Fresh",
+    "Entry",
+    "Beside",
+    "Became",
     "Approximate",
     "Churn",
     "Copy",

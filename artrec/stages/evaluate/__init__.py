@@ -145,7 +145,7 @@ def _measured(
         stored_before=base.counts.get("stored") if base else None,
         cloud_before=_cloud(_before(draft)),
         churn=churn_counts(moved),
-        past=remembered(settings, draft),
+        past=remembered(settings, draft, settings.gates.memory),
     )
 
 

@@ -21,10 +21,10 @@ def churn_counts(moved: Mapping[str, Any] | None) -> dict[str, int] | None:
     return counts | {"changed_pictures": changed}
 
 
-def remembered(settings: Settings, draft: Draft) -> list[Past]:
+def remembered(settings: Settings, draft: Draft, count: int) -> list[Past]:
     """The last releases, the newest first, each with the figures that tonight's compare with."""
     tonight = _made(settings.model_dump(mode="json"), draft.stage)
-    found = releases_before(draft.store, draft.base.release, settings.gates.memory)
+    found = releases_before(draft.store, draft.base.release, count)
     return [_past(release, tonight) for release in found]
 
 

@@ -32,6 +32,7 @@ from artrec.releases import (
 from artrec.stages import RESULT_VERSIONS
 from artrec.stages.frames import add_counters
 from artrec.stages.report.findings import Findings, Row, find, stages_of
+from artrec.stages.report.morning import morning
 from artrec.stages.report.thumbnails import keep, make_thumbnails, thumb_name
 
 __all__ = ["RESULT_VERSION", "run"]
@@ -156,6 +157,7 @@ def _facts(
             for rows, count in found.near
         ),
         churn=report.Churn.model_validate(churn) if churn else None,
+        morning=morning(settings, draft, found, image, settings.report.neighbors),
         points=tuple(report.Point(x=r["x"], y=r["y"], image=image(r)) for r in found.points),
         settings=_settings(settings),
         versions=versions(),
