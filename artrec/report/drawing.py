@@ -71,13 +71,14 @@ class Plot:
 
 @dataclass(frozen=True)
 class Column:
-    """What a release took, from ``y`` to the ground; ``expected`` is the height of a mark."""
+    """What a release took, from ``y`` to the ground; ``expected`` is where its mark lies."""
 
     x: float
     y: float
     width: float
     height: float
     expected: float | None
+    now: bool
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,9 @@ def columns(title: str, kind: str, nights: Sequence[NightCost], field: str) -> C
             width=round(step * 0.6, 1),
             height=round(HEIGHT * own / high, 1),
             expected=None if plan is None else round(HEIGHT - HEIGHT * plan / high, 1),
+            now=name == nights[-1].release,
         )
-        for n, (own, plan, _) in enumerate(known)
+        for n, (own, plan, name) in enumerate(known)
     )
     return Columns(title, kind, high, known[0][2], known[-1][2], bars)
 

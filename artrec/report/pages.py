@@ -160,6 +160,7 @@ def _environment() -> Environment:
         "seconds": _seconds,
         "memory": _memory,
         "bytes": _bytes,
+        "took": lambda value: _seconds(value) if value < 100 else f"{value:,.0f}\u202fs",
         "change": _change,
         "other": lambda kind: _OTHER.get(kind, "with"),
         "day": _day,
