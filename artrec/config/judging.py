@@ -172,8 +172,8 @@ class ReportSettings(Section):
     queries: PositiveInt = key(12, "Images drawn at random to show their neighbors.", le=100)
     neighbors: PositiveInt = key(10, "Neighbors shown of each of them.", le=50)
     fresh: int = key(
-        24, "New images shown with their neighbors, drawn at random; 0: none.", ge=0, le=100
+        8, "New images shown with their neighbors, drawn at random; 0: none.", ge=0, le=100
     )
-    turned: int = key(12, "Lists shown that changed most; 0: none.", ge=0, le=100)
+    turned: int = key(6, "Lists shown that changed most; 0: none.", ge=0, le=100)
     thumbnails: int = key(600, "Small pictures at most, beyond those that have to be.", ge=0)
     side: PositiveInt = key(160, "Longest side of a small picture, in pixels.", ge=32, le=512)

@@ -32,8 +32,8 @@ _IMAGE = ["image_id", "content_sha256", "style", "artist", "title"]
 class Changes:
     """Rows as they stand in the tables; all empty where there is nothing to compare with.
 
-    ``lists`` of the ``turned`` are their rows of the feed. ``gone`` are rows of the last release's
-    catalog, of neighbors that are no images any more.
+    ``lists`` of the ``turned`` are some of their rows of the feed. ``gone`` are rows of the last
+    release's catalog, of neighbors that are no images any more.
     """
 
     kinds: list[Row] = field(default_factory=list)
@@ -52,7 +52,12 @@ class Changes:
 
     @property
     def contents(self) -> set[bytes]:
-        return {row["content_sha256"] for row in [*self.fresh, *self.orphans, *self.gone.values()]}
+        return {row["content_sha256"] for row in [*self.fresh, *self.orphans]} | self.left
+
+    @property
+    def left(self) -> set[bytes]:
+        """Contents of what is no image any more."""
+        return {row["content_sha256"] for row in self.gone.values()}
 
 
 def changes(spark: SparkSession, settings: ReportSettings, draft: Draft, seed: str) -> Changes:
@@ -100,7 +105,9 @@ def _with_lists(
         spark, draft, "evaluate", "catalog_changes", ["image_id", "change", "picture"]
     )
     turned = _turned(entries, feed).limit(settings.turned).collect()
-    lists = {row.query_id: _list(store, receipts, row.query_id) for row in turned}
+    lists = {
+        row.query_id: _list(store, receipts, row.query_id, settings.neighbors) for row in turned
+    }
     total, orphans = _orphans(spark, draft, entries, feed)
     left = {row["neighbor_id"] for rows in lists.values() for row in rows}
     return Changes(
@@ -125,11 +132,13 @@ def _turned(entries: DataFrame, feed: DataFrame) -> DataFrame:
     )
 
 
-def _list(store: Store, receipts: Sequence[Receipt], image_id: str) -> list[Row]:
-    """A list's rows of the feed that came or went, the nearest first."""
+def _list(store: Store, receipts: Sequence[Receipt], image_id: str, most: int) -> list[Row]:
+    """A list's rows of the feed: the nearest that came, and the nearest that went."""
     batches = read_range(store, receipts, (image_id,), (image_id,))
-    rows = [row for batch in batches for row in batch.to_pylist() if row["change"] != "update"]
-    return sorted(rows, key=lambda row: (row["rank"] or row["old_rank"], row["neighbor_id"]))
+    rows = [row for batch in batches for row in batch.to_pylist()]
+    rows.sort(key=lambda row: (row["rank"] or row["old_rank"], row["neighbor_id"]))
+    came, went = ([row for row in rows if row["change"] == word] for word in ("insert", "delete"))
+    return came[:most] + went[:most]
 
 
 def _orphans(
@@ -141,8 +150,9 @@ def _orphans(
     """
     left = entries.filter("change = 'delete'").select(F.col("neighbor_id").alias("image_id"))
     maybe = left.unionByName(feed.filter("change = 'insert'").select("image_id")).distinct()
-    listed = stage_frame(spark, draft, "neighbors", "neighbors", ["neighbor_id"])
-    there = listed.withColumnRenamed("neighbor_id", "image_id")
+    entered = stage_frame(spark, draft, "neighbors", "neighbors", ["neighbor_id"])
+    there = entered.withColumnRenamed("neighbor_id", "image_id")
+    there = there.join(maybe, "image_id", "left_semi").distinct()  # few of very many
     catalog = stage_frame(spark, draft, "catalog", "catalog", _IMAGE)
     found = catalog.join(maybe, "image_id", "left_semi").join(there, "image_id", "left_anti")
     found = found.persist()

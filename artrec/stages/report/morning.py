@@ -24,10 +24,8 @@ Row = dict[str, Any]
 Shown = Callable[[Row | None, str], report.Image]
 
 
-def morning(
-    settings: Settings, draft: Draft, found: Findings, shown: Shown, shelf: int
-) -> report.Morning:
-    """``shown`` makes an image of a catalog row, or of a name alone; a ``shelf`` holds so many."""
+def morning(settings: Settings, draft: Draft, found: Findings, shown: Shown) -> report.Morning:
+    """``shown`` makes an image of a catalog row, or of a name alone."""
     evaluate, base = draft.stage("evaluate"), draft.base.release
     notes = evaluate.notes if evaluate else {}
     churn = notes.get("churn") or {}
@@ -49,7 +47,7 @@ def morning(
         beside=tuple(beside(notes.get("figures", {}), memory, found.measures, before)),
         fresh=tuple(_fresh(found, shown)),
         all_fresh=sum(kinds.get(kind, 0) for kind in ("new", "healed")),
-        turned=tuple(_turned(found, shown, shelf)),
+        turned=tuple(_turned(found, shown)),
         all_turned=churn.get("changed", 0),
         nights=nights,
     )
@@ -83,12 +81,12 @@ def _fresh(found: Findings, shown: Shown) -> Iterable[report.Fresh]:
         yield report.Fresh(image=shown(row, ""), kind=row["kind"], neighbors=tuple(neighbors))
 
 
-def _turned(found: Findings, shown: Shown, shelf: int) -> Iterable[report.Turned]:
+def _turned(found: Findings, shown: Shown) -> Iterable[report.Turned]:
     changes = found.changes
     for row in changes.turned:
         name, rows = row["query_id"], changes.lists[row["query_id"]]
-        entered = [each for each in rows if each["change"] == "insert"][:shelf]
-        left = [each for each in rows if each["change"] == "delete"][:shelf]
+        entered = [each for each in rows if each["change"] == "insert"]
+        left = [each for each in rows if each["change"] == "delete"]
         yield report.Turned(
             image=shown(found.images.get(name), name),
             came=row["came"],
