@@ -17,6 +17,8 @@ Thumb = Annotated[str, Field(pattern=r"^[0-9a-f]{16}(-[a-z]+)?$")]
 
 
 class Fact(BaseModel):
+    """A record of what is shown; what a newer artrec knows beside it is left out."""
+
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null")
 
 

@@ -111,6 +111,26 @@ def test_every_shown_image_has_its_own_small_picture(release: Night) -> None:
         assert apart.mean() < 12
 
 
+def test_small_pictures_of_the_last_report_are_not_made_again(
+    release: Night, next_release: Night
+) -> None:
+    """But for those of neighbors that are no images any more, which may be forgotten."""
+    before, after = (artifacts(made.root, of_night(made)[0]) for made in (release, next_release))
+    thumbs = {name for name in after if name.startswith("thumbs/")}
+    same = [name for name in thumbs if name in before]
+    for name in same:
+        first, second = (
+            (made.root / files[name].path).read_bytes()
+            for made, files in ((release, before), (next_release, after))
+        )
+        assert first == second
+    counters = of_night(next_release)[0].counters
+    gone = {f"thumbs/{row['content_sha256'].hex()[:16]}.jpg" for row in release.rows("catalog")
+            if row["image_id"] in REMOVED}  # fmt: skip
+    assert 0 < counters["kept"] <= len({*same} - gone)
+    assert counters["kept"] + counters["thumbnails"] == len(thumbs)
+
+
 def test_each_reason_stands_there_with_its_count_and_samples(release: Night) -> None:
     _, facts = of_night(release)
     rows = release.rows("rejects")

@@ -81,7 +81,8 @@ def _write(spark: SparkSession, settings: Settings, draft: Draft, run: Run, begu
     found = find(spark, settings.report, draft, run.run_id)
     known = kept_thumbnails(settings, draft, folder, found.shown - found.changes.left)
     thumbs = {each.path: each for each in known.values()}
-    reports = make_thumbnails(spark, settings, draft, folder, found.shown - {*known}, found.mapped)
+    new, welcome = found.shown - {*known}, found.mapped - {*known}
+    reports = make_thumbnails(spark, settings, draft, folder, new, welcome)
     thumbs |= {each.path: each for done in reports for each in done.artifacts}
     reached("report.thumbnails")
     training, more = _training(settings, draft, found, folder)

@@ -52,6 +52,7 @@ class Changes:
 
     @property
     def contents(self) -> set[bytes]:
+        """Of images that are shown for what became of them."""
         return {row["content_sha256"] for row in [*self.fresh, *self.orphans]} | self.left
 
     @property
