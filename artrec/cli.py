@@ -15,7 +15,10 @@ from artrec.commands import (
     encoders,
     export,
     files,
+    forget,
     lookup,
+    migrate,
+    outcome,
     releases,
     report,
     sample,
@@ -168,6 +171,24 @@ def report_command(
     report.show(root, name, to)
 
 
+@app.command("outcome")
+def outcome_command(
+    release: Annotated[
+        str | None, typer.Argument(help="The name that was to be made; else the latest.")
+    ] = None,
+    root: Root = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Of a job that ended no earlier (UTC).")
+    ] = None,
+    json: Json = False,
+    exit: Annotated[
+        bool, typer.Option("--exit", help="End with the exit code of the job itself.")
+    ] = False,
+) -> None:
+    """How a job ended, and whether the same command may go on; for orchestrators."""
+    outcome.show(root, release, since, json, exit)
+
+
 @app.command("sample")
 def sample_command(
     out: Annotated[Path, typer.Argument(help="The zip to write.")],
@@ -211,6 +232,40 @@ def sweep_command(
     """Remove what no kept release and no open draft needs; without --yes only say what that is."""
     wanted = upkeep.Wanted(config, keep, older_than, abandon, encoders, yes)
     upkeep.show_sweep(root, wanted, json)
+
+
+@app.command("forget")
+def forget_command(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[IMAGE_ID|SHA256]...", help="Ids of images, or hashes of bytes."),
+    ] = None,
+    reason: Annotated[str | None, typer.Option(help="Why; kept with the hash.")] = None,
+    status: Annotated[
+        bool, typer.Option("--status", help="What still holds it, and what removes that.")
+    ] = False,
+    root: Root = None,
+    json: Json = False,
+) -> None:
+    """Take pictures down: the next night leaves them out, and they do not come back."""
+    if status:
+        forget.show_status(root, names or [], json)
+    else:
+        forget.show(root, names or [], reason, json)
+
+
+@app.command("migrate")
+def migrate_command(
+    root: Root = None,
+    config: Config = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also tables that are read as they are.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; else it is only told.")] = False,
+    json: Json = False,
+) -> None:
+    """Bring the current release of an older artrec up to today's form; --yes does it."""
+    migrate.show(root, config, every, yes, json)
 
 
 @releases_app.command("list")

@@ -20,6 +20,8 @@ POINTS = (
     "ingest.pending",
     "ingest.tasks",
     "ingest.segment",
+    "ingest.compacting",
+    "ingest.compacted",
     "ingest.recorded",
     "train.examples",
     "train.epoch",
@@ -27,6 +29,8 @@ POINTS = (
     "embed.pending",
     "embed.tasks",
     "embed.segment",
+    "embed.compacting",
+    "embed.compacted",
     "embed.recorded",
     "catalog.tables",
     "catalog.run",
@@ -34,6 +38,7 @@ POINTS = (
     "index.shards",
     "index.run",
     "neighbors.part",
+    "neighbors.met",
     "neighbors.pool",
     "neighbors.run",
     "neighbors.table",
@@ -47,11 +52,14 @@ POINTS = (
     "publish.views",
     "publish.current",
     "rollback.current",
+    "migrate.run",
     "sweep.delete",
 )
 """In the order of a night; ``*.tasks`` and ``*.segment`` are reached once for each segment,
-``train.epoch`` once for each epoch, ``neighbors.part`` once for each part of a join in pairs. The
-last ones are no night's: ``rollback.*``, and ``sweep.*`` before each removal.
+``train.epoch`` once for each epoch, ``neighbors.part`` once for each part of a join in pairs,
+``neighbors.met`` where a table is kept up to date, ``*.compact*`` where segments are compacted. The
+last ones are no night's: ``rollback.*``, ``migrate.run`` behind each run, ``sweep.*`` before each
+removal.
 """
 
 _seen: Counter[str] = Counter()

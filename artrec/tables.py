@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from artrec.digests import Digest, add, digest_rows
 from artrec.errors import StoreFormatError
 from artrec.schemas import TABLES, Table
+from artrec.schemas.older import OlderFile, steps_of
 from artrec.storage import Store
 
 __all__ = ["Receipt", "TableWriter", "open_file", "read_range", "read_table"]
@@ -35,6 +36,7 @@ class Receipt(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     table: str
+    version: int = 1
     path: str
     bytes: int
     rows: int
@@ -207,6 +209,7 @@ class _OpenFile:
             self._parquet.close()
         return Receipt(
             table=self._table.name,
+            version=self._table.version,
             path=self._path,
             bytes=self._sink.bytes,
             rows=self._rows,
@@ -278,8 +281,12 @@ class _StoreFile(io.RawIOBase):
         return len(data)
 
 
-def open_file(store: Store, receipt: Receipt) -> pq.ParquetFile:
-    """The Parquet file of a receipt, checked to be of that table and of a known version."""
+def open_file(store: Store, receipt: Receipt, migrating: bool = False) -> pq.ParquetFile:
+    """The Parquet file of a receipt, checked to be of that table and of a known version.
+
+    One of an older version is read as today's, if that is a matter of its rows alone; ``migrating``
+    reads any that there is a way from.
+    """
     try:
         file = pq.ParquetFile(_StoreFile(store, receipt.path, receipt.bytes))
     except (pa.ArrowInvalid, OSError) as error:
@@ -296,8 +303,17 @@ def open_file(store: Store, receipt: Receipt) -> pq.ParquetFile:
             f"{receipt.path}: holds table {name} version {version}; this artrec reads "
             f"{table.name} up to version {table.version}: use a newer artrec"
         )
-    table.check(file.schema_arrow, receipt.path)
-    return file
+    if version == table.version:
+        table.check(file.schema_arrow, receipt.path)
+        return file
+    steps = steps_of(table, version, receipt.path)
+    table.check(file.schema_arrow, receipt.path, version)
+    if not migrating and not all(each.on_reading for each in steps):
+        raise StoreFormatError(
+            f"{receipt.path}: holds table {name} version {version}, this artrec reads version "
+            f"{table.version}: artrec migrate brings what is current up"
+        )
+    return OlderFile(file, table, steps)
 
 
 def read_table(
@@ -335,8 +351,7 @@ def read_range(
 
 
 def _may_hold(file: pq.ParquetFile, group: int, column: str, low: Any, high: Any) -> bool:
-    position = file.schema_arrow.names.index(column)
-    # sort columns come before nested ones in every table, so leaf and field positions agree
+    position = file.metadata.schema.names.index(column)
     found = file.metadata.row_group(group).column(position).statistics
     return found is None or not found.has_min_max or (found.min <= high and found.max >= low)
 

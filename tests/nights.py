@@ -52,6 +52,7 @@ __all__ = [
     "night",
     "opened",
     "put",
+    "put_as",
     "settings_of",
     "tree",
 ]
@@ -204,18 +205,30 @@ def put(
     draft: Draft, stage: str, tables: dict[str, list[dict[str, Any]]], /, **notes: object
 ) -> None:
     """Record literal rows as the whole work of a stage."""
+    put_as(f"literal-{draft.release_id}", draft, stage, tables, **notes)
+
+
+def put_as(
+    run_id: str,
+    draft: Draft,
+    stage: str,
+    tables: dict[str, list[dict[str, Any]]],
+    /,
+    **notes: object,
+) -> None:
+    """The same under a name, of which a later night has another; again it is adopted."""
     written = {}
     for table, rows in tables.items():
-        folder, kind = f"runs/{stage}/literal/once", TABLES[table]
+        folder, kind = f"runs/{stage}/{run_id}/{draft.attempt}", TABLES[table]
         with TableWriter(draft.store, folder, kind, "all", even_empty=True) as writer:
             if rows:
                 writer.write(pa.RecordBatch.from_pylist(rows, schema=kind.columns))
         written[table] = writer.receipts
     nothing: dict[str, Any] = {"inputs": {}, "settings": {}, "versions": {}, "counters": {}}
-    run = Run(stage=stage, run_id="literal", tables=written, seconds=0.0, **nothing)
+    run = Run(stage=stage, run_id=run_id, tables=written, seconds=0.0, **nothing)
     refs = [RunRef.of(record_run(draft.store, run))]
     recorded = dict.fromkeys(tables, refs)
-    draft.record(StageRuns(stage=stage, inputs="literal", tables=recorded, notes=notes))
+    draft.record(StageRuns(stage=stage, inputs=run_id, tables=recorded, notes=notes))
 
 
 def draft_rows(

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from artrec.planning import (
+    Change,
     Figures,
     Prices,
     Rates,
@@ -18,6 +19,7 @@ from artrec.planning import (
     joins_of,
     total,
 )
+from artrec.planning.maintaining import kept_up_products, whole_products
 
 MB = 1 << 20
 WORK = Work(
@@ -214,3 +216,47 @@ def test_the_memory_of_a_join_is_planned_within_a_fifth_of_what_was_measured(
     work = replace(WORK, images=images, dim=dim, pool=64, method=method, pairs_from=32_768)
     planned = getattr(joins_of(work, Rates()), method).worker_bytes
     assert planned == pytest.approx(measured * 10**6, rel=0.2)
+
+
+def test_the_neighbors_of_a_night_cost_what_the_join_costs_that_is_taken() -> None:
+    rates = FREE.model_copy(update={"pair": 1e-8})
+    many = replace(WORK, images=1_000_000, dim=128, exact_rows=999_999)
+    cheap, dear = (
+        expected(replace(many, method=method), rates)["neighbors"].seconds
+        for method in ("auto", "exact")
+    )
+    # Half of 10^12 pairs at 10 ns by two cores, and what the layout takes
+    assert dear == pytest.approx(2500, rel=0.05)
+    assert cheap < dear / 5
+    more = replace(many, recall=0.99)  # half as much may be missed, twice the cells are looked at
+    assert expected(more, rates)["neighbors"].seconds > 1.3 * cheap
+
+
+def test_a_table_is_kept_up_to_date_below_a_share_of_the_products_of_a_whole_join() -> None:
+    change = Change(81_446, added=1222, gone=815)
+    night = replace(WORK, images=81_853, dim=128, change=change)
+    upkeep = joins_of(night, Rates()).upkeep
+    assert upkeep is not None
+    # 1,222 by 80,631 that stay, themselves, and 2,557 by which their lists are bounded, of n^2 / 2
+    assert upkeep.share == pytest.approx(1222 * (80_631 + 1222 + 2557) / (81_853**2 / 2), abs=1e-4)
+    assert upkeep.kept_up
+    rates = FREE.model_copy(update={"pair": 1e-8})
+    kept, whole = (
+        expected(each, rates)["neighbors"].seconds for each in (night, replace(night, change=None))
+    )
+    assert kept < 0.1 * whole
+    never = joins_of(replace(night, rebuild_share=0.03), Rates()).upkeep
+    assert never is not None
+    assert not never.kept_up
+    assert joins_of(replace(night, change=None), Rates()).upkeep is None
+
+
+def test_lists_that_lose_more_than_their_spare_entries_count_as_made_again() -> None:
+    none, few, all_gone = (
+        kept_up_products(Change(1000, 0, gone), k=2, size=3) for gone in (0, 100, 1000)
+    )
+    assert (none, all_gone) == (0, 0)
+    # two or three of three are gone: 3 * .01 * .9 + .001, of 900 lists, by 900 vectors each
+    assert few == pytest.approx(0.028 * 900 * 900, abs=1)
+    assert whole_products(1000, 1001) == 1_000_000
+    assert whole_products(1000, 1000) == 499_500

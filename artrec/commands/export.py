@@ -21,6 +21,7 @@ from artrec.commands.stores import store_of
 from artrec.config import load
 from artrec.errors import StoreFormatError, UsageError
 from artrec.releases import Release, read_release, table_receipts
+from artrec.schemas import TABLES
 from artrec.storage import Store, open_store
 from artrec.tables import Receipt, read_table
 
@@ -53,7 +54,9 @@ def export(
     check_target(to, format)
     release = read_release(store, release_id)
     receipts = table_receipts(store, release, table)
-    write = _copied if format == "parquet" and table not in APPENDED else _written
+    of_today = all(each.version == TABLES[table].version for each in receipts)
+    is_copy = format == "parquet" and table not in APPENDED and of_today
+    write = _copied if is_copy else _written
     rows, files = write(store, release, table, receipts, to, format)
     account = {
         "release": release.release_id,

@@ -18,9 +18,9 @@ from artrec.commands.lookup import SHOWN, labels_of
 from artrec.config import IngestSettings, Settings
 from artrec.encoders import Encoder, load_encoder
 from artrec.errors import ConfigError, InputError, StoreFormatError, UsageError
-from artrec.index import ShardSet, Wanted, open_shards
+from artrec.index import Changes, ShardSet, Wanted, open_shards
 from artrec.picture import Child, Picture, Reject
-from artrec.releases import Release, artifacts_of, current_release, table_receipts
+from artrec.releases import Release, artifacts_of, current_release, read_runs, table_receipts
 from artrec.stages.rules import picture_limits, vector_no, vectors_identity
 from artrec.storage import Store
 from artrec.tables import read_range
@@ -98,7 +98,29 @@ def open_index(
     files = artifacts_of(store, refs, "shards")
     search_k = int(stage.notes["search_k"])
     scans = exact or bool(stage.notes.get("exact", False))
-    return open_shards(store, files, wanted, stage.rows("shard_items"), search_k, cache, scans)
+    items, changes = stage.rows("shard_items"), _changes(store, release)
+    shards = open_shards(store, files, wanted, items, search_k, cache, scans, changes)
+    vectors = release.stages["catalog"].rows("live_vectors")
+    if changes != Changes() and shards.count != vectors:
+        raise StoreFormatError(
+            f"release {release.release_id}: its index lists {shards.count} vectors, its catalog "
+            f"has {vectors}"
+        )
+    return shards
+
+
+def _changes(store: Store, release: Release) -> Changes:
+    """What has come and gone since the shards were built: of these shards, and no others."""
+    refs = release.refs("side_vectors")
+    if not refs:
+        return Changes()
+    (main,), (run,) = release.refs("shard_items"), read_runs(store, refs)
+    if run.inputs["main"] != main.run_id:
+        raise StoreFormatError(
+            f"{store.url}/{run.path}: main is {run.inputs['main']}, expected {main.run_id}: these "
+            "are changes of other shards"
+        )
+    return Changes(tuple(run.receipts("side_vectors")), tuple(run.receipts("masked_items")))
 
 
 def _file(path: str | Path) -> Path:

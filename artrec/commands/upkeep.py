@@ -15,11 +15,27 @@ from artrec.commands.show import as_json, grid
 from artrec.commands.stores import store_of
 from artrec.config import Settings, load
 from artrec.errors import UsageError
-from artrec.releases import Lease, abandon, holding, read_base, rollback
+from artrec.releases import (
+    Lease,
+    Ledger,
+    abandon,
+    holding,
+    ledger_of,
+    read_base,
+    read_release,
+    rollback,
+)
 from artrec.releases.sweep import Rules, Sweep, carry_out, give_up, plan_sweep
 from artrec.storage import Store, open_store
 
-__all__ = ["Wanted", "show_abandoned", "show_rollback", "show_sweep"]
+__all__ = [
+    "Wanted",
+    "not_empty",
+    "show_abandoned",
+    "show_rollback",
+    "show_sweep",
+    "writing",
+]
 
 
 @dataclass(frozen=True)
@@ -37,23 +53,31 @@ class Wanted:
 def show_rollback(root: str | None, release: str | None, json: bool) -> None:
     """Make another release current and say which one."""
     store = store_of(root)
-    _not_empty(store)
-    with _writing(store, "artrec rollback", load()[0]) as lease:
+    not_empty(store)
+    with writing(store, "artrec rollback", load()[0]) as lease:
         before, now = rollback(store, release, lease.confirm)
+    ingest = read_release(store, now.release).stages.get("ingest")
+    shows = Ledger.read(store).name != ledger_of(ingest.notes if ingest else {})
     if json:
-        as_json({"release": now.release, "before": before.release, "previous": now.previous})
+        found = {"release": now.release, "before": before.release, "previous": now.previous}
+        as_json({**found, "may_show_forgotten": True} if shows else found)
         return
     print(
         f"release {now.release} is current in {store.url}, it was {before.release}; the next night "
         f"builds on it. Forward again: artrec rollback {before.release}"
     )
+    if shows:
+        print(
+            f"release {now.release} was made before pictures were forgotten and may show them; the "
+            "next night leaves them out"
+        )
 
 
 def show_abandoned(root: str | None, draft: str) -> None:
     """Give a draft up."""
     store = store_of(root)
-    _not_empty(store)
-    with _writing(store, "artrec releases abandon", load()[0]):
+    not_empty(store)
+    with writing(store, "artrec releases abandon", load()[0]):
         abandon(store, draft, read_base(store))
     print(f"draft {draft} is abandoned: no night goes on with it, artrec sweep may remove it")
 
@@ -62,13 +86,13 @@ def show_sweep(root: str | None, wanted: Wanted, json: bool) -> None:
     """Say what is removed, or would be without ``--yes``."""
     settings, _ = load(wanted.config)
     store = open_store(root or settings.store.root, settings.store.options)
-    _not_empty(store)
+    not_empty(store)
     rules = _rules(settings, wanted)
     if not wanted.yes:
         # by our own clock: nothing is written, so the store does not tell its own
         _tell(store, plan_sweep(store, rules, datetime.now(UTC)), done=False, json=json)
         return
-    with _writing(store, "artrec sweep", settings) as lease:
+    with writing(store, "artrec sweep", settings) as lease:
         if wanted.abandon:
             give_up(store, lease)
         plan = plan_sweep(store, rules, lease.renewed)
@@ -103,14 +127,14 @@ def _tell(store: Store, plan: Sweep, done: bool, json: bool) -> None:
         print("nothing was removed; --yes removes it")
 
 
-def _not_empty(store: Store) -> None:
+def not_empty(store: Store) -> None:
     """A mistyped root gets no lease: that would begin a store."""
     if next(iter(store.list()), None) is None:
         raise UsageError(f"{store.url}: no release has been published here")
 
 
 @contextmanager
-def _writing(store: Store, work: str, settings: Settings) -> Iterator[Lease]:
+def writing(store: Store, work: str, settings: Settings) -> Iterator[Lease]:
     """Hold the lease; a termination gives it back too."""
     log.setup()
     if threading.current_thread() is not threading.main_thread():

@@ -8,13 +8,14 @@ origin.
 from artrec.config.judging import FINAL_GATES, GATES, USUAL_GATES, GatesSettings, ReportSettings
 from artrec.config.loading import Origins, load
 from artrec.config.model import Key, Settings, documented, flat
-from artrec.config.searching import NeighborsSettings
-from artrec.config.sections import IngestSettings, Source
+from artrec.config.searching import IndexSettings, NeighborsSettings
+from artrec.config.sections import IngestSettings, Source, StoreSettings
 
 __all__ = [
     "FINAL_GATES",
     "GATES",
     "GatesSettings",
+    "IndexSettings",
     "IngestSettings",
     "Key",
     "NeighborsSettings",
@@ -22,6 +23,7 @@ __all__ = [
     "ReportSettings",
     "Settings",
     "Source",
+    "StoreSettings",
     "USUAL_GATES",
     "documented",
     "flat",

@@ -21,7 +21,7 @@ USUAL_GATES = (
 )
 """Those that compare tonight's figures with what the last releases had."""
 GATES = (
-    *("balance", "identity", "lists", "images", "shards", "vectors"),
+    *("sources", "balance", "identity", "lists", "images", "shards", "vectors"),
     *("reject_rate", "reject_rates", "index_recall", "table_recall", "shrinkage", "drift"),
     *USUAL_GATES,
 )
@@ -90,6 +90,14 @@ class GatesSettings(Section):
     shrinkage: float = key(
         0.1,
         "Largest share by which the catalog may be smaller than the last release's.",
+        result=False,
+        ge=0,
+        le=1,
+    )
+    source_shrinkage: float = key(
+        0.2,
+        "Largest share by which a source may have fewer members than in the last release; an empty "
+        "one is refused in any case.",
         result=False,
         ge=0,
         le=1,

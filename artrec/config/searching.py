@@ -47,6 +47,17 @@ class IndexSettings(Section):
         ge=0,
     )
     seed: int = key(1, "Start of the random numbers that trees are cut by.", ge=0, lt=1 << 31)
+    rebuild_share: float = key(
+        0.2,
+        "Shards are kept from night to night, with new vectors in a side shard and gone ones "
+        "masked, until both together are more than this share of all vectors; 0: built anew "
+        "whenever a vector has changed.",
+        ge=0.0,
+        le=1.0,
+    )
+    side_rows: int = key(
+        100_000, "Vectors in the side shard, which each look-up scans, at most.", ge=0
+    )
 
 
 class NeighborsSettings(Section):
@@ -76,6 +87,15 @@ class NeighborsSettings(Section):
         32_768,
         "From so many vectors on they are laid out by cells, and each product is computed once.",
         result=False,
+    )
+    rebuild_share: float = key(
+        0.5,
+        "Where what came and went takes less than this share of the products of a whole join, the "
+        "current release's table is kept up to date, else all vectors are joined anew; 0: always "
+        "anew.",
+        result=False,
+        ge=0.0,
+        le=1.0,
     )
     tables: TableNames = key({}, "Further tables under rules, by name.")
 

@@ -5,7 +5,7 @@ Everything here is pure: arrays in, numbers out. ``stages/evaluate.py`` brings t
 
 from __future__ import annotations
 
-from artrec.evaluation.gates import judge
+from artrec.evaluation.gates import judge, judge_sources
 from artrec.evaluation.measured import Cloud, Measured, Past
 from artrec.evaluation.memory import figures
 from artrec.evaluation.recall import RECALL_CUTS, Streamed, recalls
@@ -28,6 +28,7 @@ __all__ = [
     "figures",
     "interval",
     "judge",
+    "judge_sources",
     "recalls",
     "values",
 ]

@@ -35,9 +35,9 @@ class Measured(BaseModel):
     ``counts`` has listed, stored, rejected, rejected_<reason>, lost, invented, double, double_ids,
     lists, vectors, distinct_vectors, the vectors that are non_finite, zero or flat, and of an index
     indexed and shard_files_missing.
-    ``ruled`` has, for each table under a rule, its lists and their missing entries that are
-    unexplained. ``index_recall`` holds, for each cut, the lower end of the interval; none without
-    an index.
+    ``sources`` are the members of each source. ``ruled`` has, for each table under a rule, its
+    lists and their missing entries that are unexplained. ``index_recall`` holds, for each cut, the
+    lower end of the interval; none without an index.
     ``table_recall`` is the share of right entries of an exact table; of an approximate one the
     lower end of its interval, and ``planned_recall`` what it was made for. ``queries`` is how many
     images were asked for these.
@@ -49,6 +49,8 @@ class Measured(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     counts: dict[str, int]
+    sources: dict[str, int] = Field(default_factory=dict)
+    sources_before: dict[str, int] = Field(default_factory=dict)
     ruled: dict[str, dict[str, int]] = Field(default_factory=dict)
     index_recall: dict[int, float] = Field(default_factory=dict)
     table_recall: float | None = None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from artrec.vectors import TopK, exact, merge
 from artrec.vectors.distance import Floats, Ints, Wides, squared_norms
@@ -55,11 +56,18 @@ class Scan:
     2^-24 (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., 3.1 and 3.5), a squared
     length by gamma of itself; and two distances that round to one float32 are no further apart than
     2^-22 of them. What may be among the nearest, under all that, is measured exactly. Held beside
-    the map: 8 bytes for each vector.
+    the map: 8 bytes for each vector. Those that are not ``live`` bool [n] are left out.
     """
 
-    def __init__(self, vectors: Floats, numbers: Ints, metric: str) -> None:
+    def __init__(
+        self,
+        vectors: Floats,
+        numbers: Ints,
+        metric: str,
+        live: NDArray[np.bool_] | None = None,
+    ) -> None:
         self._vectors, self._numbers, self._metric = vectors, numbers, metric
+        self._live = live
         self._parts = [slice(at, at + _BLOCK) for at in range(0, len(numbers), _BLOCK)]
         squares = (_squares(vectors[part]) for part in self._parts)
         self._lengths = np.sqrt(np.concatenate([np.zeros(0), *squares]))
@@ -76,6 +84,10 @@ class Scan:
         found = TopK.empty(1, k)
         for part in self._parts:
             near = self._possible(query, length, part, k)
+            if self._live is not None:
+                near = near[self._live[near]]
+            if not len(near):
+                continue
             vectors = np.ascontiguousarray(self._vectors[near])
             distances = exact(self._metric, np.broadcast_to(query, vectors.shape), vectors)
             rows = np.zeros(len(near), np.int64)
@@ -100,7 +112,10 @@ class Scan:
         else:
             sizes = lengths**2 + length**2
             costs, errors = sizes - 2 * dots, 2 * (errors + slack * sizes)
-        most = np.partition(costs + errors, k - 1)[k - 1]
+        bounds = costs + errors
+        if self._live is not None:
+            bounds[~self._live[part]] = np.inf
+        most = np.partition(bounds, k - 1)[k - 1]
         near: Ints = np.flatnonzero(costs - errors <= most) + part.start
         return near
 

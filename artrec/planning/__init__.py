@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from artrec.planning.figures import Figures, Prices, Rates, RuledWork, Work, cost, total
 from artrec.planning.formulas import START_SECONDS, expected, expected_tables
-from artrec.planning.joining import JoinCost, Joins, joins_of
+from artrec.planning.joining import JoinCost, Joins, Upkeep, joins_of
 from artrec.planning.joins import block_count, exact_seconds_by_sample, resolved, seen_blocks
+from artrec.planning.maintaining import Change
 
 __all__ = [
+    "Change",
     "Figures",
     "JoinCost",
     "Joins",
@@ -18,6 +20,7 @@ __all__ = [
     "Rates",
     "RuledWork",
     "START_SECONDS",
+    "Upkeep",
     "Work",
     "block_count",
     "cost",

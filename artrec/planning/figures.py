@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
+from artrec.planning.maintaining import Change
+
 __all__ = ["Figures", "MB", "Prices", "Rates", "RuledWork", "Work", "cost", "total"]
 
 MB = 1 << 20
@@ -90,7 +92,9 @@ class Work:
     ``trial_trees`` are those of the index that tuning builds beside, 0 where it builds none.
     ``alone_bytes`` are of the largest source that one task has to read alone. A night that
     ``trains`` is taken to keep the hand-made encoder; ``torch`` says that the named one needs it.
+    ``beside`` vectors stand by shards of the index that are kept; None where they are built.
     One that ``joins`` makes the lists without a rule; ``ruled`` are the tables under rules to make.
+    ``change`` is what came and went at most since a table that can be kept up to date.
     """
 
     listed: int
@@ -119,6 +123,7 @@ class Work:
     trees: int = 20
     trial_trees: int = 0
     shards: int = 1
+    beside: int | None = None
     queries: int = 2000
     sample: int = 5000
     decoded: int = 5000
@@ -132,6 +137,8 @@ class Work:
     alone_bytes: int = 0
     joins: bool = True
     ruled: tuple[RuledWork, ...] = ()
+    change: Change | None = None
+    rebuild_share: float = 0.5
 
     @property
     def picture_bytes(self) -> float:

@@ -14,9 +14,10 @@ from artrec.planning.joins import (
     resolved,
     seen_blocks,
 )
+from artrec.planning.maintaining import Change, kept_up_products, range_count, whole_products
 from artrec.planning.waves import at_once, shared_out
 
-__all__ = ["JoinCost", "Joins", "PYTHON", "chosen_join", "joins_of"]
+__all__ = ["JoinCost", "Joins", "PYTHON", "Upkeep", "chosen_join", "joins_of"]
 
 PYTHON = 215 * MB  # a worker or driver with what it imports
 
@@ -43,10 +44,26 @@ class JoinCost(BaseModel):
     worker_bytes: int
 
 
+class Upkeep(BaseModel):
+    """Whether the current release's table is kept up to date: ``share`` is that of the products of
+    a whole join, if so many vectors at most came and went.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    kept_up: bool
+    added: int
+    gone: int
+    share: float
+    rebuild_share: float
+    core_seconds: float
+
+
 class Joins(BaseModel):
     """Which join a night takes, why, what to set for the other one, and the costs of both.
 
     How many cells the approximate one looks at depends on the vectors: ``probes`` are typical.
+    ``upkeep`` is there where a table could be kept up to date.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -59,10 +76,14 @@ class Joins(BaseModel):
     cells: int
     exact: JoinCost
     approximate: JoinCost
+    upkeep: Upkeep | None = None
 
 
 def chosen_join(work: Work, rates: Rates) -> Figures:
-    """The figures of the join that will be taken, without names."""
+    """The figures of the join that will be taken, or of keeping a table up to date; no names."""
+    upkeep = _upkeep(work, rates)
+    if upkeep is not None and upkeep.kept_up:
+        return _kept_up(work, rates, upkeep)
     if resolved(work.method, work.images, work.exact_rows) == "approximate":
         return _approximate(work, rates)
     return _exact(work, rates)
@@ -94,7 +115,53 @@ def joins_of(work: Work, rates: Rates) -> Joins:
         recall=work.recall,
         probes=probes,
         cells=cells,
+        upkeep=_upkeep(work, rates),
         **costs,
+    )
+
+
+def _upkeep(work: Work, rates: Rates) -> Upkeep | None:
+    """At most: a new member may be a picture that is known, one that is gone may have a copy."""
+    change = work.change
+    if change is None:
+        return None
+    products = kept_up_products(change, work.k, work.pool)
+    whole = float(whole_products(work.images, work.pairs_from))
+    if resolved(work.method, work.images, work.exact_rows) == "approximate":
+        whole = _busy_approximate(work, rates) / max(rates.pair, 1e-12)
+    share = products / max(1.0, whole)
+    return Upkeep(
+        kept_up=share < work.rebuild_share,
+        added=change.added,
+        gone=change.gone,
+        share=round(share, 4),
+        rebuild_share=work.rebuild_share,
+        core_seconds=round(products * rates.pair + _moved(work, change) * LOADED, 3),
+    )
+
+
+def _moved(work: Work, change: Change) -> int:
+    """Bytes: vectors then and now, pools read and written twice, and the added for each range."""
+    ranges = range_count(work.images, work.block_rows, work.cores)
+    vectors = 4 * work.dim * (3 * work.images + ranges * change.added)
+    return vectors + 4 * 12 * work.images * work.pool
+
+
+def _kept_up(work: Work, rates: Rates, upkeep: Upkeep) -> Figures:
+    """Each range of the vectors meets what is added."""
+    ranges = range_count(work.images, work.block_rows, work.cores)
+    tasks = 3 * ranges + 2 * -(-upkeep.added // work.block_rows)
+    size, change = 12 * work.images * work.pool, work.change
+    assert change is not None
+    rows = -(-work.images // ranges)
+    held = rows * (4 * work.dim + 24 * work.pool) + _held(work, -(-work.images // work.block_rows))
+    return Figures(
+        bytes_read=_moved(work, change) - 2 * size,
+        requests=8 * tasks,
+        tasks=tasks,
+        seconds=at_once(tasks, upkeep.core_seconds, work, rates),
+        worker_bytes=PYTHON + held,
+        bytes_written=size,
     )
 
 

@@ -6,7 +6,16 @@ and whatever was finished is found again by its name.
 """
 
 from artrec.releases.drafts import Draft
-from artrec.releases.heads import DraftHead, Outcome, abandon, all_heads, draft_state, open_heads
+from artrec.releases.forgotten import Ledger, ledger_of
+from artrec.releases.heads import (
+    DraftHead,
+    Outcome,
+    abandon,
+    all_heads,
+    draft_state,
+    find_outcome,
+    open_heads,
+)
 from artrec.releases.history import releases_before, were_current
 from artrec.releases.lease import Lease, holding
 from artrec.releases.published import (
@@ -56,6 +65,7 @@ __all__ = [
     "GateReport",
     "GateResult",
     "Lease",
+    "Ledger",
     "Outcome",
     "Planned",
     "Release",
@@ -70,9 +80,11 @@ __all__ = [
     "digest_of",
     "draft_state",
     "duckdb_views",
+    "find_outcome",
     "find_run",
     "holding",
     "iter_runs",
+    "ledger_of",
     "list_releases",
     "open_heads",
     "publish",

@@ -8,7 +8,15 @@ from datetime import UTC, datetime
 
 from artrec.errors import ConditionFailed, NotFound, ReleaseConflict, Superseded, UsageError
 from artrec.failpoints import reached
-from artrec.releases.heads import DraftHead, Outcome, is_abandoned, open_heads, read_head
+from artrec.releases.forgotten import Ledger
+from artrec.releases.heads import (
+    DraftHead,
+    Outcome,
+    is_abandoned,
+    open_heads,
+    read_head,
+    read_outcome,
+)
 from artrec.releases.lease import Lease
 from artrec.releases.published import Base, Planned, Release, StageRuns, read_base
 from artrec.releases.runs import Document, RunRef, attempt_name, create, read_document
@@ -31,6 +39,7 @@ class Draft:
         self._written = False
         self._stages: dict[str, StageRuns] = {}
         self._planned: Planned | None = None
+        self._ledger: Ledger | None = None
 
     @classmethod
     def begin(cls, store: Store, name: str | None) -> Draft:
@@ -41,11 +50,17 @@ class Draft:
 
     @classmethod
     def reopen(cls, store: Store, name: str | None) -> Draft | None:
-        """The draft of that name, or the open one; None if nothing is open."""
+        """The draft of that name, or the open one; None if nothing is open.
+
+        Under a name whose inventory found nothing new, nothing is open either.
+        """
         draft = cls.begin(store, name)
         heads = [read_head(store, name)] if name else open_heads(store, draft.base)
         found = [head for head in heads if head is not None]
         if name and not found:
+            left = read_outcome(store, name)
+            if left and (left.status, left.current) == ("unchanged", draft.base.release_id):
+                return None
             raise UsageError(
                 f"{store.url}: no draft {name} is open; begin it with artrec inventory"
             )
@@ -73,6 +88,13 @@ class Draft:
         if self.head is None:
             return self.name or _today()
         return self.head.release_id
+
+    @property
+    def ledger(self) -> Ledger:
+        """What was forgotten when this attempt began; publish asks again."""
+        if self._ledger is None:
+            self._ledger = Ledger.read(self.store)
+        return self._ledger
 
     @property
     def unchanged(self) -> bool:

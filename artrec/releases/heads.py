@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from artrec.errors import NotFound, UsageError
 from artrec.releases.history import were_current
@@ -19,6 +20,7 @@ __all__ = [
     "abandon",
     "all_heads",
     "draft_state",
+    "find_outcome",
     "is_abandoned",
     "open_heads",
     "read_head",
@@ -42,7 +44,8 @@ class DraftHead(Document):
 class Outcome(Document):
     """How a job ended, for those who cannot see its exit code.
 
-    ``status`` is done (a stage), published, unchanged (nothing to publish), or failed.
+    ``status`` is done (a stage), published, unchanged (nothing to publish), or failed. ``changes``
+    counts, of a published night, what became of images and of entries of the lists.
     """
 
     status: str
@@ -51,6 +54,7 @@ class Outcome(Document):
     release_id: str
     current: str | None
     ended: datetime
+    changes: dict[str, Any] | None = None
 
 
 class Abandoned(Document):
@@ -73,6 +77,19 @@ def read_outcome(store: Store, name: str) -> Outcome | None:
         return read_document(store, f"drafts/{name}/outcome.json", Outcome)
     except NotFound:
         return None
+
+
+def find_outcome(store: Store, name: str | None, since: datetime | None = None) -> Outcome | None:
+    """How the latest job ended that was to make release ``name``, or any, not before ``since``.
+
+    A job that had lost its name or lease left its word under the name of its attempt.
+    """
+    entries = [e for e in store.list("drafts") if e.path.endswith("/outcome.json")]
+    for entry in sorted(entries, key=lambda entry: entry.modified, reverse=True):
+        outcome = read_document(store, entry.path, Outcome)
+        if name in (None, outcome.release_id) and (since is None or outcome.ended >= since):
+            return outcome
+    return None
 
 
 def is_abandoned(store: Store, name: str) -> bool:

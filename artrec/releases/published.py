@@ -108,7 +108,11 @@ class Planned(Document):
 
 
 class Release(Document):
-    """One coherent set of tables under a name; never changed once written."""
+    """One coherent set of tables under a name; never changed once written.
+
+    ``migrated`` is not empty where ``artrec migrate`` made it of the one before: the tables that it
+    wrote again, and the versions that they had.
+    """
 
     release_id: str
     previous: str | None
@@ -124,6 +128,7 @@ class Release(Document):
     gates: list[GateResult]
     counts: dict[str, int]
     plan: Planned | None = None
+    migrated: dict[str, tuple[int, ...]] = Field(default_factory=dict)
 
     @property
     def path(self) -> str:

@@ -26,6 +26,7 @@ __all__ = [
     "Facts",
     "Gate",
     "Hub",
+    "Maintained",
     "Measured",
     "NearGroup",
     "Point",
@@ -109,6 +110,19 @@ class Churn(Fact):
     insert: int = 0
     delete: int = 0
     update: int = 0
+
+
+class Maintained(Fact):
+    """The neighbor table was kept up to date from that of the release ``since``: vectors that came
+    and went, lists that were joined anew, and what it took beside a whole join.
+    """
+
+    since: Text
+    added: int
+    gone: int
+    recomputed: int
+    products: int
+    whole_products: int
 
 
 class Ruled(Fact):
@@ -308,6 +322,7 @@ class Facts(Fact):
     near: tuple[NearGroup, ...] = ()
     churn: Churn | None = None
     morning: Morning | None = None
+    maintained: Maintained | None = None
     points: tuple[Point, ...] = ()
     settings: dict[Text, Text] = Field(default_factory=dict)
     versions: dict[Text, Text] = Field(default_factory=dict)

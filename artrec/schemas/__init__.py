@@ -1,19 +1,23 @@
 """Every table, declared once: its columns, key, order, and the version of its form.
 
 Columns are non-null unless said otherwise. Embeddings are ``list<float>`` without nulls, times are
-UTC microseconds. A change that old readers would not understand raises the table's version.
+UTC microseconds. A change that old readers would not understand raises the table's version, and
+declares in ``older`` how its rows come of the former ones; further columns stand last, since
+digests go by their place. Where such files cannot be read as they are (``on_reading``), the result
+version of the stage that writes them is raised too, so that no run of an older form is found again.
+What index sidecars name (``shard_items``) is built anew instead.
 """
 
 from collections.abc import Iterable
 
 from artrec.schemas.changes import CATALOG_CHANGES, entry_changes
 from artrec.schemas.evaluation import EVALUATION
-from artrec.schemas.form import Table
+from artrec.schemas.form import Older, Table
 from artrec.schemas.night import NIGHT
 from artrec.schemas.query import QUERY
 from artrec.schemas.ruling import RULED_SCRATCH, Tables, rule_names, rule_tables
 
-__all__ = ["PUBLISHED", "TABLES", "Table", "published", "rule_tables", "ruled"]
+__all__ = ["Older", "PUBLISHED", "TABLES", "Table", "published", "rule_tables", "ruled"]
 
 _CHANGES = (CATALOG_CHANGES, entry_changes("neighbor_changes"))
 

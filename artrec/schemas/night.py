@@ -236,6 +236,24 @@ NIGHT = [
         key=("vector_no",),
         sort=("vector_no",),
     ),
+    Table(  # what a night adds to a neighbor table, and how far each has as many others as it lists
+        "neighbor_added",
+        columns(vector_no=pa.int64(), ceiling=pa.float32(), embedding=VECTOR),
+        key=("vector_no",),
+        sort=("vector_no",),
+    ),
+    Table(
+        "neighbor_gone",
+        columns(vector_no=pa.int64()),
+        key=("vector_no",),
+        sort=("vector_no",),
+    ),
+    Table(  # vectors whose lists have lost too much
+        "neighbor_lacking",
+        columns(vector_no=pa.int64(), embedding=VECTOR),
+        key=("vector_no",),
+        sort=("vector_no",),
+    ),
     Table(
         "neighbor_pool",
         columns(
@@ -268,6 +286,18 @@ NIGHT = [
     ),
     Table(  # which vector is which item of which index shard
         "shard_items",
+        columns(shard=pa.int32(), item=pa.int32(), vector_no=pa.int64()),
+        key=("shard", "item"),
+        sort=("shard", "item"),
+    ),
+    Table(  # vectors that came since the shards were built, scanned beside them
+        "side_vectors",
+        columns(vector_no=pa.int64(), embedding=VECTOR),
+        key=("vector_no",),
+        sort=("vector_no",),
+    ),
+    Table(  # items of the shards whose vectors are gone
+        "masked_items",
         columns(shard=pa.int32(), item=pa.int32(), vector_no=pa.int64()),
         key=("shard", "item"),
         sort=("shard", "item"),

@@ -100,6 +100,38 @@ RULED_SCRATCH = [
         key=("entity",),
         sort=(),
     ),
+    Table(  # entities now and in the last release, one of the two null where it is not there
+        "ruled_facts",
+        columns(
+            vector_no=pa.int64(),
+            before_=pa.int64(),
+            entity_=pa.int64(),
+            group=pa.int32(),
+            codes=_CODES,
+            value=pa.int32(),
+            offered=pa.bool_(),
+            came=pa.bool_(),
+            copied=pa.bool_(),
+            key=pa.int64(),
+            left=pa.int64(),
+        ),
+        key=("vector_no",),
+        sort=(),
+    ),
+    Table(  # entities that ask all others, or stand apart from them, with their vectors
+        "ruled_visitors",
+        columns(
+            entity=pa.int64(),
+            group=pa.int32(),
+            codes=_CODES,
+            offered=pa.bool_(),
+            key=pa.int64(),
+            embedding=VECTOR,
+        ),
+        key=("entity",),
+        sort=(),
+        compression="none",
+    ),
 ]
 
 

@@ -9,10 +9,19 @@ import pyarrow as pa
 
 from artrec.schemas import TABLES
 from artrec.storage import Store
-from artrec.tables import Receipt, read_range, read_table
-from artrec.vectors import Block, Pools
+from artrec.tables import Receipt, open_file, read_range, read_table
+from artrec.vectors import Block, Pools, TopK
+from artrec.vectors.distance import Ints
 
-__all__ = ["block_of", "pool_rows", "vector_blocks"]
+__all__ = [
+    "block_of",
+    "numbers_between",
+    "pool_rows",
+    "pools_of",
+    "rows_between",
+    "vector_blocks",
+    "vector_rows",
+]
 
 _COLUMNS = ["vector_no", "embedding"]
 
@@ -34,11 +43,50 @@ def vector_blocks(
             yield block_of(pa.Table.from_batches([batch]))
 
 
+def rows_between(
+    store: Store, files: Sequence[Receipt], low: int, high: int, columns: Sequence[str]
+) -> pa.Table:
+    """Rows ``low`` to ``high``, at least one, of a table, counted over all its files.
+
+    Row groups without any of them are not read.
+    """
+    parts, at = [], 0
+    for receipt in files:
+        if at >= high or at + receipt.rows <= low:
+            at += receipt.rows
+            continue
+        file = open_file(store, receipt)
+        for group in range(file.metadata.num_row_groups):
+            after = at + file.metadata.row_group(group).num_rows
+            start, stop = max(low, at), min(high, after)
+            if start < stop:
+                rows = file.read_row_group(group, columns=list(columns))
+                parts.append(rows.slice(start - at, stop - start))
+            at = after
+    return pa.concat_tables(parts)
+
+
+def numbers_between(store: Store, live: Sequence[Receipt], low: int, high: int) -> Ints:
+    """The vector_no from ``low`` to ``high``, both included, ascending."""
+    parts = [np.zeros(0, np.int64)]
+    for batch in read_range(store, live, (low,), (high,), ["vector_no"]):
+        parts.append(np.asarray(batch.column("vector_no"), np.int64))
+    return np.concatenate(parts)
+
+
 def block_of(rows: pa.Table) -> Block:
     """Rows with the columns vector_no and embedding, at least one."""
     values = np.asarray(rows.column("embedding").combine_chunks().flatten(), np.float32)
     numbers = np.asarray(rows.column("vector_no"), np.int64)
     return Block(numbers=numbers, vectors=values.reshape(len(numbers), -1))
+
+
+def vector_rows(block: Block) -> pa.RecordBatch:
+    """What :func:`block_of` makes a block of."""
+    n, dim = block.vectors.shape
+    offsets = pa.array(np.arange(n + 1, dtype=np.int32) * dim)
+    vectors = pa.ListArray.from_arrays(offsets, pa.array(block.vectors.reshape(-1)))
+    return pa.RecordBatch.from_arrays([pa.array(block.numbers), vectors], names=_COLUMNS)
 
 
 def pool_rows(pools: Pools) -> pa.RecordBatch:
@@ -54,3 +102,21 @@ def pool_rows(pools: Pools) -> pa.RecordBatch:
     }
     arrays = [pa.array(columns[c.name]).cast(c.type) for c in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def pools_of(rows: pa.Table, size: int) -> Pools:
+    """Pools of ``size`` from the rows of their table: what :func:`pool_rows` has made of them."""
+    others, far = (rows.column(name).combine_chunks() for name in ("others", "distances"))
+    counts = np.asarray(others.value_lengths(), np.int32)
+    lists = TopK.empty(len(counts), size)
+    entries = np.arange(size) < counts[:, None]
+    lists.ids[entries] = np.asarray(others.flatten(), np.int64)
+    lists.distances[entries] = np.asarray(far.flatten(), np.float32)
+    return Pools(
+        numbers=np.asarray(rows.column("vector_no"), np.int64),
+        others=lists.ids,
+        distances=lists.distances,
+        counts=counts,
+        radius=np.asarray(rows.column("radius"), np.float32),
+        radius_no=np.asarray(rows.column("radius_no"), np.int64),
+    )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from artrec.planning import START_SECONDS, Figures, Joins, total
+from artrec.planning import START_SECONDS, Figures, Joins, Upkeep, total
 from artrec.releases import Planned
 
 __all__ = ["Costs", "shown"]
@@ -71,7 +71,17 @@ def _joins(joins: Joins) -> list[str]:
         f"; for a recall of {joins.recall:g} (neighbors.recall), by {joins.probes:,} of "
         f"{joins.cells:,} cells: a sample of the vectors decides how many"
     )
-    return lines
+    return lines if joins.upkeep is None else [*lines, _upkeep(joins.upkeep)]
+
+
+def _upkeep(upkeep: Upkeep) -> str:
+    """Whether the table of the current release will be kept up to date, and why."""
+    word = "kept up to date" if upkeep.kept_up else "all joined anew"
+    return (
+        f"  {word}: with {upkeep.added:,} added and {upkeep.gone:,} gone at most, upkeep takes "
+        f"{upkeep.share:.1%} of the products of a whole join, {_hours(upkeep.core_seconds)} of one "
+        f"core; up to neighbors.rebuild_share = {upkeep.rebuild_share:g} it is done"
+    )
 
 
 def _hours(seconds: float) -> str:

@@ -107,9 +107,11 @@ def run_tasks(
     return [TaskReport.model_validate_json(row.report) for row in rows]
 
 
-def reported(work: Callable[[Attempt], TaskReport], attempt: Attempt) -> TaskReport:
-    """The report of ``work``, with the time that it took and the peak of the process."""
-    begun = time.monotonic()
+def reported(
+    work: Callable[[Attempt], TaskReport], attempt: Attempt, begun: float | None = None
+) -> TaskReport:
+    """The report of ``work``, with the time since it was ``begun`` and the peak of the process."""
+    begun = time.monotonic() if begun is None else begun
     report = work(attempt)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     counters = report.counters | {

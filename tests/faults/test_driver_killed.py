@@ -33,8 +33,12 @@ EVERYDAY = (
     "publish.current",
 )
 SLICES, SEGMENTS = 8, 5
-PAIRS = ("neighbors.pairs_from=1", "neighbors.block_rows=9")
-OF_SOME_NIGHTS = ("rollback.", "sweep.", "neighbors.part", "neighbors.table")
+PAIRS = ("neighbors.pairs_from=1", "neighbors.block_rows=9", "neighbors.rebuild_share=0")
+OF_SOME_NIGHTS = (
+    *("rollback.", "migrate.", "sweep."),
+    *("neighbors.part", "neighbors.met", "neighbors.table"),
+    *("ingest.compact", "embed.compact"),
+)
 NIGHT = [point for point in POINTS if not point.startswith(OF_SOME_NIGHTS)]
 TABLES = (
     "neighbors.tables.in_style.within=[style]",
@@ -83,6 +87,15 @@ def test_a_driver_killed_between_two_parts_of_a_join_goes_on_behind_them(nights:
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
+def test_a_driver_killed_while_it_keeps_a_table_up_to_date_ends_at_the_same_lists(
+    nights: Nights,
+) -> None:
+    kept = ("neighbors.rebuild_share=1", "neighbors.block_rows=9")
+    _kill_in_turn(nights, "killed-maintaining", ("neighbors.met", "neighbors.pool"), kept)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
 def test_a_driver_killed_between_two_tables_under_rules_makes_each_once(nights: Nights) -> None:
     _kill_in_turn(nights, "killed-ruled", ("neighbors.table", "neighbors.table"), TABLES)
     root = nights.place / "killed-ruled"
@@ -90,6 +103,13 @@ def test_a_driver_killed_between_two_tables_under_rules_makes_each_once(nights: 
         assert len(list(root.glob(f"runs/neighbors/*/*/neighbors_{name}_nested"))) == 1
         lists = current_rows(root, f"neighbors_{name}_nested")
         assert len(lists) == len(current_rows(root, "catalog")) > 10
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_driver_killed_while_segments_are_compacted_goes_on(nights: Nights) -> None:
+    points = [point for point in POINTS if ".compact" in point]
+    _kill_in_turn(nights, "killed-compacting", points, ("store.compact_share=0.001",))
 
 
 def _kill_in_turn(
@@ -141,6 +161,7 @@ def _assert_done_once(root: Path, logs: Sequence[str]) -> None:
         assert len(cuts) == 1
         assert cuts[0]["slices"] >= SLICES
         assert cuts[0]["segments"] >= SEGMENTS
-        done = [line["run"] for line in events(log, "segment done") if line["stage"] == stage]
+        ends = [line for line in events(log, "segment done") if line["stage"] == stage]
+        done = [line["run"] for line in ends if "kept" not in line]  # which compactions have
         assert len(done) == len(set(done)) == cuts[0]["segments"]
         assert all((root / f"runs/{stage}/{run}/run.json").is_file() for run in done)

@@ -114,7 +114,7 @@ def test_an_executor_killed_in_each_part_of_a_join_in_pairs_changes_no_list(
     how = "kill_executor_once"
     root = nights.store("pairs")
     folder, surroundings = _armed(nights, "pairs", PAIRS, how)
-    laid = ("neighbors.pairs_from=1", "neighbors.block_rows=5")
+    laid = ("neighbors.pairs_from=1", "neighbors.block_rows=5", "neighbors.rebuild_share=0")
     ended = job(command(root, nights.new, *COARSE, *laid, master=LOCAL), surroundings)
     assert ended.code == 0, ended.out + ended.log
     _assert_survived(nights, root, folder, PAIRS, how)

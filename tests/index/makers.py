@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from artrec.index import (
     ANNOY_METRICS,
+    Changes,
     Recipe,
     ShardSet,
     Sidecar,
@@ -23,10 +24,10 @@ from artrec.index import (
 from artrec.releases import Artifact, upload_artifact, write_artifact
 from artrec.schemas import TABLES
 from artrec.storage import Store, open_store
-from artrec.tables import Receipt, TableWriter
+from artrec.tables import Receipt, TableWriter, read_table
 from artrec.vectors import Block
 
-__all__ = ["Made", "Written", "made", "scattered", "written"]
+__all__ = ["Made", "Written", "changed", "made", "scattered", "written"]
 
 Numbers = NDArray[np.int64]
 Vectors = NDArray[np.float32]
@@ -41,10 +42,12 @@ class Made:
     files: tuple[Artifact, ...]
     wanted: Wanted
     items: int
+    item_files: tuple[Receipt, ...] = ()
+    changes: Changes = field(default_factory=Changes)
 
     def opened(self, search_k: int = EVERYTHING, scans: bool = False) -> ShardSet:
         given = self.store, self.files, self.wanted, self.items
-        return open_shards(*given, search_k, scans=scans)
+        return open_shards(*given, search_k, scans=scans, changes=self.changes)
 
     @property
     def sidecars(self) -> list[Artifact]:
@@ -72,13 +75,32 @@ def made(
     store = open_store(str(root))
     recipe = Recipe(metric, vectors.shape[1], trees, seed)
     files: list[Artifact] = []
+    items: list[Receipt] = []
     for shard, (low, high) in enumerate(shard_ranges(shards)):
         own = (numbers >= low) & (numbers <= high)
         if own.any():
             block, place = Block(numbers[own], vectors[own]), (shard, shards)
-            files += written(store, root, place, block, recipe, "index", tuning).files
+            found = written(store, root, place, block, recipe, "index", tuning)
+            files, items = files + found.files, items + found.items
     wanted = Wanted("mine-1", metric, vectors.shape[1])
-    return Made(store, tuple(files), wanted, len(numbers))
+    return Made(store, tuple(files), wanted, len(numbers), tuple(items))
+
+
+def changed(made: Made, live: Numbers, vectors: Vectors) -> Made:
+    """The same shards on a later night, when the vectors of the catalog are ``live``."""
+    items = pa.Table.from_batches(read_table(made.store, made.item_files))
+    had = np.asarray(items["vector_no"])
+    gone = items.filter(pa.array(~np.isin(had, live)))
+    came = ~np.isin(live, had)
+    facts = {name: str(getattr(made.wanted, name)) for name in ("encoder", "metric", "dim")}
+    masked, side = TABLES["masked_items"], TABLES["side_vectors"]
+    with TableWriter(made.store, "later", masked, "all", facts, even_empty=True) as masks:
+        for batch in gone.to_batches():
+            masks.write(batch)
+    with TableWriter(made.store, "later", side, "all", facts, even_empty=True) as beside:
+        columns = {"vector_no": live[came], "embedding": list(vectors[came])}
+        beside.write(pa.RecordBatch.from_pydict(columns, schema=side.columns))
+    return replace(made, changes=Changes(tuple(beside.receipts), tuple(masks.receipts)))
 
 
 @dataclass(frozen=True)

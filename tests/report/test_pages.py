@@ -15,7 +15,17 @@ from typing import Any
 
 import pytest
 
-from artrec.report import Became, Churn, Facts, Gate, Morning, Stage, Training, render
+from artrec.report import (
+    Became,
+    Churn,
+    Facts,
+    Gate,
+    Maintained,
+    Morning,
+    Stage,
+    Training,
+    render,
+)
 from artrec.report.drawing import script_json
 from tests.report.literal import bare, full, points
 from tests.report.reading import Page
@@ -128,6 +138,18 @@ def test_the_change_feed_is_counted_by_images_and_by_entries() -> None:
     before = page(full([THUMB]).model_copy(update={"morning": None})).text
     assert "What became of images: 7 new, 3 gone." in before
     assert "1,500 entries to insert, 1,300 to delete, 12 to update." in text
+
+
+def test_a_table_that_was_kept_up_to_date_says_from_which_and_at_what_cost() -> None:
+    churn = Churn(since="2026-01-01", images=1150, new=7, gone=3)
+    facts = {"added": 7, "gone": 4, "recomputed": 2, "products": 30, "whole_products": 1000}
+    kept = Maintained(since="2026-01-01", **facts)
+    text = page(bare().model_copy(update={"churn": churn, "maintained": kept})).text
+    assert "kept up to date from that of 2026-01-01" in text
+    assert "7 vectors came, 4 went, 2 lists were made again; 3.0 % of the products" in text
+    older = kept.model_copy(update={"since": "2025-12-31"})  # kept since then, tonight untouched
+    text = page(bare().model_copy(update={"churn": churn, "maintained": older})).text
+    assert "kept up to date" not in text
 
 
 def said_of(encoder: str, **training: str) -> str:

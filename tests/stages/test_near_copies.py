@@ -88,7 +88,9 @@ def near_of(made: Night) -> dict[tuple[int, int], tuple[int, float | None]]:
     """Every near pair, by comparing all: bits, and the distance where one lists the other."""
     hashes, vectors, apart = facts_of(made)
     listed = {
-        (row["vector_no"], other) for row in made.rows("neighbor_pool") for other in row["others"]
+        (row["vector_no"], other)
+        for row in made.rows("neighbor_pool")
+        for other in row["others"][:3]
     }
     found: dict[tuple[int, int], tuple[int, float | None]] = {}
     for a, b in combinations(sorted(hashes), 2):

@@ -12,6 +12,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from artrec.releases import Draft
+from artrec.releases.feed import KINDS
 from artrec.releases.verify import verify
 from artrec.schemas import PUBLISHED, Table
 from artrec.stages import NAMES, embed, frames, ingest, inventory, nightly, slices
@@ -120,6 +121,34 @@ def test_stages_one_by_one_make_the_release_that_nightly_makes(
     assert "no draft is open and nothing was done; first is current" in capsys.readouterr().out
 
 
+def test_stages_of_a_night_without_change_do_nothing_under_its_name_and_may_be_tried_again(
+    spark: SparkSession, release: Night, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "root"
+    assignments = copied(release, root)
+    before = tree(root)
+    for _ in range(2):
+        assert execute("inventory", options(*assignments, release="tonight", as_json=True)) == 0
+        account = json.loads(capsys.readouterr().out)
+        assert (account["status"], account["release"]) == ("unchanged", "first")
+        for name in NAMES[1:]:
+            assert execute(name, options(*assignments, release="tonight")) == 0
+            assert f"{name}: no draft is open and nothing was done" in capsys.readouterr().out
+    outcome = json.loads((root / "drafts/tonight/outcome.json").read_bytes())
+    assert (outcome["status"], outcome["release_id"], outcome["current"]) == (
+        "unchanged",
+        "tonight",
+        "first",
+    )
+    assert changes(before, tree(root)) == {"drafts/tonight", "drafts/tonight/outcome.json"}
+
+    # what was so of the release then is not taken for granted of another one
+    found = outcome | {"current": "another"}
+    (root / "drafts/tonight/outcome.json").write_text(json.dumps(found))
+    assert execute("ingest", options(*assignments, release="tonight")) == 2
+    assert "no draft tonight is open" in capsys.readouterr().err
+
+
 def test_a_stage_before_its_time_says_what_has_to_run_first(
     spark: SparkSession, sources: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -187,6 +216,27 @@ def test_changed_rules_redo_what_depends_on_them_and_nothing_else(
     assert made.rows("catalog") == release.rows("catalog")
     assert "embeddings" not in after["catalog"]["tables"]
     assert "VIEW embeddings" not in (root / "releases/fewer.sql").read_text()
+
+
+def test_an_unchanged_night_that_retries_rejects_reads_them_alone_and_once(
+    spark: SparkSession, release: Night, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(release.root, root)
+    retry = "ingest.retry_rejects=true"
+    made = night(root, "again", *release.assignments[:-1], retry)
+    stages = made.account["stages"]
+    assert (stages["ingest"]["pending"], stages["ingest"]["read"]) == (9, 9)
+    assert stages["embed"] == {"seconds": 0.0, "kept_from": "first"}
+    assert stages["neighbors"] == {"seconds": 0.0, "kept_from": "first"}
+    assert made.rows("catalog") == release.rows("catalog")
+    attempts = {row["reason"]: row["attempts"] for row in made.rows("rejects")}
+    assert attempts.pop("duplicate_name") == 1
+    assert set(attempts.values()) == {2}
+    assert made.document["stages"]["evaluate"]["notes"]["changes"]["catalog_changes"] == {
+        **{"from": "first", "insert": 0, "delete": 0, "update": 0, "unchanged": 31},
+        **dict.fromkeys(KINDS, 0),
+    }
 
 
 def test_an_archive_without_a_single_picture_is_refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from artrec.evaluation import RECALL_CUTS, Streamed, recalls
 from artrec.schemas import TABLES
 from artrec.stages.evaluate.ground import Ground
 from artrec.stages.evaluate.recalling import (
+    Parts,
     ask_shard,
     merge_block,
     open_asked,
@@ -25,7 +27,7 @@ from artrec.stages.frames import Attempt
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter
 from artrec.vectors import METRICS, Block
-from tests.index.makers import Made, Numbers, Vectors, made, scattered
+from tests.index.makers import Made, Numbers, Vectors, changed, made, scattered
 
 QUERIES, BLOCK, DEPTH = 90, 40, 120
 
@@ -74,9 +76,9 @@ def by_tasks(ground: Ground, index: Made) -> dict[int, list[float]]:
     truth = [truth_block(ground, attempt) for attempt in attempts[: blocks + 1]]
     queries = tuple(receipt for report in truth for receipt in report.receipts)
     assert [receipt.rows for receipt in queries] == [40, 40, 10]
-    sidecars = tuple(index.sidecars)
-    work = partial(ask_shard, ground, queries, sidecars, partial(open_asked, DEPTH))
-    answers = tuple(r for each in attempts[: len(sidecars)] for r in work(each).receipts)
+    parts = Parts(tuple(index.sidecars), index.changes)
+    work = partial(ask_shard, ground, queries, parts, partial(open_asked, DEPTH))
+    answers = tuple(r for each in attempts[: len(parts)] for r in work(each).receipts)
     reports = [merge_block(ground, queries, answers, each) for each in attempts[:blocks]]
     return {k: [x for each in reports for x in each.notes[str(k)]] for k in RECALL_CUTS}
 
@@ -130,6 +132,55 @@ def test_what_scanned_shards_do_not_hold_is_missed(tmp_path: Path) -> None:
 
 
 def scanned(ground: Ground, index: Made) -> list[dict[str, Any]]:
-    sidecars = tuple(index.sidecars)
-    reports = [scan_shard(ground, sidecars, Attempt(n, 0, 7)) for n in range(len(sidecars))]
+    parts = Parts(tuple(index.sidecars), index.changes)
+    reports = [scan_shard(ground, parts, Attempt(n, 0, 7)) for n in range(len(parts))]
     return list(scan_rows([report.notes for report in reports], "mine-1"))
+
+
+# On a later night: a tenth of what the shards hold is gone, a tenth of all has come since.
+
+
+def later(root: Path, metric: str, shards: int, trees: int) -> tuple[Made, Numbers, Vectors]:
+    numbers, vectors = scattered(1500, 24)
+    vectors[::150] = vectors[0]
+    place = np.arange(len(numbers)) % 10
+    index = made(root, numbers[place != 4], vectors[place != 4], shards, metric, trees)
+    live = place != 7
+    return changed(index, numbers[live], vectors[live]), numbers[live], vectors[live]
+
+
+@pytest.mark.parametrize("shards", [1, 4])
+def test_recall_of_kept_shards_is_that_of_a_look_up(tmp_path: Path, shards: int) -> None:
+    index, numbers, vectors = later(tmp_path / "store", "cosine", shards, 2)
+    queries = numbers[:: len(numbers) // QUERIES][:QUERIES]
+    whole = Block(numbers, vectors)
+    expected = recalls(
+        index.opened(DEPTH),
+        Streamed(lambda: [whole], "cosine"),
+        Block(queries, vectors[np.searchsorted(numbers, queries)]),
+        lambda: [whole],
+        "cosine",
+    )
+    found = by_tasks(ground_of(index, numbers, vectors, queries), index)
+    assert found == {k: share.tolist() for k, share in expected.items()}
+    assert 0.05 < np.mean(found[50]) < 0.99
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_kept_shards_that_are_scanned_list_all_that_is_nearest(tmp_path: Path, metric: str) -> None:
+    index, numbers, vectors = later(tmp_path / "store", metric, 4, 1)
+    rows = scanned(ground_of(index, numbers, vectors, numbers[:1]), index)
+    assert {row["k"]: row["value"] for row in rows} == dict.fromkeys(RECALL_CUTS, 1.0)
+
+
+@pytest.mark.parametrize("lost", ["side", "masked"])
+def test_what_neither_shards_nor_side_shard_hold_is_missed(tmp_path: Path, lost: str) -> None:
+    """Vectors that came and stand nowhere, or that live and are masked."""
+    index, numbers, vectors = later(tmp_path / "store", "cosine", 2, 1)
+    if lost == "side":
+        index = replace(index, changes=replace(index.changes, side=()))
+    else:
+        more, theirs = scattered(1500, 24)
+        numbers, vectors = more, theirs
+    rows = scanned(ground_of(index, numbers, vectors, numbers[:1]), index)
+    assert all(0.8 < row["value"] < 0.95 for row in rows)

@@ -184,7 +184,7 @@ def test_the_morning_tells_what_became_of_images(release: Night, next_release: N
     assert facts.morning.since == "first"
     kinds = {each.kind: each.count for each in facts.morning.became}
     assert kinds == {
-        "new": 3, "changed": 1, "gone": 2, "moved": 1, "doubled": 0, "relabelled": 0,
+        "new": 3, "changed": 1, "gone": 2, "moved": 1, "doubled": 0, "relabelled": 3,
         "healed": 1, "rejected": 0,
     }  # fmt: skip
     samples = {each.kind: each.samples for each in facts.morning.became}

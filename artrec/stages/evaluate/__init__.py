@@ -38,6 +38,7 @@ from artrec.stages.evaluate.remembering import churn_counts, remembered
 from artrec.stages.feed import make_feeds
 from artrec.stages.frames import add_counters
 from artrec.stages.rules import ingest_rules
+from artrec.stages.sources import members_by_source
 
 __all__ = ["RESULT_VERSION", "run"]
 
@@ -114,7 +115,7 @@ def _inputs(settings: Settings, draft: Draft) -> dict[str, Any]:
             table: digest_of(store, draft.need(stage).tables[table], table, columns)
             for (stage, table), columns in read.items()
         },
-        "index": index.inputs if index else None,
+        "index": _index(index) if index else None,
         "shard_files_missing": missing_shard_files(draft),  # until somebody puts them back
         "encoder": embed["encoder"],
         "metric": embed["metric"],
@@ -125,6 +126,13 @@ def _inputs(settings: Settings, draft: Draft) -> dict[str, Any]:
     }
 
 
+def _index(found: StageRuns) -> Any:
+    """What its shards were made of; where they were kept, also which ones, and what has changed."""
+    if "side_vectors" not in found.tables:
+        return found.inputs
+    return [found.inputs, *(ref.run_id for refs in found.tables.values() for ref in refs)]
+
+
 _RULES = ("queries", "sample", "map_points", "near_bits", "near_distance")
 
 
@@ -133,8 +141,11 @@ def _measured(
 ) -> Measured:
     notes, base = found.notes, draft.base.release
     lists = draft.need("neighbors").notes
+    sources = draft.need("inventory").notes.get("sources")
     return Measured(
         counts=notes["counts"],
+        sources=sources or {},
+        sources_before=members_by_source(draft.store, base) if sources else {},
         ruled=ruled_counts(draft),
         index_recall=notes["index_recall"],
         table_recall=notes["table_recall"],

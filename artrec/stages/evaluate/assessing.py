@@ -15,8 +15,8 @@ from artrec.digests import name_of
 from artrec.evaluation.floors import FLOORS
 from artrec.evaluation.space import random_distance
 from artrec.failpoints import reached
+from artrec.index import Changes
 from artrec.releases import (
-    Artifact,
     Draft,
     Run,
     StageRuns,
@@ -38,6 +38,7 @@ from artrec.stages.evaluate.ground import Ground, distinct_vectors
 from artrec.stages.evaluate.lists import list_rows, listed_images
 from artrec.stages.evaluate.measuring import scan_block, scan_sample
 from artrec.stages.evaluate.recalling import (
+    Parts,
     ask_shard,
     merge_block,
     open_asked,
@@ -72,6 +73,7 @@ from artrec.stages.frames import (
     run_tasks,
     write_sorted,
 )
+from artrec.stages.index.keeping import SIDE_TABLES
 from artrec.stages.progress import Watch
 from artrec.stages.session import describe
 from artrec.storage import Store
@@ -252,9 +254,9 @@ class Assessment:
         if index is None:
             return {}
         if index.notes.get("exact", False):  # look-ups scan all vectors
-            sidecars = _sidecars(self.draft.store, index)
-            scanning = partial(scan_shard, ground, sidecars)
-            reports = self._reports("index: scans", len(sidecars), scanning)
+            parts = _parts(self.draft.store, index)
+            scanning = partial(scan_shard, ground, parts)
+            reports = self._reports("index: scans", len(parts), scanning)
             found = list(scan_rows([report.notes for report in reports], ground.encoder))
         else:
             notes = self._asked_shards(ground, blocks, index)
@@ -264,12 +266,12 @@ class Assessment:
 
     def _asked_shards(self, ground: Ground, blocks: int, index: StageRuns) -> list[dict[str, Any]]:
         """Recalls of blocks of queries, by a task for each shard that asks it all of them."""
-        sidecars = _sidecars(self.draft.store, index)
+        parts = _parts(self.draft.store, index)
         opened = partial(open_asked, int(index.notes.get("search_k", 0)))
         truth = self._reports("index: truth", blocks, partial(truth_block, ground))
         queries = tuple(receipt for report in truth for receipt in report.receipts)
-        asking = partial(ask_shard, ground, queries, sidecars, opened)
-        asked = self._reports("index: shards", len(sidecars), asking)
+        asking = partial(ask_shard, ground, queries, parts, opened)
+        asked = self._reports("index: shards", len(parts), asking)
         answers = tuple(receipt for report in asked for receipt in report.receipts)
         merging = partial(merge_block, ground, queries, answers)
         merged = self._reports("index: recall", len(queries), merging)
@@ -311,7 +313,8 @@ class Assessment:
         return writer.receipts
 
 
-def _sidecars(store: Store, index: StageRuns) -> tuple[Artifact, ...]:
-    refs = next(refs for refs in index.tables.values() if refs)
-    files = artifacts_of(store, refs, "shards")
-    return tuple(file for file in files if file.path.endswith(".json"))
+def _parts(store: Store, index: StageRuns) -> Parts:
+    files = artifacts_of(store, index.tables["shard_items"], "shards")
+    side, masked = (receipts_of(store, index.tables.get(name, []), name) for name in SIDE_TABLES)
+    sidecars = tuple(file for file in files if file.path.endswith(".json"))
+    return Parts(sidecars, Changes(tuple(side), tuple(masked)))

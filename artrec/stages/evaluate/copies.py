@@ -73,6 +73,7 @@ def _near(settings: Settings, draft: Draft, folder: str, scale: float | None) ->
         live=receipts("catalog", "live_vectors"),
         pictures=receipts("ingest", "pictures"),
         pool=receipts("neighbors", "neighbor_pool"),
+        k=settings.neighbors.k,
         recipe=picture_recipe(settings.ingest),
         bits=rules.near_bits,
         distance=-math.inf if scale is None else rules.near_distance * scale,

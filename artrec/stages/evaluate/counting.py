@@ -8,9 +8,11 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from artrec.errors import NotFound
-from artrec.releases import Draft, artifacts_of
+from artrec.releases import Artifact, Draft, artifacts_of, receipts_of
 from artrec.schemas import ruled
 from artrec.stages.frames import stage_frame
+from artrec.stages.index.keeping import SIDE_TABLES
+from artrec.tables import Receipt
 
 __all__ = ["counts_of", "missing_shard_files", "ruled_counts"]
 
@@ -39,7 +41,8 @@ def counts_of(spark: SparkSession, draft: Draft) -> dict[str, int]:
         counts[f"rejected_{row.reason}"] = row.n
     index = draft.stage("index")
     if index is not None:
-        counts["indexed"] = index.rows("shard_items")
+        masked = index.rows("masked_items")
+        counts["indexed"] = index.rows("shard_items") - masked + index.rows("side_vectors")
         counts["shard_files_missing"] = missing_shard_files(draft)
     return counts
 
@@ -50,7 +53,11 @@ def missing_shard_files(draft: Draft) -> int:
     missing = 0
     if index is None:
         return missing
-    for file in artifacts_of(draft.store, index.tables["shard_items"], "shards"):
+    files: list[Artifact | Receipt] = []
+    files += artifacts_of(draft.store, index.tables["shard_items"], "shards")
+    for table in SIDE_TABLES:
+        files += receipts_of(draft.store, index.tables.get(table, []), table)
+    for file in files:
         try:
             missing += draft.store.stat(file.path).bytes != file.bytes
         except NotFound:

@@ -70,6 +70,8 @@ class Near:
     live: Receipts
     pictures: Receipts
     pool: Receipts
+    k: int
+    """How many entries of a list count: beyond, pools depend on the nights before."""
     recipe: str
     bits: int
     distance: float
@@ -153,11 +155,13 @@ def concatenated(parts: Iterable[Any]) -> Ints:
 def _listed(near: Near, hashes: Hashes, batch: pa.RecordBatch) -> Links:
     others, distances = batch.column("others"), batch.column("distances")
     lengths = np.asarray(others.value_lengths(), np.int64)
+    rows = np.repeat(np.arange(batch.num_rows), lengths)
+    first = np.arange(len(rows)) - (np.cumsum(lengths) - lengths)[rows] < near.k
     return listed_links(
         hashes,
-        np.repeat(np.asarray(batch.column("vector_no"), np.int64), lengths),
-        np.asarray(others.flatten(), np.int64),
-        np.asarray(distances.flatten(), np.float32),
+        np.asarray(batch.column("vector_no"), np.int64)[rows[first]],
+        np.asarray(others.flatten(), np.int64)[first],
+        np.asarray(distances.flatten(), np.float32)[first],
         near.bits,
         near.distance,
     )
@@ -180,7 +184,8 @@ def _joined(spark: SparkSession, near: Near, hashes: DataFrame) -> DataFrame:
     """The same pairs, each once, where no task can hold all hashes."""
     pool = read_frame(spark, near.store, near.pool, TABLES["neighbor_pool"], POOL)
     entries = F.filter(
-        F.arrays_zip("others", "distances"), lambda e: e["distances"] <= F.lit(near.distance)
+        F.slice(F.arrays_zip("others", "distances"), 1, near.k),
+        lambda e: e["distances"] <= F.lit(near.distance),
     )
     listed = pool.select("vector_no", F.explode(entries).alias("entry")).select(
         F.col("vector_no").alias("one"),

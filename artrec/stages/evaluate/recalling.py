@@ -1,13 +1,15 @@
 """Recall of the index: every shard is opened by one task, which asks it all queries.
 
-Truth comes first, once, with the queries' vectors; then the shards are asked, and what they find is
-measured by the vectors of their own part of the table; then answers are merged as a look-up merges
-them. What lies between is scratch: no record names it, and it is swept.
+The side shard is one more, and masked items are left out as look-ups leave them out. Truth comes
+first, once, with the queries' vectors; then the shards are asked, and what they find is measured by
+the vectors of their own part of the table; then answers are merged as a look-up merges them. What
+lies between is scratch: no record names it, and it is swept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -24,7 +26,7 @@ from artrec.evaluation.recall import (
     shares,
     true_distances,
 )
-from artrec.index import ShardSet, Wanted, open_shard, shard_ranges
+from artrec.index import Changes, ShardSet, Wanted, open_shard, shard_ranges, side_of
 from artrec.releases import Artifact
 from artrec.schemas import TABLES
 from artrec.stages.blocks import block_of, vector_blocks
@@ -35,22 +37,44 @@ from artrec.tables import Receipt, TableWriter, read_range, read_table
 from artrec.vectors import Block, Searcher, TopK
 from artrec.vectors.distance import Floats, Ints
 
-__all__ = ["Opener", "ask_shard", "merge_block", "open_asked", "scan_shard", "truth_block"]
+__all__ = ["Opener", "Parts", "ask_shard", "merge_block", "open_asked", "scan_shard", "truth_block"]
 
 _QUERIES = 2048  # asked and measured at once
 _SCANNING, _LEAST_SCANNING = 200, 10  # that prove an index which is scanned; of each shard at least
 
 
-Opener = Callable[[Store, Artifact, Wanted], tuple[Searcher, Ints]]
-"""A shard, from its sidecar and what it must be of, and the vector_no of its items."""
+@dataclass(frozen=True)
+class Parts:
+    """What a look-up asks: shards by their sidecars, and what has changed since they were built."""
+
+    sidecars: tuple[Artifact, ...]
+    changes: Changes = field(default_factory=Changes)
+
+    def __len__(self) -> int:
+        """The side shard is the last one, where there is any."""
+        return len(self.sidecars) + any(file.rows for file in self.changes.side)
+
+
+Opener = Callable[[Store, Parts, int, Wanted], tuple[Searcher, Ints]]
+"""One of the parts, by its place and what it must be of, and the vector_no of its items."""
 
 
 def open_asked(
-    search_k: int, store: Store, file: Artifact, wanted: Wanted
+    search_k: int, store: Store, parts: Parts, place: int, wanted: Wanted
 ) -> tuple[Searcher, Ints]:
     """A shard as look-ups ask it."""
-    shard = open_shard(store, file, wanted)
-    return ShardSet([shard], wanted.metric, wanted.dim, search_k), shard.numbers
+    found, numbers = _opened(store, parts, place, wanted)
+    return replace(found, search_k=search_k), numbers
+
+
+def _opened(store: Store, parts: Parts, place: int, wanted: Wanted) -> tuple[ShardSet, Ints]:
+    """One part alone, and the numbers of all its items, masked ones included."""
+    if place == len(parts.sidecars):
+        side = side_of(store, parts.changes, wanted)
+        assert side is not None, "there is no side shard without vectors"
+        return ShardSet([], wanted.metric, wanted.dim, side=side), side.numbers
+    shard = open_shard(store, parts.sidecars[place], wanted, masked=parts.changes.masked)
+    return ShardSet([shard], wanted.metric, wanted.dim), shard.numbers
 
 
 def truth_block(ground: Ground, attempt: Attempt) -> TaskReport:
@@ -70,49 +94,70 @@ def truth_block(ground: Ground, attempt: Attempt) -> TaskReport:
     return _written(ground, "recall_queries", attempt, iter([columns]))
 
 
-def scan_shard(ground: Ground, sidecars: tuple[Artifact, ...], attempt: Attempt) -> TaskReport:
+def scan_shard(ground: Ground, parts: Parts, attempt: Attempt) -> TaskReport:
     """What a shard lists when scanned, of what is nearest in its own range of the table.
 
     It is asked some vectors of that range: their numbers are hashes, so each nth is a random one.
+    What stands in the side shard belongs to that one, whatever its number.
     """
-    sidecar = sidecars[attempt.index]
     first = next(vector_blocks(ground.store, ground.live))
     wanted = Wanted(ground.encoder, ground.metric, first.vectors.shape[1])
-    shard = open_shard(ground.store, sidecar, wanted)
-    shards = shard.sidecar.shards
-    own = partial(
-        vector_blocks, ground.store, ground.live, shard_ranges(shards)[shard.sidecar.shard]
-    )
+    found, numbers = _opened(ground.store, parts, attempt.index, wanted)
+    later = _later(ground.store, parts)
+    shards, between = len(parts), (int(numbers[0]), int(numbers[-1]))
+    if found.shards:
+        sidecar = found.shards[0].sidecar
+        shards, between = sidecar.shards, shard_ranges(sidecar.shards)[sidecar.shard]
+    own = partial(_own_blocks, ground, between, later, not found.shards)
     count = max(_LEAST_SCANNING, -(-_SCANNING // shards))
-    queries = _each_nth(own, max(1, shard.sidecar.items // count))
-    scanned = ShardSet([shard], wanted.metric, wanted.dim, scans=True)
-    found = recalls(scanned, Streamed(own, ground.metric), queries, own, ground.metric)
-    notes = {str(k): float(shares.sum()) for k, shares in found.items()}
+    queries = _each_nth(own, max(1, found.count // count))
+    if not len(queries.numbers):
+        return TaskReport(notes={str(k): 0.0 for k in RECALL_CUTS} | {"queries": 0})
+    scanned = replace(found, scans=True)
+    shares_found = recalls(scanned, Streamed(own, ground.metric), queries, own, ground.metric)
+    notes = {str(k): float(each.sum()) for k, each in shares_found.items()}
     return TaskReport(notes=notes | {"queries": len(queries.numbers)})
+
+
+def _later(store: Store, parts: Parts) -> Ints:
+    """The numbers of the side shard, ascending."""
+    batches = read_table(store, parts.changes.side, ["vector_no"])
+    found = [np.asarray(batch.column("vector_no"), np.int64) for batch in batches]
+    return np.concatenate([np.zeros(0, np.int64), *found])
+
+
+def _own_blocks(
+    ground: Ground, between: tuple[int, int], later: Ints, beside: bool
+) -> Iterator[Block]:
+    """Of the catalog's vectors in a range those of the side shard, or those that are not."""
+    for block in vector_blocks(ground.store, ground.live, between):
+        mine = np.isin(block.numbers, later, assume_unique=True) == beside
+        if mine.any():
+            yield Block(block.numbers[mine], block.vectors[mine])
 
 
 def _each_nth(blocks: Callable[[], Iterator[Block]], step: int) -> Block:
     """Every so manieth vector, whatever the blocks."""
-    numbers, vectors, seen = [], [], 0
+    numbers, vectors, seen = [np.zeros(0, np.int64)], [], 0
     for block in blocks():
         mine = slice(-seen % step, None, step)
         numbers.append(block.numbers[mine])
         vectors.append(block.vectors[mine])
         seen += len(block.numbers)
-    return Block(np.concatenate(numbers), np.concatenate(vectors))
+    return Block(np.concatenate(numbers), np.concatenate(vectors or [np.zeros((0, 1), np.float32)]))
 
 
 def ask_shard(
     ground: Ground,
     queries: tuple[Receipt, ...],
-    sidecars: tuple[Artifact, ...],
+    parts: Parts,
     opened: Opener,
     attempt: Attempt,
 ) -> TaskReport:
     """What one shard finds for all queries, and how far that is by the vectors themselves."""
     dim = next(vector_blocks(ground.store, queries)).vectors.shape[1]
     wanted = Wanted(ground.encoder, ground.metric, dim)
-    shard, numbers = opened(ground.store, sidecars[attempt.index], wanted)
+    shard, numbers = opened(ground.store, parts, attempt.index, wanted)
     ends = int(numbers[0]), int(numbers[-1])
     own = partial(vector_blocks, ground.store, ground.live, ends)
 

@@ -8,21 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from artrec.config import Settings
 from artrec.releases import Draft, Run
 from artrec.schemas import TABLES
-from artrec.stages.blocks import block_of, pool_rows, vector_blocks
+from artrec.stages.blocks import block_of, pool_rows, rows_between, vector_blocks
 from artrec.stages.frames import Attempt, TaskReport, parallelism, run_tasks
 from artrec.stages.progress import Watch
 from artrec.stages.session import describe
 from artrec.storage import Store
-from artrec.tables import Receipt, TableWriter, open_file
-from artrec.vectors import Block, join
+from artrec.tables import Receipt, TableWriter
+from artrec.vectors import join
 
-__all__ = ["join_onesided"]
+__all__ = ["join_onesided", "join_some"]
 
 LEAST_BLOCK = 256
 
@@ -36,14 +35,28 @@ def join_onesided(
     metadata: dict[str, str],
 ) -> list[TaskReport]:
     """One task for each block of queries; each meets all vectors."""
-    rows = sum(receipt.rows for receipt in live)
+    return join_some(spark, settings, draft, run, live, live, metadata)
+
+
+def join_some(
+    spark: SparkSession,
+    settings: Settings,
+    draft: Draft,
+    run: Run,
+    asked: list[Receipt],
+    live: list[Receipt],
+    metadata: dict[str, str],
+) -> list[TaskReport]:
+    """The same for some of the vectors: those in the files ``asked``."""
+    rows = sum(receipt.rows for receipt in asked)
     even = -(-rows // parallelism(spark))
     block = max(LEAST_BLOCK, min(settings.neighbors.block_rows, even))
     ranges = [(low, min(low + block, rows)) for low in range(0, rows, block)]
-    describe(spark, f"neighbors: {len(ranges)} blocks of {rows} vectors")
+    among = sum(receipt.rows for receipt in live)
+    describe(spark, f"neighbors: {len(ranges)} blocks of {rows} vectors, among {among}")
     size = settings.neighbors.k + settings.neighbors.slack
     folder = run.folder(draft.attempt)
-    work = partial(_join_block, draft.store, live, ranges, size, folder, metadata)
+    work = partial(_join_block, draft.store, asked, live, ranges, size, folder, metadata)
     every = settings.log.every
     watch = Watch(draft, "neighbors", rows, ("vectors",), unit="vectors", every=every)
     with watch.watching() as marks:
@@ -52,6 +65,7 @@ def join_onesided(
 
 def _join_block(
     store: Store,
+    asked: Sequence[Receipt],
     live: Sequence[Receipt],
     ranges: Sequence[tuple[int, int]],
     size: int,
@@ -61,22 +75,12 @@ def _join_block(
 ) -> TaskReport:
     low, high = ranges[attempt.index]
     rows = sum(receipt.rows for receipt in live)
-    queries = _rows_between(store, live, low, high)
+    queries = block_of(rows_between(store, asked, low, high, ["vector_no", "embedding"]))
     pools = join(queries, vector_blocks(store, live), k=size, metric=metadata["metric"], total=rows)
     with TableWriter(
         store, folder, TABLES["neighbor_pool"], attempt.stem, metadata, even_empty=True
     ) as writer:
-        writer.write(pool_rows(pools))
-    counters = {"vectors": high - low, "pairs": (high - low) * rows}
+        writer.write(pool_rows(pools if metadata["exact"] == "true" else pools.incomplete()))
+    pairs = (high - low) * rows
+    counters = {"vectors": high - low, "pairs": pairs, "products": pairs}
     return TaskReport(receipts=writer.receipts, counters=counters)
-
-
-def _rows_between(store: Store, live: Sequence[Receipt], low: int, high: int) -> Block:
-    """Vectors ``low``..``high`` of the table, counted over all files."""
-    parts, at = [], 0
-    for receipt in live:
-        if at < high and at + receipt.rows > low:
-            rows = open_file(store, receipt).read()
-            parts.append(rows.slice(max(0, low - at), min(high, at + receipt.rows) - max(low, at)))
-        at += receipt.rows
-    return block_of(pa.concat_tables(parts))

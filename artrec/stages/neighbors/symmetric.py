@@ -116,7 +116,8 @@ def join_symmetric(
     frame = read_frame(spark, scratch.store, pool, table)
     ordered = write_sorted(frame, scratch.store, folder, table, rows * k * POOL_ENTRY, metadata)
     counters += [report.counters for report in merged]
-    counters.append({"vectors": rows, "pairs": rows * (rows - 1) // 2})  # each met once
+    pairs = rows * (rows - 1) // 2  # each met once
+    counters.append({"vectors": rows, "pairs": pairs, "products": pairs})
     return [TaskReport(receipts=ordered, counters=add_counters(counters))]
 
 

@@ -126,6 +126,7 @@ def _facts(
         gates=tuple(report.Gate.model_validate(gate) for gate in _gates(stages)),
         training=training,
         approximate=_approximate(draft.need("neighbors").notes),
+        maintained=draft.need("neighbors").notes.get("maintained"),
         measures=_measures(found.measures),
         classes=_measures(found.classes),
         queries=tuple(

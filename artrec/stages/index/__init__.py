@@ -3,6 +3,7 @@
 Shards are ranges of ``vector_no``, which the vectors' table is sorted by: a task reads the row
 groups of its own shard and no others, so nothing is shuffled and the whole is read once, whatever
 the number of shards. The whole of a shard's memory is in its task; ``index.shard_rows`` bounds it.
+Shards of the last release are kept as long as little has changed since they were built.
 """
 
 from __future__ import annotations
@@ -53,12 +54,13 @@ from artrec.releases import (
 )
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
-from artrec.stages.blocks import vector_blocks
+from artrec.stages.blocks import numbers_between, vector_blocks
 from artrec.stages.frames import Attempt, TaskReport, add_counters, run_tasks
+from artrec.stages.index.keeping import SIDE_TABLES, Kept, kept_shards
 from artrec.stages.progress import Watch
 from artrec.stages.session import describe
 from artrec.storage import Store
-from artrec.tables import Receipt, TableWriter, read_range, read_table
+from artrec.tables import Receipt, TableWriter, read_table
 
 __all__ = ["RESULT_VERSION", "run"]
 
@@ -66,7 +68,9 @@ RESULT_VERSION = RESULT_VERSIONS["index"]
 
 
 def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
-    """Build one Annoy file for each shard of tonight's vectors, unless they are there already."""
+    """Build one Annoy file for each shard of tonight's vectors, unless they are there already, or
+    the last release's go on with what has changed since.
+    """
     begun = time.monotonic()
     store, rules, embed = draft.store, settings.index, draft.need("embed").notes
     refs = draft.need("catalog").tables["live_vectors"]
@@ -87,21 +91,34 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
         return draft.record(known)
     draft.begin_work()
     run = begin_run("index", RESULT_VERSION, inputs, {})
-    found = find_run(store, run.stage, run.run_id)
+    found, kept = find_run(store, run.stage, run.run_id), None
     if found is None:
-        found = _write(spark, settings, draft, run, begun)
+        kept = kept_shards(spark, settings, draft, inputs)
+        found = kept.main if kept else _write(spark, settings, draft, run, begun)
     reached("index.run")
-    _tell(inputs, found.notes["tuning"], rules.search_k)
-    log.get(stage="index").info("done", run=found.run_id, **found.counters)
-    return draft.record(
-        StageRuns(
-            stage="index",
-            inputs=digest,
-            tables={"shard_items": [RunRef.of(found)]},
-            counters=found.counters,
-            seconds=time.monotonic() - begun,
-            notes=_notes(inputs, found.notes["tuning"], rules.search_k),
-        )
+    if kept is None:
+        _tell(inputs, found.notes["tuning"], rules.search_k)
+    record = _record(found, kept, digest, begun, rules.search_k)
+    log.get(stage="index").info("done", run=found.run_id, **record.counters)
+    return draft.record(record)
+
+
+def _record(main: Run, kept: Kept | None, digest: str, begun: float, search_k: int) -> StageRuns:
+    """The shards, and where they were kept what has changed since."""
+    notes = _notes(main.inputs, main.notes["tuning"], search_k)
+    tables, counters = {"shard_items": [RunRef.of(main)]}, main.counters
+    if kept is not None:
+        ref = RunRef.of(kept.side)
+        tables |= {name: [ref] for name in SIDE_TABLES}
+        counters = {"shards_kept": main.counters["shards"], **kept.side.counters}
+        notes |= {"side": kept.notes}
+    return StageRuns(
+        stage="index",
+        inputs=digest,
+        tables=tables,
+        counters=counters,
+        seconds=time.monotonic() - begun,
+        notes=notes,
     )
 
 
@@ -190,7 +207,7 @@ def _tune(
     store: Store, live: Sequence[Receipt], facts: dict[str, Any], target: Target, _: Attempt
 ) -> TaskReport:
     between = shard_ranges(facts["shards"])[0]
-    numbers = _numbers(store, live, *between)
+    numbers = numbers_between(store, live, *between)
     recipe = Recipe(facts["metric"], facts["dim"], facts["trees"], facts["seed"])
     blocks = partial(vector_blocks, store, live, between)
     with tempfile.TemporaryDirectory() as scratch:
@@ -223,7 +240,7 @@ def _shard(
 ) -> TaskReport:
     """One task: the shard of its index, built on a local disk, proved, and stored."""
     low, high = shard_ranges(facts["shards"])[attempt.index]
-    numbers = _numbers(store, live, low, high)
+    numbers = numbers_between(store, live, low, high)
     if not len(numbers):
         return TaskReport()
     metadata = {key: str(facts[key]) for key in ("encoder", "metric", "dim")}
@@ -261,13 +278,6 @@ def _sidecar(
         tuning=tuning,
         **{key: facts[key] for key in same},
     )
-
-
-def _numbers(store: Store, live: Sequence[Receipt], low: int, high: int) -> NDArray[np.int64]:
-    parts = [np.zeros(0, np.int64)]
-    for batch in read_range(store, live, (low,), (high,), ["vector_no"]):
-        parts.append(np.asarray(batch.column("vector_no"), np.int64))
-    return np.concatenate(parts)
 
 
 def _items(shard: int, numbers: NDArray[np.int64]) -> pa.RecordBatch:
