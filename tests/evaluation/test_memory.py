@@ -149,7 +149,7 @@ def test_churn_is_refused_by_entries_or_by_first_neighbors() -> None:
     assert judged("usual_churn", history, churn=kept) is None
 
 
-def test_drift_leaves_the_noise_of_the_samples() -> None:
+def test_drift_is_refused_far_beyond_what_it_was() -> None:
     """Of 10,000 vectors each: noise 2 sqrt(2 / 10,000) = .0283, below the room of .05."""
     before = Cloud(encoder="m", count=10_000, mean=[0.0], spread=1.0)
     history = past("drift", 0.02, 0.02, 0.02)
