@@ -96,7 +96,7 @@ def test_the_figures_stand_in_the_page() -> None:
         "2 bits –",
         "and 5 more",
         "median 0.15",
-        "Since 2026-01-01 : 7 images are new, 3 are gone.",
+        "Lists of images that 2026-01-01 had too.",
         "lists that changed 17.50\u202f% of 1,143",
         "with another first neighbor 1.75\u202f%",
         "entries that are new 2.00\u202f% of 57,150",
@@ -136,6 +136,7 @@ def test_the_change_feed_is_counted_by_images_and_by_entries() -> None:
     text = page(full([THUMB])).text
     assert "What became of images" not in text  # the morning says it
     before = page(full([THUMB]).model_copy(update={"morning": None})).text
+    assert "Since 2026-01-01 : 7 images are new, 3 are gone." in before
     assert "What became of images: 7 new, 3 gone." in before
     assert "1,500 entries to insert, 1,300 to delete, 12 to update." in text
 
