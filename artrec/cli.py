@@ -10,10 +10,12 @@ import typer
 
 from artrec import __version__
 from artrec.commands import (
+    changes,
     differences,
     encoders,
     export,
     files,
+    forget,
     lookup,
     migrate,
     outcome,
@@ -127,6 +129,27 @@ def export_command(
     export.show(root, table, to, format, release, json)
 
 
+@app.command("changes")
+def changes_command(
+    old: Annotated[str, typer.Option("--from", metavar="A", help="The release that you have.")],
+    new: Annotated[
+        str | None, typer.Option("--to", metavar="B", help="The one to have; else the current.")
+    ] = None,
+    table: Annotated[
+        str | None, typer.Option(help="Of this table alone: catalog, neighbors, or a rule's name.")
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to-dir", metavar="DIR", help="Write it into a new or empty folder."),
+    ] = None,
+    format: Annotated[str, typer.Option(help="parquet, csv or jsonl.")] = "parquet",
+    root: Root = None,
+    json: Json = False,
+) -> None:
+    """What to take out of the tables of one release, and put in, to have those of another."""
+    changes.show(root, old, new, table, to, format, json)
+
+
 @app.command("encoders")
 def encoders_command(root: Root = None, json: Json = False) -> None:
     """The encoders of a store, and which one the current release uses."""
@@ -223,6 +246,26 @@ def migrate_command(
 ) -> None:
     """Bring the current release of an older artrec up to today's form; --yes does it."""
     migrate.show(root, config, every, yes, json)
+
+
+@app.command("forget")
+def forget_command(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[IMAGE_ID|SHA256]...", help="Ids of images, or hashes of bytes."),
+    ] = None,
+    reason: Annotated[str | None, typer.Option(help="Why; kept with the hash.")] = None,
+    status: Annotated[
+        bool, typer.Option("--status", help="What still holds it, and what removes that.")
+    ] = False,
+    root: Root = None,
+    json: Json = False,
+) -> None:
+    """Take pictures down: the next night leaves them out, and they do not come back."""
+    if status:
+        forget.show_status(root, names or [], json)
+    else:
+        forget.show(root, names or [], reason, json)
 
 
 @releases_app.command("list")

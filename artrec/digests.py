@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from artrec.schemas import Table
 
-__all__ = ["Digest", "Hashes", "add", "digest_rows", "key_hashes", "name_of"]
+__all__ = ["Digest", "Hashes", "add", "digest_rows", "key_hashes", "less", "name_of", "taken"]
 
 Digest = dict[str, int]
 """Sum for each column; the key's is under ``""``, the number of rows under ``"rows"``."""
@@ -52,6 +52,17 @@ def add(digests: Iterable[Digest]) -> Digest:
         for name, value in digest.items():
             total[name] = (total.get(name, 0) + value) & _MASK
     return total
+
+
+def less(whole: Digest, part: Digest) -> Digest:
+    """The digest of the rows of ``whole`` without those of ``part``."""
+    names = {**whole, **part}
+    return {name: (whole.get(name, 0) - part.get(name, 0)) & _MASK for name in names}
+
+
+def taken(digest: Digest, columns: Sequence[str]) -> Digest:
+    """What a digest says of the key and ``columns``."""
+    return {name: digest.get(name, 0) for name in ("rows", "", *columns)}
 
 
 def name_of(facts: Mapping[str, Any], length: int = 16) -> str:

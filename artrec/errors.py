@@ -6,7 +6,8 @@
      ├ ConfigError               3   the settings
      │  └ StoreFormatError       3   a store this version cannot use
      ├ InputError                4   an archive or source that cannot be read
-     │  └ ArchiveError           4
+     │  ├ ArchiveError           4
+     │  └ EmptySource            4   nothing is there
      ├ GateRefused               5   the release is not good enough
      ├ Stopped                   6   stopped half-way; the same command goes on
      │  ├ StoreFull              6
@@ -28,6 +29,7 @@ __all__ = [
     "ConditionFailed",
     "ConfigError",
     "CredentialsError",
+    "EmptySource",
     "GateRefused",
     "InputError",
     "NotFound",
@@ -76,6 +78,10 @@ class InputError(ArtrecError):
 
 class ArchiveError(InputError):
     """An archive as a whole is unreadable; single bad members are rejects instead."""
+
+
+class EmptySource(InputError):
+    """Nothing lies where a source should; of one that had members, a gate judges it."""
 
 
 class GateRefused(ArtrecError):

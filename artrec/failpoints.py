@@ -20,6 +20,8 @@ POINTS = (
     "ingest.pending",
     "ingest.tasks",
     "ingest.segment",
+    "ingest.compacting",
+    "ingest.compacted",
     "ingest.recorded",
     "train.examples",
     "train.epoch",
@@ -27,6 +29,8 @@ POINTS = (
     "embed.pending",
     "embed.tasks",
     "embed.segment",
+    "embed.compacting",
+    "embed.compacted",
     "embed.recorded",
     "catalog.tables",
     "catalog.run",
@@ -40,6 +44,7 @@ POINTS = (
     "neighbors.table",
     "evaluate.measured",
     "evaluate.run",
+    "evaluate.feed",
     "report.thumbnails",
     "report.run",
     "publish.gates",
@@ -52,8 +57,9 @@ POINTS = (
 )
 """In the order of a night; ``*.tasks`` and ``*.segment`` are reached once for each segment,
 ``train.epoch`` once for each epoch, ``neighbors.part`` once for each part of a join in pairs,
-``neighbors.met`` where a table is kept up to date. The last ones are no night's: ``rollback.*``,
-``migrate.run`` behind each run, and ``sweep.*`` before each removal.
+``neighbors.met`` where a table is kept up to date, ``*.compact*`` where segments are compacted. The
+last ones are no night's: ``rollback.*``, ``migrate.run`` behind each run, and ``sweep.*`` before
+each removal.
 """
 
 _seen: Counter[str] = Counter()

@@ -55,6 +55,15 @@ PROMISED: dict[str, tuple[list[str], list[str]]] = {
     "neighbor_pool": (["vector_no"], ["radius", "radius_no", "others", "distances"]),
     "neighbors": (["query_id", "rank"], ["neighbor_id", "distance"]),
     "neighbors_nested": (["query_id"], ["ids", "distances"]),
+    "catalog_changes": (
+        ["image_id"],
+        [
+            *("change", "kind", "picture", "labels", "other_id", "old_content_sha256"),
+            *("source", "content_sha256", "vector_no", "width", "height", "format"),
+            *("bytes", *LABELS, "first_release", "changed_release"),
+        ],
+    ),
+    "neighbor_changes": (["query_id", "neighbor_id"], ["change", "rank", "old_rank", "distance"]),
     "evaluation": (
         ["encoder", "measure", "pool", "label", "variant", "average", "group", "k"],
         ["queries", "value", "low", "high"],
@@ -164,8 +173,8 @@ def test_embeddings_are_lists_of_float32_without_nulls_and_times_are_utc(table: 
 
 
 def test_a_rule_s_tables_are_found_by_their_names_without_being_listed() -> None:
-    kinds = {"": "neighbors", "_nested": "neighbors_nested"}
-    for part in ("", "_nested", "_pool", "_short"):
+    kinds = {"": "neighbors", "_nested": "neighbors_nested", "_changes": "neighbor_changes"}
+    for part in ("", "_nested", "_pool", "_short", "_changes"):
         name = f"neighbors_by_shop{part}"
         assert name in TABLES
         assert TABLES[name].name == name
@@ -178,8 +187,10 @@ def test_a_rule_s_tables_are_found_by_their_names_without_being_listed() -> None
 
 def test_readers_are_promised_a_rule_s_lists_and_not_its_pool() -> None:
     made = ["vectors", "neighbors_b_pool", "neighbors_b", "neighbors_nested", "neighbors_b_short"]
+    made += ["neighbor_changes", "neighbors_b_changes"]
     assert published([*made, "catalog", "neighbors_a"]) == [
-        *("catalog", "neighbors_nested", "neighbors_a", "neighbors_b", "neighbors_b_short"),
+        *("catalog", "neighbors_nested", "neighbor_changes", "neighbors_a"),
+        *("neighbors_b", "neighbors_b_short", "neighbors_b_changes"),
     ]
     assert ruled([*made, "neighbors_a_nested", "neighbors"]) == ["b"]
 

@@ -12,7 +12,7 @@ from artrec.archive.sniff import HEAD_BYTES, kind_of, seems
 from artrec.archive.tar import TarArchive
 from artrec.archive.tar_stream import StreamedTar
 from artrec.archive.zip import ZipArchive
-from artrec.errors import ArchiveError, ConfigError, InputError, NotFound, UsageError
+from artrec.errors import ArchiveError, ConfigError, EmptySource, NotFound, UsageError
 from artrec.storage import Entry, Store
 
 __all__ = ["found", "pinned"]
@@ -48,7 +48,8 @@ def found(store: Store, path: str, limits: Limits, kind: str) -> Archive:
         return _file(store, entry, limits, kind)
     first = next(iter(store.list(path)), None)
     if first is None:
-        raise InputError(f"{store.path_url(path)}: no file and no folder with files; check the URL")
+        url = store.path_url(path)
+        raise EmptySource(f"{url}: no file and no folder with files; check the URL")
     if kind not in ("auto", "folder", "parquet"):
         raise ArchiveError(f"{store.path_url(path)}: a folder, not a {kind}; name the file in it")
     if kind == "parquet" or (kind == "auto" and is_parquet(first)):

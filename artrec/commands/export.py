@@ -25,7 +25,7 @@ from artrec.schemas import TABLES
 from artrec.storage import Store, open_store
 from artrec.tables import Receipt, read_table
 
-__all__ = ["FORMATS", "export", "show"]
+__all__ = ["FORMATS", "check_target", "export", "show", "write_account", "write_batches"]
 
 FORMATS = ("parquet", "csv", "jsonl")
 ROWS = 1_000_000  # in a file of text
@@ -46,15 +46,12 @@ def export(
     release, table, rows and files. Raises UsageError for an unknown table or format, one that has
     no form of that kind, and a folder that is not empty.
     """
-    if format not in FORMATS:
-        raise UsageError(f"there is no format {format}; there are: {', '.join(FORMATS)}")
+    _check_format(format)
     if table in OWN:
         raise UsageError(f"{table} is kept for all nights together; no release has a part of it")
     if format != "parquet" and table == "pictures":
         raise UsageError("pictures are bytes: export them as parquet")
-    found = next(to.list(), None)
-    if found is not None:
-        raise UsageError(f"{to.url} is not empty ({found.path} is there): name a new folder")
+    check_target(to, format)
     release = read_release(store, release_id)
     receipts = table_receipts(store, release, table)
     of_today = all(each.version == TABLES[table].version for each in receipts)
@@ -68,8 +65,26 @@ def export(
         "rows": rows,
         "files": files,
     }
-    to.write("_export.json", json.dumps(account, indent=1).encode())
+    write_account(to, account)
     return account
+
+
+def check_target(to: Store, format: str) -> None:
+    """UsageError for a folder that is not empty, and for a format that nobody knows."""
+    _check_format(format)
+    found = next(to.list(), None)
+    if found is not None:
+        raise UsageError(f"{to.url} is not empty ({found.path} is there): name a new folder")
+
+
+def _check_format(format: str) -> None:
+    if format not in FORMATS:
+        raise UsageError(f"there is no format {format}; there are: {', '.join(FORMATS)}")
+
+
+def write_account(to: Store, account: dict[str, Any]) -> None:
+    """Say last what was written: so it is all there."""
+    to.write("_export.json", json.dumps(account, indent=1).encode())
 
 
 def _copied(
@@ -99,8 +114,13 @@ _PIECE = 16 << 20
 def _written(
     store: Store, release: Release, table: str, receipts: list[Receipt], to: Store, format: str
 ) -> tuple[int, list[str]]:
-    """Row by row, in files of at most ROWS or, of Parquet, one for each of the store's."""
-    batches = iter(_live_batches(store, release, table, receipts))
+    return write_batches(_live_batches(store, release, table, receipts), table, to, format)
+
+
+def write_batches(
+    batches: Iterator[pa.RecordBatch], table: str, to: Store, format: str
+) -> tuple[int, list[str]]:
+    """Row by row, in files of about ROWS each; returns rows and files."""
     rows = 0
     files: list[str] = []
     for batch in batches:

@@ -101,7 +101,7 @@ def open_index(
     items, changes = stage.rows("shard_items"), _changes(store, release)
     shards = open_shards(store, files, wanted, items, search_k, cache, scans, changes)
     vectors = release.stages["catalog"].rows("live_vectors")
-    if shards.count != vectors:
+    if changes != Changes() and shards.count != vectors:
         raise StoreFormatError(
             f"release {release.release_id}: its index lists {shards.count} vectors, its catalog "
             f"has {vectors}"

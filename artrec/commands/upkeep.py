@@ -15,7 +15,16 @@ from artrec.commands.show import as_json, grid
 from artrec.commands.stores import store_of
 from artrec.config import Settings, load
 from artrec.errors import UsageError
-from artrec.releases import Lease, abandon, holding, read_base, rollback
+from artrec.releases import (
+    Lease,
+    Ledger,
+    abandon,
+    holding,
+    ledger_of,
+    read_base,
+    read_release,
+    rollback,
+)
 from artrec.releases.sweep import Rules, Sweep, carry_out, give_up, plan_sweep
 from artrec.storage import Store, open_store
 
@@ -47,13 +56,21 @@ def show_rollback(root: str | None, release: str | None, json: bool) -> None:
     not_empty(store)
     with writing(store, "artrec rollback", load()[0]) as lease:
         before, now = rollback(store, release, lease.confirm)
+    ingest = read_release(store, now.release).stages.get("ingest")
+    shows = Ledger.read(store).name != ledger_of(ingest.notes if ingest else {})
     if json:
-        as_json({"release": now.release, "before": before.release, "previous": now.previous})
+        found = {"release": now.release, "before": before.release, "previous": now.previous}
+        as_json({**found, "may_show_forgotten": True} if shows else found)
         return
     print(
         f"release {now.release} is current in {store.url}, it was {before.release}; the next night "
         f"builds on it. Forward again: artrec rollback {before.release}"
     )
+    if shows:
+        print(
+            f"release {now.release} was made before pictures were forgotten and may show them; the "
+            "next night leaves them out"
+        )
 
 
 def show_abandoned(root: str | None, draft: str) -> None:

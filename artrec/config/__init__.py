@@ -9,7 +9,7 @@ from artrec.config.judging import FINAL_GATES, GATES, GatesSettings, ReportSetti
 from artrec.config.loading import Origins, load
 from artrec.config.model import Key, Settings, documented, flat
 from artrec.config.searching import IndexSettings, NeighborsSettings
-from artrec.config.sections import IngestSettings, Source
+from artrec.config.sections import IngestSettings, Source, StoreSettings
 
 __all__ = [
     "FINAL_GATES",
@@ -23,6 +23,7 @@ __all__ = [
     "ReportSettings",
     "Settings",
     "Source",
+    "StoreSettings",
     "documented",
     "flat",
     "load",

@@ -16,7 +16,7 @@ __all__ = [
 ]
 
 GATES = (
-    *("balance", "identity", "lists", "images", "shards", "vectors"),
+    *("sources", "balance", "identity", "lists", "images", "shards", "vectors"),
     *("reject_rate", "reject_rates", "index_recall", "table_recall", "shrinkage", "drift"),
 )
 """The checks that can refuse a release, in the order in which they are reported."""
@@ -84,6 +84,14 @@ class GatesSettings(Section):
     shrinkage: float = key(
         0.1,
         "Largest share by which the catalog may be smaller than the last release's.",
+        result=False,
+        ge=0,
+        le=1,
+    )
+    source_shrinkage: float = key(
+        0.2,
+        "Largest share by which a source may have fewer members than in the last release; an empty "
+        "one is refused in any case.",
         result=False,
         ge=0,
         le=1,

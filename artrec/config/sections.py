@@ -104,6 +104,20 @@ class StoreSettings(Section):
         "Releases that sweep keeps, the newest; the current and its previous one always.",
         result=False,
     )
+    compact_share: float = key(
+        0.3,
+        "Appended segments (pictures, vectors, what is known of members) are written anew without "
+        "the rows that nothing needs any more, where these are a greater share.",
+        result=False,
+        gt=0,
+        le=1,
+    )
+    compact_segments: int = key(
+        64,
+        "Segments below 128 MB that a table may have; where there are more, they become one.",
+        result=False,
+        ge=2,
+    )
     sweep_seconds: int = key(
         3600, "What was written in the last so many seconds is never swept.", result=False, ge=0
     )
@@ -132,6 +146,11 @@ class IngestSettings(Section):
     decode_seconds: PositiveInt = key(30, "A picture that takes longer to decode is rejected.")
     decode_memory: PositiveInt = key(
         4 << 30, "Memory of the child process that decodes at a second attempt, in bytes."
+    )
+    retry_rejects: bool = key(
+        False,
+        "Read members again that were rejected, whatever the reason; --retry-rejects does so once.",
+        result=False,
     )
     slice_bytes: PositiveInt = key(
         256 << 20,

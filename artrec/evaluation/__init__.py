@@ -5,7 +5,7 @@ Everything here is pure: arrays in, numbers out. ``stages/evaluate.py`` brings t
 
 from __future__ import annotations
 
-from artrec.evaluation.gates import Cloud, Measured, judge
+from artrec.evaluation.gates import Cloud, Measured, judge, judge_sources
 from artrec.evaluation.recall import RECALL_CUTS, Streamed, recalls
 from artrec.evaluation.retrieval import Answers, averages, chance, interval, values
 from artrec.evaluation.scan import NOTHING, VARIANTS, Images, Scan
@@ -24,6 +24,7 @@ __all__ = [
     "chance",
     "interval",
     "judge",
+    "judge_sources",
     "recalls",
     "values",
 ]

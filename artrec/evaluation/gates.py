@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from artrec.config import GATES, GatesSettings
 from artrec.releases import GateResult
 
-__all__ = ["Cloud", "Measured", "judge"]
+__all__ = ["Cloud", "Measured", "judge", "judge_sources"]
 
 
 _FAULTS = {"non_finite": "not finite", "zero": "zero", "flat": "of one number"}
@@ -38,9 +38,9 @@ class Measured(BaseModel):
     ``counts`` has listed, stored, rejected, rejected_<reason>, lost, invented, double, double_ids,
     lists, vectors, distinct_vectors, the vectors that are non_finite, zero or flat, and of an index
     indexed and shard_files_missing.
-    ``ruled`` has, for each table under a rule, its lists and their missing entries that are
-    unexplained. ``index_recall`` holds, for each cut, the lower end of the interval; none without
-    an index.
+    ``sources`` are the members of each source. ``ruled`` has, for each table under a rule, its
+    lists and their missing entries that are unexplained. ``index_recall`` holds, for each cut, the
+    lower end of the interval; none without an index.
     ``table_recall`` is the share of right entries of an exact table; of an approximate one the
     lower end of its interval, and ``planned_recall`` what it was made for.
     """
@@ -48,6 +48,8 @@ class Measured(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     counts: dict[str, int]
+    sources: dict[str, int] = Field(default_factory=dict)
+    sources_before: dict[str, int] = Field(default_factory=dict)
     ruled: dict[str, dict[str, int]] = Field(default_factory=dict)
     index_recall: dict[int, float] = Field(default_factory=dict)
     table_recall: float | None = None
@@ -61,12 +63,44 @@ class Measured(BaseModel):
 def judge(measured: Measured, limits: GatesSettings) -> list[GateResult]:
     """All gates that apply, in the order of ``config.GATES``, with overrides where they refuse."""
     found = [result for gate in GATES if (result := _GATES[gate](measured, limits)) is not None]
-    return [
-        result
-        if result.passed
-        else result.model_copy(update={"overridden": limits.override.get(result.gate)})
-        for result in found
-    ]
+    return [_overridden(result, limits) for result in found]
+
+
+def _overridden(result: GateResult, limits: GatesSettings) -> GateResult:
+    if result.passed:
+        return result
+    return result.model_copy(update={"overridden": limits.override.get(result.gate)})
+
+
+def judge_sources(
+    now: Mapping[str, int], before: Mapping[str, int], limits: GatesSettings
+) -> GateResult | None:
+    """Whether each source has most of the members that it had; before anything is read.
+
+    A source that is no longer in the settings has none. None on a first night.
+    """
+    if not before:
+        return None
+    most = limits.source_shrinkage
+    least = {
+        name: max(1, count - int(most * count + 1e-9)) for name, count in before.items() if count
+    }
+    over = {name for name, count in least.items() if now.get(name, 0) < count}
+    shown = sorted(over or least)
+    result = GateResult(
+        gate="sources",
+        passed=not over,
+        found=", ".join(f"{now.get(name, 0)} members in {name}" for name in shown),
+        expected=", ".join(
+            f"at least {least[name]} in {name}, which had {before[name]}" for name in shown
+        )
+        + " (gates.source_shrinkage)",
+    )
+    return _overridden(result, limits)
+
+
+def _sources(measured: Measured, limits: GatesSettings) -> GateResult | None:
+    return judge_sources(measured.sources, measured.sources_before, limits)
 
 
 def _balance(measured: Measured, limits: GatesSettings) -> GateResult:
@@ -250,6 +284,7 @@ def _drift(measured: Measured, limits: GatesSettings) -> GateResult | None:
 
 
 _GATES: Mapping[str, Callable[[Measured, GatesSettings], Any]] = {
+    "sources": _sources,
     "balance": _balance,
     "identity": _identity,
     "lists": _lists,

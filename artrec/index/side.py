@@ -1,5 +1,4 @@
-"""What has changed since the shards were built: vectors that came are scanned beside them, items
-whose vectors are gone are masked.
+"""What has changed since the shards were built: vectors are scanned beside them, items masked.
 
 Both are tables of one run, which names the run of the shards: small, written anew each night, and
 listed with their hashes like everything that look-ups open.

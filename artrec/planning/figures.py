@@ -92,6 +92,7 @@ class Work:
     ``trial_trees`` are those of the index that tuning builds beside, 0 where it builds none.
     ``alone_bytes`` are of the largest source that one task has to read alone. A night that
     ``trains`` is taken to keep the hand-made encoder; ``torch`` says that the named one needs it.
+    ``beside`` vectors stand by shards of the index that are kept; None where they are built.
     One that ``joins`` makes the lists without a rule; ``ruled`` are the tables under rules to make.
     ``change`` is what came and went at most since a table that can be kept up to date.
     """
@@ -122,6 +123,7 @@ class Work:
     trees: int = 20
     trial_trees: int = 0
     shards: int = 1
+    beside: int | None = None
     queries: int = 2000
     sample: int = 5000
     decoded: int = 5000

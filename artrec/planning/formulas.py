@@ -21,6 +21,7 @@ __all__ = ["START_SECONDS", "expected", "expected_tables"]
 WINDOW = 8 * MB  # of one range read, as archive/ranges.py
 ROW_GROUP = 8 * MB  # of pictures, as stages/places.py
 
+TABLE_GROUP = 32 * MB  # of other tables, as tables.py
 UNITS = 16  # as stages/slices.py
 
 START_SECONDS = 5.0
@@ -46,6 +47,8 @@ WRITING = 4e-9  # a byte written: compressed, hashed, its row's digest
 ROW = 0.9e-3  # a member through the joins of the catalog
 ENTRY = 2.2e-6  # a list's entry from the pool to both neighbor tables
 JOINED = 0.25e-3  # a row of the catalog through the side jobs of evaluate
+COMPARED = 0.5e-6  # a vector's number, in the catalog and in a shard that is kept
+READ = 8e-9  # a byte of vectors read
 TREE = 3.5e-7  # a vector, for each tree and each halving
 ASKED = 3.5e-7  # a vector's number, by all queries and ways of a trial, if it is hard
 TRIAL = 400  # queries of a trial
@@ -195,6 +198,8 @@ def _catalog(work: Work, rates: Rates) -> Figures:
 
 
 def _index(work: Work, rates: Rates) -> Figures:
+    if work.beside is not None:
+        return _kept_index(work, work.beside, rates)
     rows, shards = work.images, work.shards
     each = rows / shards
     busy = rows * work.trees * TREE * math.log2(each + 2) * work.dim / 154
@@ -209,6 +214,21 @@ def _index(work: Work, rates: Rates) -> Figures:
         seconds=trial + at_once(shards, rates.pace * busy, work, rates),
         worker_bytes=PYTHON + in_shard,
         bytes_written=size,
+    )
+
+
+def _kept_index(work: Work, side: int, rates: Rates) -> Figures:
+    """Numbers of shards and catalog compared, and the vectors read from which the new ones come."""
+    rows, shards = work.images, work.shards
+    busy = rows * (COMPARED + READ * 4 * work.dim) + WRITING * 4 * work.dim * side
+    return Figures(
+        images=side,
+        bytes_read=rows * (4 * work.dim + 24),
+        requests=12 * shards + 8,
+        tasks=shards,
+        seconds=at_once(shards, rates.pace * busy, work, rates),
+        worker_bytes=PYTHON + 3 * TABLE_GROUP + 40 * rows // shards,
+        bytes_written=side * (4 * work.dim + 16),
     )
 
 

@@ -14,7 +14,7 @@ from artrec.planning.joins import (
     resolved,
     seen_blocks,
 )
-from artrec.planning.maintaining import Change, kept_up_products, whole_products
+from artrec.planning.maintaining import Change, kept_up_products, range_count, whole_products
 from artrec.planning.waves import at_once, shared_out
 
 __all__ = ["JoinCost", "Joins", "PYTHON", "Upkeep", "chosen_join", "joins_of"]
@@ -142,23 +142,25 @@ def _upkeep(work: Work, rates: Rates) -> Upkeep | None:
 
 def _moved(work: Work, change: Change) -> int:
     """Bytes: vectors then and now, pools read and written twice, and the added for each range."""
-    ranges = seen_blocks(work.images, work.block_rows, work.cores)
+    ranges = range_count(work.images, work.block_rows, work.cores)
     vectors = 4 * work.dim * (3 * work.images + ranges * change.added)
     return vectors + 4 * 12 * work.images * work.pool
 
 
 def _kept_up(work: Work, rates: Rates, upkeep: Upkeep) -> Figures:
     """Each range of the vectors meets what is added."""
-    ranges = seen_blocks(work.images, work.block_rows, work.cores)
+    ranges = range_count(work.images, work.block_rows, work.cores)
     tasks = 3 * ranges + 2 * -(-upkeep.added // work.block_rows)
     size, change = 12 * work.images * work.pool, work.change
     assert change is not None
+    rows = -(-work.images // ranges)
+    held = rows * (4 * work.dim + 24 * work.pool) + _held(work, -(-work.images // work.block_rows))
     return Figures(
         bytes_read=_moved(work, change) - 2 * size,
         requests=8 * tasks,
         tasks=tasks,
         seconds=at_once(tasks, upkeep.core_seconds, work, rates),
-        worker_bytes=PYTHON + _held(work, ranges),
+        worker_bytes=PYTHON + held,
         bytes_written=size,
     )
 

@@ -8,10 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import comb
 
-__all__ = ["Change", "bounding_rows", "kept_up_products", "whole_products"]
+__all__ = ["Change", "bounding_rows", "kept_up_products", "range_count", "whole_products"]
 
 _BOUNDED_BY = 32  # one of so many vectors bounds the lists of what is added
 _BOUNDING = 1024  # and so many at the least
+
+
+_RANGE_BLOCKS = 4  # blocks that a task reads at once: as many rows as a row group has, about
+_LEAST_RANGE = 4096
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,15 @@ def bounding_rows(rows: int) -> int:
     (500, 2545)
     """
     return min(rows, max(_BOUNDING, rows // _BOUNDED_BY))
+
+
+def range_count(rows: int, block_rows: int, cores: int) -> int:
+    """Ranges in which so many vectors are looked at: some blocks each, and one for each core.
+
+    >>> range_count(81_446, 16_384, 2), range_count(10_000_000, 16_384, 100)
+    (2, 153)
+    """
+    return max(1, -(-rows // (_RANGE_BLOCKS * block_rows)), min(cores, rows // _LEAST_RANGE))
 
 
 def kept_up_products(change: Change, k: int, size: int) -> int:

@@ -6,6 +6,7 @@ and whatever was finished is found again by its name.
 """
 
 from artrec.releases.drafts import Draft
+from artrec.releases.forgotten import Ledger, ledger_of
 from artrec.releases.heads import (
     DraftHead,
     Outcome,
@@ -64,6 +65,7 @@ __all__ = [
     "GateReport",
     "GateResult",
     "Lease",
+    "Ledger",
     "Outcome",
     "Planned",
     "Release",
@@ -82,6 +84,7 @@ __all__ = [
     "find_run",
     "holding",
     "iter_runs",
+    "ledger_of",
     "list_releases",
     "open_heads",
     "publish",

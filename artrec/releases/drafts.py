@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from artrec.errors import ConditionFailed, NotFound, ReleaseConflict, Superseded, UsageError
 from artrec.failpoints import reached
+from artrec.releases.forgotten import Ledger
 from artrec.releases.heads import (
     DraftHead,
     Outcome,
@@ -38,6 +39,7 @@ class Draft:
         self._written = False
         self._stages: dict[str, StageRuns] = {}
         self._planned: Planned | None = None
+        self._ledger: Ledger | None = None
 
     @classmethod
     def begin(cls, store: Store, name: str | None) -> Draft:
@@ -86,6 +88,13 @@ class Draft:
         if self.head is None:
             return self.name or _today()
         return self.head.release_id
+
+    @property
+    def ledger(self) -> Ledger:
+        """What was forgotten when this attempt began; publish asks again."""
+        if self._ledger is None:
+            self._ledger = Ledger.read(self.store)
+        return self._ledger
 
     @property
     def unchanged(self) -> bool:

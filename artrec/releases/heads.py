@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from artrec.errors import NotFound, UsageError
 from artrec.releases.history import were_current
@@ -43,7 +44,8 @@ class DraftHead(Document):
 class Outcome(Document):
     """How a job ended, for those who cannot see its exit code.
 
-    ``status`` is done (a stage), published, unchanged (nothing to publish), or failed.
+    ``status`` is done (a stage), published, unchanged (nothing to publish), or failed. ``changes``
+    counts, of a published night, what became of images and of entries of the lists.
     """
 
     status: str
@@ -52,6 +54,7 @@ class Outcome(Document):
     release_id: str
     current: str | None
     ended: datetime
+    changes: dict[str, Any] | None = None
 
 
 class Abandoned(Document):

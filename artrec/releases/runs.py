@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from artrec import __version__
-from artrec.digests import Digest, add, name_of
+from artrec.digests import Digest, add, name_of, taken
 from artrec.errors import ConditionFailed, NotFound, StoreFormatError
 from artrec.storage import Store
 from artrec.tables import Receipt
@@ -123,7 +123,7 @@ class Run(Document):
         total = add(receipt.digest for receipt in self.receipts(table))
         if columns is None:
             return total
-        return {name: total.get(name, 0) for name in ("rows", "", *columns)}
+        return taken(total, columns)
 
 
 class RunRef(Document):

@@ -18,18 +18,20 @@ from typing import Any
 
 from artrec.errors import NotFound, StoreFormatError
 from artrec.failpoints import reached
+from artrec.releases.forgotten import Ledger, ledger_of
 from artrec.releases.heads import CLOCK_STEP, abandon, open_heads
 from artrec.releases.history import were_current
 from artrec.releases.lease import Lease
-from artrec.releases.published import Base, Release, read_base, read_pointer
+from artrec.releases.published import Base, Current, Release, read_base, read_pointer
 from artrec.releases.runs import Run, read_document
-from artrec.storage import Entry, Store, Unfinished
+from artrec.storage import Entry, Store, Unfinished, Versioned
 
-__all__ = ["KINDS", "Rules", "Sweep", "carry_out", "give_up", "plan_sweep"]
+__all__ = ["KINDS", "Rules", "Sweep", "carry_out", "give_up", "plan_sweep", "runs_in"]
 
-KINDS = ("releases", "drafts", "runs", "files", "orphans", "encoders", "unfinished")
+KINDS = ("releases", "drafts", "runs", "files", "orphans", "encoders", "unfinished", "versions")
 """What is removed, in this order. ``files`` are those that a removed run lists, ``orphans`` those
-that no run lists: of tasks that were repeated, and of attempts that ended early."""
+that no run lists: of tasks that were repeated, and of attempts that ended early. ``versions`` are
+older ones of files that are gone, in a store that keeps such, once a picture was forgotten."""
 
 NOT_RECORDS = ("draft.json", "outcome.json", "gates.json", "abandoned.json", "plan.json")
 
@@ -74,7 +76,7 @@ def plan_sweep(store: Store, rules: Rules, now: datetime) -> Sweep:
 
     doom("releases", _documents(store, plan))
     plan.doomed["drafts"] += _drafts(store, plan, before)
-    needed = {path for each in releases for path in _runs_in(each.model_dump(mode="json"))}
+    needed = {path for each in releases for path in runs_in(each.model_dump(mode="json"))}
     needed.update(path for name in opened for path in _runs_of_draft(store, name))
     made = _plan_runs(store, plan, needed, before)
     if rules.used is not None:
@@ -83,6 +85,8 @@ def plan_sweep(store: Store, rules: Rules, now: datetime) -> Sweep:
         doom("encoders", (entry for entry in found if entry.path.split("/")[1] not in used))
     if isinstance(store, Unfinished):
         doom("unfinished", store.unfinished())
+    if isinstance(store, Versioned) and Ledger.read(store).hashes:
+        doom("versions", store.versions("runs"))
     return plan
 
 
@@ -97,14 +101,28 @@ def give_up(store: Store, lease: Lease) -> None:
 def carry_out(store: Store, plan: Sweep, lease: Lease) -> None:
     """Remove what was planned, as long as the lease is held: Superseded (8) otherwise."""
     for kind in KINDS:
+        if kind == "versions" and isinstance(store, Versioned):
+            plan.doomed[kind] += _left_behind(store, plan)
         for entry in plan.doomed[kind]:
             lease.confirm(within=lease.period / 6)
             reached("sweep.delete")
             with suppress(NotFound):  # an earlier answer was lost
                 if kind == "unfinished" and isinstance(store, Unfinished):
                     store.discard(entry)
+                elif kind == "versions" and isinstance(store, Versioned):
+                    store.purge(entry)
                 else:
                     store.delete(entry.path)
+
+
+def _left_behind(store: Versioned, plan: Sweep) -> list[Entry]:
+    """The versions of what this sweep itself has removed just now, where they are to go as well."""
+    if not Ledger.read(store).hashes:
+        return []
+    gone = {entry.path for kind in ("runs", "files", "orphans") for entry in plan.doomed[kind]}
+    known = {(entry.path, entry.etag) for entry in plan.doomed["versions"]}
+    found = store.versions("runs")
+    return [each for each in found if each.path in gone and (each.path, each.etag) not in known]
 
 
 def _kept_releases(store: Store, base: Base, keep: int, before: datetime) -> list[Release]:
@@ -117,12 +135,24 @@ def _kept_releases(store: Store, base: Base, keep: int, before: datetime) -> lis
     ranked = sorted(found, key=lambda each: (each.created, each.release_id))
     newest = [each.release_id for each in ranked if each.release_id in published][-keep:]
     pointer = read_pointer(store)
-    names = {*newest, base.release_id, pointer[0].previous if pointer else None}
+    names = {*newest, base.release_id, _way_back(found, base, pointer)}
     return [
         release
         for entry, release in zip(entries, found, strict=True)
         if release.release_id in names or entry.modified >= before
     ]
+
+
+def _way_back(
+    found: list[Release], base: Base, pointer: tuple[Current, Entry] | None
+) -> str | None:
+    """Where a rollback would lead; nowhere, if that would bring back what was forgotten since."""
+    ledgers = {
+        r.release_id: ledger_of(r.stages["ingest"].notes) for r in found if "ingest" in r.stages
+    }
+    previous = pointer[0].previous if pointer else None
+    same = ledgers.get(previous or "", "") == ledgers.get(base.release_id or "", "")
+    return previous if same else None
 
 
 def _documents(store: Store, plan: Sweep) -> list[Entry]:
@@ -154,19 +184,19 @@ def _drafts(store: Store, plan: Sweep, before: datetime) -> Iterator[Entry]:
 def _runs_of_draft(store: Store, name: str) -> Iterator[str]:
     for entry in store.list(f"drafts/{name}"):
         if entry.path.endswith(".json") and not entry.path.endswith(NOT_RECORDS):
-            yield from _runs_in(json.loads(store.read(entry.path)))
+            yield from runs_in(json.loads(store.read(entry.path)))
 
 
-def _runs_in(value: Any) -> Iterator[str]:
+def runs_in(value: Any) -> Iterator[str]:
     """The records of all runs that a document names, wherever it does."""
     if isinstance(value, dict):
         if isinstance(value.get("run_id"), str) and isinstance(value.get("stage"), str):
             yield f"runs/{value['stage']}/{value['run_id']}/run.json"
         for each in value.values():
-            yield from _runs_in(each)
+            yield from runs_in(each)
     elif isinstance(value, list):
         for each in value:
-            yield from _runs_in(each)
+            yield from runs_in(each)
 
 
 def _plan_runs(store: Store, plan: Sweep, needed: set[str], before: datetime) -> set[str]:

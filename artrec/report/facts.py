@@ -115,7 +115,8 @@ class Churn(_Fact):
     """The lists beside those of the release ``since``; ``why`` they are not compared, or counts.
 
     Of images in both: their lists, those that changed, and in their first; entries, neighbors that
-    came and went.
+    came and went. ``kinds`` counts what became of images; insert, delete and update are the entries
+    of the change feed.
     """
 
     since: Text
@@ -129,6 +130,10 @@ class Churn(_Fact):
     entries: int = 0
     came: int = 0
     went: int = 0
+    kinds: dict[Text, int] = Field(default_factory=dict)
+    insert: int = 0
+    delete: int = 0
+    update: int = 0
 
 
 class Maintained(_Fact):

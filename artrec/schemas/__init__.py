@@ -10,6 +10,7 @@ What index sidecars name (``shard_items``) is built anew instead.
 
 from collections.abc import Iterable
 
+from artrec.schemas.changes import CATALOG_CHANGES, entry_changes
 from artrec.schemas.evaluation import EVALUATION
 from artrec.schemas.form import Older, Table
 from artrec.schemas.night import NIGHT
@@ -18,13 +19,16 @@ from artrec.schemas.ruling import RULED_SCRATCH, Tables, rule_names, rule_tables
 
 __all__ = ["Older", "PUBLISHED", "TABLES", "Table", "published", "rule_tables", "ruled"]
 
+_CHANGES = (CATALOG_CHANGES, entry_changes("neighbor_changes"))
+
 TABLES: dict[str, Table] = Tables(
-    {table.name: table for table in (*NIGHT, *RULED_SCRATCH, *EVALUATION, *QUERY)}
+    {table.name: table for table in (*NIGHT, *RULED_SCRATCH, *EVALUATION, *_CHANGES, *QUERY)}
 )
 """By name; the tables of rules, ``neighbors_<name>``, are found here too, without being listed."""
 
 PUBLISHED = (
     *("catalog", "rejects", "embeddings", "neighbors", "neighbors_nested"),
+    *("catalog_changes", "neighbor_changes"),
     *("evaluation", "hubs", "duplicates", "near_duplicates", "coordinates"),
 )
 """What readers of a release are promised; the other tables are the stages' own."""
@@ -42,4 +46,4 @@ def published(tables: Iterable[str]) -> list[str]:
     return [table for table in (*PUBLISHED, *of_rules) if table in found]
 
 
-_SHOWN = ("", "_nested", "_short")
+_SHOWN = ("", "_nested", "_short", "_changes")

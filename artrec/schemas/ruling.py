@@ -1,4 +1,4 @@
-"""The tables of neighbor lists under rules: four for each rule, and the scratch of their join."""
+"""The tables of neighbor lists under rules: five for each rule, and the scratch of their join."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
+from artrec.schemas.changes import entry_changes
 from artrec.schemas.form import VECTOR, Table, columns
 
 __all__ = ["RULED_SCRATCH", "Tables", "rule_names", "rule_table", "rule_tables"]
 
 _PREFIX = "neighbors_"
-_PARTS = ("_nested", "_pool", "_short")
+_PARTS = ("_nested", "_pool", "_short", "_changes")
 
 _NUMBERS = pa.list_(pa.field("element", pa.int64(), nullable=False))
 _CODES = pa.list_(pa.field("element", pa.int32(), nullable=False))
@@ -99,11 +100,43 @@ RULED_SCRATCH = [
         key=("entity",),
         sort=(),
     ),
+    Table(  # entities now and in the last release, one of the two null where it is not there
+        "ruled_facts",
+        columns(
+            vector_no=pa.int64(),
+            before_=pa.int64(),
+            entity_=pa.int64(),
+            group=pa.int32(),
+            codes=_CODES,
+            value=pa.int32(),
+            offered=pa.bool_(),
+            came=pa.bool_(),
+            copied=pa.bool_(),
+            key=pa.int64(),
+            left=pa.int64(),
+        ),
+        key=("vector_no",),
+        sort=(),
+    ),
+    Table(  # entities that ask all others, or stand apart from them, with their vectors
+        "ruled_visitors",
+        columns(
+            entity=pa.int64(),
+            group=pa.int32(),
+            codes=_CODES,
+            offered=pa.bool_(),
+            key=pa.int64(),
+            embedding=VECTOR,
+        ),
+        key=("entity",),
+        sort=(),
+        compression="none",
+    ),
 ]
 
 
 def rule_tables(name: str) -> dict[str, Table]:
-    """The four tables of the rule of that name, by their names.
+    """The five tables of the rule of that name, by their names.
 
     ``pool`` has a row for each vector with other ``labels`` (JSON: column to text or null) or
     another flag. Its ``others`` are of the column ``entity``; ``ends`` are places among them behind
@@ -152,6 +185,7 @@ def rule_tables(name: str) -> dict[str, Table]:
             key=("query_id",),
             sort=("query_id",),
         ),
+        entry_changes(f"{own}_changes"),
     )
     return {table.name: table for table in made}
 

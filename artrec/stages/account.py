@@ -59,10 +59,17 @@ def _facts(name: str, draft: Draft, result: StageRuns, start_seconds: float) -> 
         "spark_start_seconds": round(start_seconds, 2),
         "driver_peak_bytes": peak * (1 if sys.platform == "darwin" else 1024),
         "overridden": _overridden(draft),
+        **_changes(draft, result),
         "stages": {
             stage: _stage_facts(draft, runs) for stage, runs in found.items() if runs is not None
         },
     }
+
+
+def _changes(draft: Draft, result: StageRuns) -> dict[str, Any]:
+    """What became of images and entries since the last release, of a night that has one."""
+    told = result.notes.get("changes")
+    return {"changes": told} if told else {}
 
 
 def _ending(name: str, draft: Draft, result: StageRuns) -> dict[str, Any]:
@@ -189,6 +196,7 @@ def _print_release(console: Console, draft: Draft, facts: dict[str, Any]) -> Non
     image = shlex.quote(_an_image(draft, release))
     lines = [
         "",
+        *_since(facts),
         f"listed {counts['listed']:,} = stored {counts['stored']:,} + rejected "
         f"{counts['rejected']:,}" + (f" ({reasons})" if reasons else ""),
         f"peak memory: driver {facts['driver_peak_bytes'] >> 20} MB beside its JVM, "
@@ -201,6 +209,16 @@ def _print_release(console: Console, draft: Draft, facts: dict[str, Any]) -> Non
         *_page(draft, release),
     ]
     console.print("\n".join(lines), markup=False)
+
+
+def _since(facts: dict[str, Any]) -> list[str]:
+    found = facts.get("changes")
+    if not found:
+        return []
+    words = [f"{count:,} {kind}" for kind, count in found["images"].items() if count]
+    entries = [f"{count:,} {change}" for change, count in found["entries"].items() if count]
+    lists = f"; entries of lists: {', '.join(entries)}" if entries else ""
+    return [f"since {found['from']}: {', '.join(words)}{lists}"]
 
 
 def _look(draft: Draft, release: str) -> str:

@@ -11,8 +11,17 @@ from artrec.schemas import TABLES
 from artrec.storage import Store
 from artrec.tables import Receipt, open_file, read_range, read_table
 from artrec.vectors import Block, Pools, TopK
+from artrec.vectors.distance import Ints
 
-__all__ = ["block_of", "pool_rows", "pools_of", "rows_between", "vector_blocks", "vector_rows"]
+__all__ = [
+    "block_of",
+    "numbers_between",
+    "pool_rows",
+    "pools_of",
+    "rows_between",
+    "vector_blocks",
+    "vector_rows",
+]
 
 _COLUMNS = ["vector_no", "embedding"]
 
@@ -55,6 +64,14 @@ def rows_between(
                 parts.append(rows.slice(start - at, stop - start))
             at = after
     return pa.concat_tables(parts)
+
+
+def numbers_between(store: Store, live: Sequence[Receipt], low: int, high: int) -> Ints:
+    """The vector_no from ``low`` to ``high``, both included, ascending."""
+    parts = [np.zeros(0, np.int64)]
+    for batch in read_range(store, live, (low,), (high,), ["vector_no"]):
+        parts.append(np.asarray(batch.column("vector_no"), np.int64))
+    return np.concatenate(parts)
 
 
 def block_of(rows: pa.Table) -> Block:

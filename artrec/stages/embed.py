@@ -34,6 +34,8 @@ from artrec.releases import (
 )
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
+from artrec.stages.compaction import compact, noted
+from artrec.stages.compaction.living import living_vectors
 from artrec.stages.decoding import decoder
 from artrec.stages.encoding import (
     Vector,
@@ -42,6 +44,7 @@ from artrec.stages.encoding import (
     keep_encoder,
     worker_encoder,
 )
+from artrec.stages.forgetting import judged_under, training_without
 from artrec.stages.frames import (
     Attempt,
     TaskReport,
@@ -50,7 +53,6 @@ from artrec.stages.frames import (
     stage_frame,
     write_sorted,
 )
-from artrec.stages.ingest import verdicts
 from artrec.stages.places import first_places, place_units, placed_pictures
 from artrec.stages.rejects import Rejected
 from artrec.stages.rules import (
@@ -59,7 +61,13 @@ from artrec.stages.rules import (
     vector_no,
     vectors_identity,
 )
-from artrec.stages.slices import SliceSpec, appended, cut_segments, run_segments
+from artrec.stages.slices import (
+    SliceSpec,
+    appended,
+    cut_segments,
+    ever_appended,
+    run_segments,
+)
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter
 
@@ -73,7 +81,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     """Encode the pictures of tonight's members that this encoder has not yet met."""
     store, release = draft.store, draft.base.release
     ingest = draft.need("ingest")
-    encoder = keep_encoder(store, settings.encoder.id, release, _training(draft))
+    encoder = keep_encoder(store, settings.encoder.id, release, _training(spark, draft))
     if encoder.metric == "dot":
         raise ConfigError(
             f"encoder {encoder.id} uses the inner product; the neighbor tables are made for cosine "
@@ -82,8 +90,9 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     identity = vectors_identity(encoder, settings.ingest)
     rules = {"encoder": identity, **ingest_rules(settings.ingest)}
     columns = ("content_sha256", "reason")
-    ingested = digest_of(store, ingest.tables["ingested"], "ingested", columns)
-    inputs = name_of({"version": RESULT_VERSION, "ingested": ingested, **rules})
+    ingested = ever_appended(store, ingest, "ingested", columns)
+    forgotten = draft.ledger.inputs
+    inputs = name_of({"version": RESULT_VERSION, "ingested": ingested, **rules, **forgotten})
     known = draft.known("embed", inputs)
     if known is not None:
         return draft.record(known)
@@ -102,9 +111,12 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     )
     done_by, every = ("encoded", "rejected"), settings.log.every
     runs = run_segments(spark, draft, "embed", RESULT_VERSION, pending, work, done_by, every)
+    stage = noted(draft, appended("embed", inputs, before, pending, runs, ("vectors",)))
+    living = living_vectors(spark, settings, draft, stage, identity)
+    stage = compact(spark, settings, draft, stage, living)
     reached("embed.recorded")
-    stage = appended("embed", inputs, before, pending, runs, ("vectors",))
     notes = {
+        **stage.notes,
         "encoder": identity,
         "encoder_id": encoder.id,
         "metric": encoder.metric,
@@ -113,12 +125,12 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     return draft.record(stage.model_copy(update={"notes": notes}))
 
 
-def _training(draft: Draft) -> StageRuns | None:
+def _training(spark: SparkSession, draft: Draft) -> StageRuns | None:
     """How the encoder was chosen, tonight or once; a release keeps its predecessor's record."""
     release = draft.base.release
     before = release.stages.get("train") if release else None
-    found = draft.stage("train")
-    return draft.record(before) if found is None and before is not None else found
+    found = draft.stage("train") or before
+    return draft.record(training_without(spark, draft, found)) if found is not None else None
 
 
 def _pending(
@@ -167,7 +179,8 @@ def _unencoded(
     done = done.filter(F.col("encoder") == rules["encoder"]).select("content_sha256")
     members = stage_frame(spark, draft, "inventory", "members", MEMBER_KEY)
     columns = [*MEMBER_KEY, "recipe", "decoder", "content_sha256", "reason"]
-    live = verdicts(stage_frame(spark, draft, "ingest", "ingested", columns), rules)
+    known = stage_frame(spark, draft, "ingest", "ingested", columns)
+    live = judged_under(spark, known, rules, draft.ledger).filter("reason is null")
     tonight = members.join(live, list(MEMBER_KEY)).select("content_sha256")
     return places.join(tonight, "content_sha256", "left_semi").join(
         done, "content_sha256", "left_anti"

@@ -40,6 +40,7 @@ from artrec.releases import (
     receipts_of,
 )
 from artrec.stages.listing import LISTED, Listing, as_member, pinned_archives
+from artrec.stages.neighbors.ruled.rule import Asked
 from artrec.stages.preview import Outlook, look
 from artrec.stages.sampling import GROUP, GROUPS, sample
 from artrec.storage import Store
@@ -161,7 +162,8 @@ def _work(
         recall=settings.neighbors.recall,
         trees=target.usual(encoder.dim),
         trial_trees=0 if told else target.trial(encoder.dim),
-        shards=shards,
+        shards=shards if outlook.beside is None else outlook.counts["index"]["shards kept"],
+        beside=outlook.beside,
         queries=settings.evaluate.queries,
         sample=settings.evaluate.sample,
         decoded=count if release and outlook.kept["embed"] else listed,
@@ -189,7 +191,7 @@ def _ruled(settings: Settings, outlook: Outlook) -> tuple[RuledWork, ...]:
         RuledWork(
             name=name,
             k=rules.k_of(table),
-            pool=max(rules.k_of(table), table.candidates) + rules.slack,
+            pool=Asked(name, table, rules.k_of(table), rules.slack).size,
             within=bool(table.within),
             never=bool(table.never),
             counted=bool(table.at_most),

@@ -24,16 +24,26 @@ from artrec.releases import (
     begin_run,
     digest_of,
     find_run,
+    ledger_of,
     receipts_of,
     record_run,
 )
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
-from artrec.stages.frames import Attempt, TaskReport, parallelism, read_frame, write_sorted
+from artrec.stages.compaction import compact, noted
+from artrec.stages.compaction.living import ledger_frame, living_pictures
+from artrec.stages.frames import (
+    Attempt,
+    TaskReport,
+    frame_of,
+    parallelism,
+    read_frame,
+    write_sorted,
+)
 from artrec.stages.judging import Judge, Rows
 from artrec.stages.listing import as_member, pinned_archives
 from artrec.stages.places import PICTURE_GROUP
-from artrec.stages.rejects import ATTEMPTS, TRANSIENT, Rejected
+from artrec.stages.rejects import ATTEMPTS, REASONS, TRANSIENT, Rejected
 from artrec.stages.rules import MEMBER_KEY, ingest_rules
 from artrec.stages.slices import (
     SliceSpec,
@@ -62,27 +72,44 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     store = draft.store
     listed = digest_of(store, inventory.tables["members"], "members", MEMBER_KEY)
     rules = ingest_rules(settings.ingest)
-    inputs = name_of({"version": RESULT_VERSION, "members": listed, **rules})
+    ledger = draft.ledger
+    inputs = name_of({"version": RESULT_VERSION, "members": listed, **rules, **ledger.inputs})
     known = draft.known("ingest", inputs)
-    if known is not None:
+    retry = settings.ingest.retry_rejects
+    if known is not None and not (retry and _has_rejects(draft, known)):
         return draft.record(known)
     draft.begin_work()
     base = draft.base.release.stages.get("ingest") if draft.base.release else None
     before = base.tables if base else {}
-    pending = _pending(spark, settings, draft, inventory, before, rules)
+    pending = _pending(spark, settings, draft, inventory, base, rules)
     work = partial(
         _read_slice,
         store,
         pending.receipts("pending_members"),
         pinned_archives(settings, inventory.notes["pins"]),
         settings.ingest,
+        ledger.hashes,
     )
     draft.plan("ingest", RunRef.of(pending))
     done_by, every = ("read",), settings.log.every
     runs = run_segments(spark, draft, "ingest", RESULT_VERSION, pending, work, done_by, every)
-    reached("ingest.recorded")
     tables = ("pictures", "ingested")
-    return draft.record(appended("ingest", inputs, before, pending, runs, tables))
+    stage = noted(draft, appended("ingest", inputs, before, pending, runs, tables))
+    living = living_pictures(spark, settings, draft, stage)
+    stage = compact(spark, settings, draft, stage, living)
+    reached("ingest.recorded")
+    notes = stage.notes | ({"retried": draft.release_id} if retry else {})
+    return draft.record(stage.model_copy(update={"notes": notes}))
+
+
+def _has_rejects(draft: Draft, known: StageRuns) -> bool:
+    """Whether there is anything to retry that this very draft has not retried."""
+    if draft.is_begun and known.notes.get("retried") == draft.release_id:
+        return False
+    counts = draft.base.release.counts if draft.base.release else {}
+    return any(
+        counts.get(f"rejected_{reason}") for reason, stage in REASONS.items() if stage == "ingest"
+    )
 
 
 def _pending(
@@ -90,24 +117,29 @@ def _pending(
     settings: Settings,
     draft: Draft,
     inventory: StageRuns,
-    before: dict[str, Any],
+    base: StageRuns | None,
     rules: dict[str, Any],
 ) -> Run:
     """The members to read, cut into slices and segments; made once, found again afterwards."""
     store = draft.store
+    before = base.tables if base else {}
+    buried = base.notes.get("buried") if base else None
     members = receipts_of(store, inventory.tables["members"], "members")
     ingested = receipts_of(store, before.get("ingested", []), "ingested")
     columns = [name for name in TABLES["pending_members"].digested if name != "slice"]
     inputs = {
         "members": digest_of(store, inventory.tables["members"], "members", columns),
         "ingested": digest_of(store, before.get("ingested", []), "ingested", ()),
+        **({"retry": True} if settings.ingest.retry_rejects else {}),
+        **({"buried": buried, **draft.ledger.inputs} if buried else {}),
     }
     run = begin_run("ingest", RESULT_VERSION, inputs, rules)
     found = find_run(store, run.stage, run.run_id)
     if found is not None:
         return found
     begun = time.monotonic()
-    frame = _unread(spark, store, members, ingested, rules)
+    stored, retry = _stored(spark, draft, base, rules), settings.ingest.retry_rejects
+    frame = _unread(spark, store, members, ingested, rules, stored, retry)
     total = inventory.counters["listed_bytes"]
     if ingested:
         first = frame.agg(F.sum("stored_bytes").alias("total")).first()
@@ -134,16 +166,37 @@ def _unread(
     members: Sequence[Receipt],
     ingested: Sequence[Receipt],
     rules: dict[str, Any],
+    stored: DataFrame | None,
+    retry: bool,
 ) -> DataFrame:
+    """Members without a verdict, or with one to be tried again: with ``retry`` any reject."""
     columns = [name for name in TABLES["pending_members"].columns.names if name != "slice"]
     frame = read_frame(spark, store, members, TABLES["members"], columns)
     if not ingested:
         return frame
     columns = [*MEMBER_KEY, "recipe", "decoder", "content_sha256", "reason"]
     known = verdicts(read_frame(spark, store, ingested, TABLES["ingested"], columns), rules)
-    again = F.col("reason").isin(*TRANSIENT) & (F.col("attempts") < ATTEMPTS)
+    again = F.col("reason").isin(*TRANSIENT) & (F.col("attempts") < ATTEMPTS) | F.lit(retry)
     done = known.filter(F.col("content_sha256").isNotNull() | ~again)
+    if stored is not None:
+        there = done.join(stored, "content_sha256", "left_semi")
+        done = done.filter(F.col("content_sha256").isNull()).unionByName(there)
     return frame.join(done.select(*MEMBER_KEY), on=list(MEMBER_KEY), how="left_anti")
+
+
+def _stored(
+    spark: SparkSession, draft: Draft, base: StageRuns | None, rules: dict[str, Any]
+) -> DataFrame | None:
+    """The contents that need not be read again; None where all that are known are still there.
+
+    A compaction leaves pictures out that nobody listed that night, and their members may return.
+    """
+    if base is None or not (base.notes.get("buried") or ledger_of(base.notes)):
+        return None
+    columns = ["content_sha256", "recipe"]
+    pictures = frame_of(spark, draft.store, base.tables["pictures"], "pictures", columns)
+    mine = pictures.filter(F.col("recipe") == rules["recipe"]).select("content_sha256")
+    return mine.unionByName(ledger_frame(spark, draft.ledger))
 
 
 def verdicts(ingested: DataFrame, rules: dict[str, Any]) -> DataFrame:
@@ -176,6 +229,7 @@ def _read_slice(
     pending: Sequence[Receipt],
     archives: dict[str, Archive],
     settings: IngestSettings,
+    forgotten: frozenset[bytes],
     spec: SliceSpec,
     folder: str,
     attempt: Attempt,
@@ -201,7 +255,7 @@ def _read_slice(
             found = judge.examine(content)
             judged.add(_ingested_row(source, content.member, judge, found))
             counters["read"] += 1
-            if isinstance(found, Rejected):
+            if isinstance(found, Rejected) or found.sha256 in forgotten:
                 counters["rejected"] += 1
                 continue
             counters["stored"] += 1

@@ -10,25 +10,38 @@ from artrec import log
 from artrec.config import Settings
 from artrec.digests import name_of
 from artrec.failpoints import reached
-from artrec.releases import Draft, Run, RunRef, StageRuns, begin_run, find_run, record_run
+from artrec.releases import (
+    Draft,
+    Ledger,
+    Run,
+    RunRef,
+    StageRuns,
+    begin_run,
+    find_run,
+    record_run,
+)
 from artrec.stages import RESULT_VERSIONS
-from artrec.stages.listing import LISTED, Listing, list_sources
+from artrec.stages.listing import LISTED, Listing, known_sources, list_sources
+from artrec.stages.sources import refuse_shrunken
 
 __all__ = ["RESULT_VERSION", "draft_inputs", "listing_id", "run"]
 
 RESULT_VERSION = RESULT_VERSIONS["inventory"]
+NOTHING = Ledger(frozenset())
 
 
 def run(spark: SparkSession | None, settings: Settings, draft: Draft) -> StageRuns:
     """List the sources and settle the draft's name; the listing itself needs no Spark.
 
     The draft is held by the listing's rows and the settings that change results. Raises
-    InputError for an unreadable source, ReleaseConflict if the draft's name is held by others.
+    InputError for an unreadable source, ReleaseConflict if the draft's name is held by others, and
+    GateRefused where a source has lost too many of its members.
     """
     begun = time.monotonic()
-    with list_sources(settings) as listing:
+    with list_sources(settings, known_sources(draft.base.release)) as listing:
         name = listing_id(listing)
-        draft.hold(draft_inputs(name, settings))
+        draft.hold(draft_inputs(name, settings, draft.ledger))
+        refuse_shrunken(settings.gates, draft, listing.sources)
         reached("inventory.listed")
         found = find_run(draft.store, "inventory", name) or _write(draft, listing, begun)
         reached("inventory.run")
@@ -50,20 +63,20 @@ def run(spark: SparkSession | None, settings: Settings, draft: Draft) -> StageRu
                 tables={table: [ref] for table in LISTED},
                 counters=listing.counters,
                 seconds=time.monotonic() - begun,
-                notes={"pins": listing.pins},
+                notes={"pins": listing.pins, "sources": listing.sources},
             )
         )
 
 
-def draft_inputs(listing: str, settings: Settings) -> str:
-    """A digest of all that a release is made from: the listing, the settings, the code.
+def draft_inputs(listing: str, settings: Settings, ledger: Ledger = NOTHING) -> str:
+    """A digest of all that a release is made from: listing, settings, code, what was forgotten.
 
     How an encoder is trained is the train stage's own business: a night that keeps its encoder is
     the same night under other ``train`` settings.
     """
     used = {key: value for key, value in settings.results().items() if key.split(".")[0] != "train"}
     facts = {"listing": listing, "settings": used, "versions": RESULT_VERSIONS}
-    return name_of(facts)
+    return name_of(facts | ledger.inputs)
 
 
 def listing_id(listing: Listing) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,14 +15,23 @@ import pyarrow as pa
 from artrec.archive import Archive, Limits, Member, Pin, open_archive
 from artrec.config import Settings, Source
 from artrec.digests import Digest, add
-from artrec.errors import ConfigError, InputError, NotFound
+from artrec.errors import ConfigError, EmptySource, InputError, NotFound
 from artrec.labels import Labels, PathTemplate
+from artrec.releases import Release
 from artrec.schemas import TABLES
 from artrec.stages.labelling import Overlay, label_rows, lists_of
 from artrec.storage import Store, open_store, split_url
 from artrec.tables import Receipt, TableWriter
 
-__all__ = ["LISTED", "Listing", "as_member", "check_sources", "list_sources", "pinned_archives"]
+__all__ = [
+    "LISTED",
+    "Listing",
+    "as_member",
+    "check_sources",
+    "known_sources",
+    "list_sources",
+    "pinned_archives",
+]
 
 LISTED = ("members", "labels", "label_misses")
 """The tables that a listing is made of."""
@@ -40,6 +49,8 @@ class Listing:
     counters: dict[str, int] = field(default_factory=dict)
     whole: dict[str, int] = field(default_factory=dict)
     """The bytes of each source that no two tasks can share: a compressed tar."""
+    sources: dict[str, int] = field(default_factory=dict)
+    """The members of each source, also of one that has lost them all."""
     misses: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     """Source -> reason -> a few examples of rows and members that label lists do not fit."""
 
@@ -60,12 +71,15 @@ class Listing:
             self.counters[key] = self.counters.get(key, 0) + value
 
 
-def check_sources(settings: Settings) -> None:
-    """Fail early, before Spark is started, on a source that is missing or is no archive."""
+def check_sources(settings: Settings, known: Collection[str] = ()) -> None:
+    """Fail early, before Spark is started, on a source that is missing or is no archive.
+
+    ``known`` sources may be empty: they had members once, and a gate judges that.
+    """
     if not any(source.url for source in settings.sources.values()):
         raise ConfigError("no source is set; name one with --set sources.main.url=PATH")
     for name, source in settings.sources.items():
-        _opened(name, settings)
+        _known(name, settings, known)
         if source.labels:
             lists_of(name, source, settings.store.options)
 
@@ -82,6 +96,23 @@ def as_member(row: Mapping[str, Any]) -> Member:
     return Member(name=decoded, method=row["method"], **{name: row[name] for name in names})
 
 
+def known_sources(release: Release | None) -> frozenset[str]:
+    """Sources that had members in a release: what they have now, a gate judges."""
+    inventory = release.stages.get("inventory") if release else None
+    notes = inventory.notes if inventory else {}
+    return frozenset({*notes.get("sources", {}), *notes.get("pins", {})})
+
+
+def _known(name: str, settings: Settings, known: Collection[str]) -> Archive | None:
+    """The archive of a source; None where nothing is there of one that had members."""
+    try:
+        return _opened(name, settings)
+    except EmptySource:
+        if name not in known:
+            raise
+        return None
+
+
 def _opened(name: str, settings: Settings, pin: Pin | None = None) -> Archive:
     url = settings.sources[name].url if name in settings.sources else ""
     if not url:
@@ -93,19 +124,28 @@ def _opened(name: str, settings: Settings, pin: Pin | None = None) -> Archive:
 
 
 @contextmanager
-def list_sources(settings: Settings) -> Iterator[Listing]:
+def list_sources(settings: Settings, known: Collection[str] = ()) -> Iterator[Listing]:
     """List every source, in the order of their names.
 
-    Raises InputError for a source that cannot be listed or holds no members at all, and for
-    label lists that cannot be read or fit no member.
+    Raises InputError for a source that cannot be listed or holds no members at all, unless it is
+    ``known`` to have had some, and for label lists that cannot be read or fit no member.
     """
-    check_sources(settings)
+    check_sources(settings, known)
     with tempfile.TemporaryDirectory(prefix="artrec-") as folder:
         listing = Listing(open_store(folder))
         with ExitStack() as stack:
             writers = {table: stack.enter_context(_writer(listing, table)) for table in LISTED}
             for name in sorted(settings.sources):
-                _list_source(name, settings, listing, writers)
+                archive = _known(name, settings, known)
+                if archive is not None:
+                    _list_source(name, archive, settings, listing, writers)
+                listing.sources.setdefault(name, 0)
+                if not listing.sources[name] and name not in known:
+                    url = settings.sources[name].url
+                    raise InputError(
+                        f"source {name}: {url} holds no members: nothing to do with it"
+                    )
+        listing.count(dict.fromkeys(("listed", "listed_bytes", "folders_skipped"), 0))
         listing.receipts = [each for table in LISTED for each in writers[table].receipts]
         yield listing
 
@@ -115,11 +155,14 @@ def _writer(listing: Listing, table: str) -> TableWriter:
 
 
 def _list_source(
-    name: str, settings: Settings, listing: Listing, writers: Mapping[str, TableWriter]
+    name: str,
+    archive: Archive,
+    settings: Settings,
+    listing: Listing,
+    writers: Mapping[str, TableWriter],
 ) -> None:
     source = settings.sources[name]
     template = PathTemplate.parse(source.template)
-    archive = _opened(name, settings)
     s3 = settings.store.options
     overlay = Overlay(name, source, listing.scratch, s3) if source.labels else None
     try:
@@ -135,8 +178,9 @@ def _list_source(
                 size += sum(m.stored_bytes for m in group)
     except NotFound as error:
         raise InputError(f"source {name}: {source.url}: {error}") from None
+    listing.sources[name] = count
     if not count:
-        raise InputError(f"source {name}: {source.url} holds no members: nothing to do with it")
+        return
     pin = archive.pin()
     listing.pins[name] = asdict(pin)
     if not pin.sliced:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +18,14 @@ from pydantic import ValidationError
 from artrec.config import Settings
 from artrec.digests import Hashes, key_hashes
 from artrec.planning import Change, resolved
-from artrec.releases import Release, read_base, receipts_of
+from artrec.releases import Ledger, Release, ledger_of, read_base, receipts_of
 from artrec.schemas import TABLES, Table
 from artrec.stages import NAMES, ORDER
 from artrec.stages.inventory import listing_id
-from artrec.stages.listing import Listing, list_sources
+from artrec.stages.listing import Listing, known_sources, list_sources
 from artrec.stages.rejects import ATTEMPTS, TRANSIENT
 from artrec.stages.rules import MEMBER_KEY, decoder_name, ingest_rules, picture_recipe
+from artrec.stages.sources import check_shrunken
 from artrec.storage import Store, open_store
 from artrec.tables import Receipt, read_table
 
@@ -43,6 +44,8 @@ class Outlook:
     ``sizes`` are the stored bytes of each member, int64 [members], and ``unread`` bool [members]
     says which have to be read; ``kept`` says of later stages whether they have nothing to do.
     ``lists`` names the neighbor tables to be made: neighbors itself, and those under rules.
+    ``beside`` are the vectors, at most, that stand beside shards which are kept; None where shards
+    are built, or may be.
     ``change`` is what came and went at most, where the lists without a rule can be kept up to date.
     """
 
@@ -52,6 +55,7 @@ class Outlook:
     kept: dict[str, bool]
     lists: frozenset[str]
     trains: bool
+    beside: int | None = None
     change: Change | None = None
 
 
@@ -62,7 +66,8 @@ def preview(name: str, settings: Settings, options: Options) -> None:
 
     store = open_store(settings.store.root, settings.store.options)
     release = read_base(store).release
-    with list_sources(settings) as listing:
+    with list_sources(settings, known_sources(release)) as listing:
+        check_shrunken(settings.gates, store, release, listing.sources)
         outlook = look(settings, store, release, listing)
         planned = foreseen(settings, store, release, listing, outlook)
     night = [stage for stage in ORDER if stage in NAMES or outlook.trains]
@@ -84,9 +89,11 @@ def look(settings: Settings, store: Store, release: Release | None, listing: Lis
     listed = listing.counters["listed"]
     before = _members(store, _files(store, release, "members"))
     sizes, keys = _stored_bytes(listing), _members(listing.scratch, listing.receipts)
-    kept, lists = _kept(settings, release, listing)
+    kept, lists = _kept(settings, release, listing, Ledger.read(store))
     new, gone = (int((~np.isin(*each)).sum()) for each in ((keys, before), (before, keys)))
     unread = ~np.isin(keys, _read_before(settings, store, release, again=not kept["catalog"]))
+    came = int((unread | ~np.isin(keys, before)).sum())
+    later = _beside(settings, release, kept, came, gone)
     count, size = int(unread.sum()), int(sizes[unread].sum())
     rebuilt = {stage: 0 if kept[stage] else listed for stage in kept}
     joined = listed if "neighbors" in lists else 0
@@ -103,7 +110,7 @@ def look(settings: Settings, store: Store, release: Release | None, listing: Lis
         "train": {"pictures to train on at most": min(listed, settings.train.max_pictures)},
         "embed": {"pictures to encode at most": count if kept["embed"] else listed},
         "catalog": {"members to account for": rebuilt["catalog"]},
-        "index": {"vectors to index at most": rebuilt["index"]},
+        "index": later or {"vectors to index at most": rebuilt["index"]},
         "neighbors": {
             "lists to make at most": joined,
             "pairs to compare at most": joined**2,
@@ -117,8 +124,37 @@ def look(settings: Settings, store: Store, release: Release | None, listing: Lis
         },
     }
     trains = release is None and not settings.encoder.id
+    beside = later["vectors beside them at most"] if later else None
     change = _change(settings, release, kept["embed"], new, gone)
-    return Outlook(counts, sizes, unread, kept, lists, trains, change)
+    return Outlook(counts, sizes, unread, kept, lists, trains, beside, change)
+
+
+_KEEPING = frozenset({"rebuild_share", "side_rows"})
+
+
+def _beside(
+    settings: Settings, release: Release | None, kept: Mapping[str, bool], came: int, gone: int
+) -> dict[str, int]:
+    """What stands beside the shards of the index, where they are kept for certain.
+
+    So many members came and are gone: of vectors it will be no more. Empty where nothing is to be
+    done, and where shards are built or may be.
+    """
+    before, rules = _settings_of(release), settings.index
+    index = release.stages.get("index") if release else None
+    if release is None or before is None or index is None or kept["index"] or not kept["embed"]:
+        return {}
+    then, now = (each.index.model_dump(exclude=set(_KEEPING)) for each in (before, settings))
+    had = index.notes.get("side", {"vectors": 0, "masked": 0})
+    side, masked = had["vectors"] + came, had["masked"] + gone
+    rows = max(0, release.stages["catalog"].rows("live_vectors") - gone)
+    if then != now or side + masked > rules.rebuild_share * rows or side > rules.side_rows:
+        return {}
+    return {
+        "shards kept": int(index.notes["shards"]),
+        "vectors beside them at most": side,
+        "vectors masked at most": masked,
+    }
 
 
 def _change(
@@ -153,7 +189,7 @@ def _listed_labels(counters: dict[str, int]) -> dict[str, int]:
 
 
 def _kept(
-    settings: Settings, release: Release | None, listing: Listing
+    settings: Settings, release: Release | None, listing: Listing, ledger: Ledger
 ) -> tuple[dict[str, bool], frozenset[str]]:
     """The stages whose rules, and whose inputs as far as they are known, are the release's.
 
@@ -171,7 +207,9 @@ def _kept(
         embed
         and listing_id(listing) == release.stages["inventory"].inputs
         and decoder_name(settings.ingest) == decoder_name(before.ingest)
+        and ledger.name == ledger_of(release.stages["ingest"].notes)
         and settings.catalog == before.catalog
+        and not settings.ingest.retry_rejects
     )
     now, then = (_list_rules(each, release) for each in (settings, before))
     lists = {name for name, rules in now.items() if not catalog or rules != then.get(name)}
@@ -215,19 +253,23 @@ def _settings_of(release: Release | None) -> Settings | None:
 def _read_before(settings: Settings, store: Store, release: Release | None, again: bool) -> Hashes:
     """The members that some earlier night has read under tonight's rules.
 
-    With ``again`` those are left out that failed for a passing reason and will be tried again.
+    With ``again`` those are left out that failed for a passing reason and will be tried again, with
+    ``ingest.retry_rejects`` all that failed.
     """
+    retry = settings.ingest.retry_rejects
     rules = ingest_rules(settings.ingest)
     settled, passing = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
     columns = [*MEMBER_KEY, *rules, "reason"]
     for batch in read_table(store, _files(store, release, "ingested"), columns):
         same = [pc.equal(batch.column(name), value) for name, value in rules.items()]
         mine = batch.filter(pc.and_(*same))
-        failed = pc.is_in(mine.column("reason"), pa.array(TRANSIENT))
+        reason = mine.column("reason")
+        failed = pc.is_valid(reason) if retry else pc.is_in(reason, pa.array(TRANSIENT))
         settled.append(key_hashes(mine.filter(pc.invert(failed)), _IDENTITY))
         passing.append(key_hashes(mine.filter(failed), _IDENTITY))
     tried, times = np.unique(np.concatenate(passing), return_counts=True)
-    return np.concatenate([*settled, tried[times >= ATTEMPTS] if again else tried])
+    done = tried[:0] if retry else tried[times >= ATTEMPTS] if again else tried
+    return np.concatenate([*settled, done])
 
 
 def _files(store: Store, release: Release | None, table: str) -> list[Receipt]:

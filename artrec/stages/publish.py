@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from pyspark.sql import SparkSession
 
 from artrec import log
 from artrec.config import FINAL_GATES, Settings
-from artrec.errors import GateRefused
+from artrec.errors import GateRefused, Superseded
 from artrec.failpoints import reached
 from artrec.releases import (
     Draft,
     GateReport,
     GateResult,
+    Ledger,
     Release,
     StageRuns,
+    ledger_of,
     publish,
     versions,
 )
@@ -41,6 +45,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     draft.keep_gates(GateReport(gates=gates, counts=counts))
     reached("publish.gates")
     _obey(gates, draft.release_id)
+    _check_ledger(draft, stages["ingest"])
     embed = stages["embed"].notes
     release = Release(
         release_id=draft.release_id,
@@ -61,9 +66,29 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     published = publish(draft.store, release, draft.base, draft.confirm)
     reached("publish.current")
     log.get(stage="publish").info("published", release=published.release_id, **counts)
-    notes = {"status": "published", "release": published.release_id}
+    notes = {"status": "published", "release": published.release_id, **_changes(stages)}
     seconds = time.monotonic() - begun
     return result.model_copy(update={"notes": notes, "counters": counts, "seconds": seconds})
+
+
+def _changes(stages: Mapping[str, StageRuns]) -> dict[str, Any]:
+    """What became of images and of entries of the lists, in few numbers."""
+    churn = stages["evaluate"].notes.get("churn")
+    if not churn:
+        return {}
+    entries = {word: churn[word] for word in ("insert", "delete", "update") if word in churn}
+    told = {"from": churn["since"], "images": churn.get("kinds", {}), "entries": entries}
+    return {"changes": told}
+
+
+def _check_ledger(draft: Draft, ingest: StageRuns) -> None:
+    """Superseded where a picture was forgotten since this draft judged its members."""
+    if Ledger.read(draft.store).name != ledger_of(ingest.notes):
+        raise Superseded(
+            f"{draft.store.url}: artrec forget was called since draft {draft.release_id} was begun,"
+            " whose tables may hold what was forgotten; run the night again: it leaves that out, "
+            "and finds the rest of the work done"
+        )
 
 
 def _recorded(draft: Draft) -> list[str]:

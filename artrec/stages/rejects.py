@@ -15,6 +15,7 @@ REASONS: dict[str, str] = (
         "non_finite_vector": "embed",
         "vector_no_collision": "embed",  # 63 bits of the hash are shared with a smaller content
     }
+    | {"forgotten": "ingest"}  # its content was taken down by artrec forget
     | {"duplicate_name": "inventory"}  # a later member has the same image_id
     | {
         "no_query_id": "query",  # a row of vectors without a name

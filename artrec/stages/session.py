@@ -28,7 +28,7 @@ from artrec.releases import Draft, Outcome, StageRuns, holding, read_base
 from artrec.stages.connecting import connect
 from artrec.stages.dangers import check_spark
 from artrec.stages.ending import explain, heed_signals, stop_spark, stoppable
-from artrec.stages.listing import check_sources
+from artrec.stages.listing import check_sources, known_sources
 from artrec.stages.metrics import check as check_metrics
 from artrec.stages.metrics import write as write_metrics
 from artrec.storage import Store, open_store
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Options", "command", "describe", "execute", "start_spark", "submit"]
 
 Run = Callable[..., StageRuns]
+RETRYING = ("ingest", "nightly")
 BEGIN = ("inventory", "nightly")  # these may open a draft; other stages go on with one
 
 HOSTED = ("PYSPARK_GATEWAY_PORT", "SPARK_REMOTE", "DATABRICKS_RUNTIME_VERSION")
@@ -107,9 +108,18 @@ def command(name: str) -> Callable[..., None]:
                 "--dry-run", help="Say what would be done, with counts and costs; write nothing."
             ),
         ] = False,
+        retry_rejects: Annotated[
+            bool,
+            typer.Option(
+                "--retry-rejects", help="Read rejected members again, whatever the reason."
+            ),
+        ] = False,
     ) -> None:
+        if retry_rejects and name not in RETRYING:
+            raise typer.BadParameter(f"--retry-rejects is for {' and '.join(RETRYING)}")
         verbosity = "quiet" if quiet else "verbose" if verbose else "normal"
-        options = Options(config, tuple(set_ or ()), release, json, verbosity, debug, dry_run)
+        assignments = (*(set_ or ()), *(("ingest.retry_rejects=true",) if retry_rejects else ()))
+        options = Options(config, assignments, release, json, verbosity, debug, dry_run)
         code = execute(name, options)
         sys.stdout.flush()
         sys.exit(code)
@@ -173,7 +183,7 @@ def _execute(name: str, options: Options, job: _Job, held: ExitStack) -> tuple[s
     job.draft = draft
     log.bind(attempt=draft.attempt)
     if name in BEGIN:
-        check_sources(settings)
+        check_sources(settings, known_sources(draft.base.release))
     if settings.encoder.id:
         check_named(store, settings.encoder.id)
     run = _runner(name)
@@ -211,11 +221,12 @@ def _check_settings(draft: Draft, settings: Settings) -> None:
     """The stages of one draft run with the same settings, or tables would not fit each other."""
     from artrec.stages.inventory import draft_inputs
 
-    inputs = draft_inputs(draft.need("inventory").inputs, settings)
+    inputs = draft_inputs(draft.need("inventory").inputs, settings, draft.ledger)
     if draft.head is not None and draft.head.inputs != inputs:
         raise ReleaseConflict(
             f"draft {draft.release_id} was begun with other settings (or another version of "
-            "artrec); give every stage the same ones, or begin a new draft with artrec inventory"
+            "artrec, or before a picture was forgotten); give every stage the same ones, or begin "
+            "a new draft with artrec inventory"
         )
 
 
@@ -282,6 +293,7 @@ def _finish(job: _Job, status: str, code: int) -> None:
             release_id=draft.release_id,
             current=read_base(draft.store).release_id,
             ended=datetime.now(UTC),
+            changes=job.result.notes.get("changes") if job.result is not None else None,
         )
         draft.finish(outcome)
     except (ArtrecError, OSError) as error:

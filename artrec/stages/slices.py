@@ -17,8 +17,18 @@ from pydantic import BaseModel
 from pyspark.sql import SparkSession
 
 from artrec import log
+from artrec.digests import Digest, add, taken
 from artrec.failpoints import reached
-from artrec.releases import Draft, Run, RunRef, StageRuns, begin_run, find_run, record_run
+from artrec.releases import (
+    Draft,
+    Run,
+    RunRef,
+    StageRuns,
+    begin_run,
+    digest_of,
+    find_run,
+    record_run,
+)
 from artrec.stages.frames import Attempt, TaskReport, add_counters, run_tasks
 from artrec.stages.progress import Marks, Watch
 from artrec.stages.session import describe
@@ -31,6 +41,7 @@ __all__ = [
     "UNITS",
     "appended",
     "cut_segments",
+    "ever_appended",
     "join_units",
     "member_units",
     "run_segments",
@@ -218,3 +229,13 @@ def appended(
         counters=add_counters([counters, *(run.counters for run in runs)]),
         seconds=pending.seconds + sum(run.seconds for run in runs),
     )
+
+
+def ever_appended(store: Store, stage: StageRuns, table: str, columns: Sequence[str]) -> Digest:
+    """The digest of all rows that a stage appended, of those too that compactions left out.
+
+    So it is the same before and after a compaction, and whoever has it among its inputs is not
+    made again because of one.
+    """
+    there = digest_of(store, stage.tables[table], table, columns)
+    return add([there, taken(stage.notes.get("buried", {}).get(table, {}), columns)])

@@ -19,7 +19,7 @@ from typing import IO, Protocol, runtime_checkable
 
 from artrec.errors import ConfigError, UsageError
 
-__all__ = ["Entry", "S3Options", "Store", "Unfinished", "open_store", "split_url"]
+__all__ = ["Entry", "S3Options", "Store", "Unfinished", "Versioned", "open_store", "split_url"]
 
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+)://")
 _BUCKETS = ("s3://", "gs://", "az://")
@@ -127,6 +127,19 @@ class Unfinished(Protocol):
 
     def discard(self, entry: Entry) -> None:
         """Remove one of them."""
+        ...
+
+
+@runtime_checkable
+class Versioned(Store, Protocol):
+    """A Store that may keep what was deleted, as older versions which ``list`` does not show."""
+
+    def versions(self, folder: str) -> Iterator[Entry]:
+        """Such versions, and marks of deletion, below a folder; ``etag`` is that version's id."""
+        ...
+
+    def purge(self, entry: Entry) -> None:
+        """Remove one of them for good."""
         ...
 
 

@@ -125,7 +125,10 @@ class Staying:
 
     def leave(self, gone: Ints) -> None:
         """Take ``gone`` [g] out of the lists."""
-        self._kept &= ~np.isin(self._pools.others, gone)
+        if len(gone):
+            numbers, listed = np.sort(gone), self._pools.others
+            place = np.minimum(np.searchsorted(numbers, listed), len(numbers) - 1)
+            self._kept &= numbers[place] != listed  # np.isin would sort the lists
 
     def meet(self, added: Laid, ceilings: Floats | None = None) -> tuple[Entries, int]:
         """Let ``added``, of which none is a row, pass, at the cost of as many products as returned.
@@ -135,9 +138,13 @@ class Staying:
         """
         asked = ceilings is not None
         far = np.full(len(added.first), np.inf, np.float32) if ceilings is None else ceilings
-        sides = (self._laid, self._ceilings), (added, far)
         own, other, products = met(
-            *sides, width=self._width, metric=self._metric, tiling=self._tiling, both=asked
+            (self._laid, self._ceilings),
+            (added, far),
+            width=self._width,
+            metric=self._metric,
+            tiling=self._tiling,
+            both=asked,
         )
         self._enter(own)
         return other, products

@@ -37,6 +37,16 @@ def test_every_stage_explains_its_options_without_spark(artrec: Call, verb: str)
         assert option in called.out
 
 
+def test_rejects_are_retried_by_the_stages_that_read(artrec: Call, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"no picture")
+    given = ("--set", f"sources.a.url={tmp_path}", "--set", f"store.root={tmp_path / 'root'}")
+    for verb in ("nightly", "ingest"):
+        assert artrec(verb, *given, "--retry-rejects", "--dry-run").code == 0
+    called = artrec("embed", *given, "--retry-rejects", "--dry-run")
+    assert called.code == 2
+    assert "--retry-rejects is for ingest and nightly" in called.err
+
+
 @pytest.mark.parametrize("arguments", [["lookup"], ["files"], ["releases", "verify"], ["sample"]])
 def test_every_verb_has_help(artrec: Call, arguments: list[str]) -> None:
     called = artrec(*arguments, "--help")

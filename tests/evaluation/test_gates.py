@@ -94,6 +94,12 @@ def test_an_approximate_table_is_held_to_what_it_was_made_for_unless_the_setting
             {"table_recall": 0.97, "exact": False, "planned_recall": 0.98},
             [("table_recall", "recall not below 0.9700")],
         ),
+        ({"sources": {"a": 80, "b": 5}, "sources_before": {"a": 100}}, []),  # 20 fewer of 100
+        (
+            {"sources": {"a": 79, "b": 5}, "sources_before": {"a": 100, "b": 5, "c": 3}},
+            [("sources", "79 members in a, 0 members in c")],
+        ),
+        ({"sources": {"a": 1}, "sources_before": {"a": 1, "b": 0}}, []),
         ({"stored_before": 105}, []),  # 10 fewer of 105 are 9.5 %
         ({"stored_before": 106}, [("shrinkage", "95 images")]),  # 11 of 106 are 10.4 %
         ({"stored_before": 50}, []),
@@ -147,7 +153,7 @@ def test_an_override_is_noted_only_where_its_gate_refuses() -> None:
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("gates.override.recall=why", "there is no gate recall; there are: balance,"),
+        ("gates.override.recall=why", "there is no gate recall; there are: sources,"),
         ("gates.override.balance=why", "gate balance cannot be overridden: a release that it"),
         ("gates.override.identity=why", "gate identity cannot be overridden"),
         ("gates.override.drift=", "say why gate drift is overridden"),
@@ -166,3 +172,10 @@ def test_a_reason_may_be_any_text() -> None:
     assert settings.gates.override == {"drift": "new scans: all of them, 2026"}
     assert origins["gates.override.drift"].startswith("--set")
     assert "gates.override" not in settings.results()
+
+
+def test_an_empty_source_is_refused_whatever_share_may_be_lost() -> None:
+    limits = GatesSettings(source_shrinkage=1.0)
+    found = results(limits, sources={"a": 0, "b": 1}, sources_before={"a": 9, "b": 9})["sources"]
+    assert (found.passed, found.found) == (False, "0 members in a")
+    assert found.expected == "at least 1 in a, which had 9 (gates.source_shrinkage)"

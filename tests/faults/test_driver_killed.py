@@ -35,8 +35,14 @@ EVERYDAY = (
 SLICES, SEGMENTS = 8, 5
 PAIRS = ("neighbors.pairs_from=1", "neighbors.block_rows=9", "neighbors.rebuild_share=0")
 OF_SOME_NIGHTS = (
-    *("rollback.", "migrate.", "sweep."),
-    *("neighbors.part", "neighbors.met", "neighbors.table"),
+    "rollback.",
+    "migrate.",
+    "sweep.",
+    "neighbors.part",
+    "neighbors.met",
+    "neighbors.table",
+    "ingest.compact",
+    "embed.compact",
 )
 NIGHT = [point for point in POINTS if not point.startswith(OF_SOME_NIGHTS)]
 TABLES = (
@@ -104,6 +110,13 @@ def test_a_driver_killed_between_two_tables_under_rules_makes_each_once(nights: 
         assert len(lists) == len(current_rows(root, "catalog")) > 10
 
 
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_driver_killed_while_segments_are_compacted_goes_on(nights: Nights) -> None:
+    points = [point for point in POINTS if ".compact" in point]
+    _kill_in_turn(nights, "killed-compacting", points, ("store.compact_share=0.001",))
+
+
 def _kill_in_turn(
     nights: Nights, name: str, points: Sequence[str], more: Sequence[str] = ()
 ) -> None:
@@ -153,6 +166,7 @@ def _assert_done_once(root: Path, logs: Sequence[str]) -> None:
         assert len(cuts) == 1
         assert cuts[0]["slices"] >= SLICES
         assert cuts[0]["segments"] >= SEGMENTS
-        done = [line["run"] for line in events(log, "segment done") if line["stage"] == stage]
+        ends = [line for line in events(log, "segment done") if line["stage"] == stage]
+        done = [line["run"] for line in ends if "kept" not in line]  # which compactions have
         assert len(done) == len(set(done)) == cuts[0]["segments"]
         assert all((root / f"runs/{stage}/{run}/run.json").is_file() for run in done)

@@ -111,9 +111,16 @@ def test_the_verdict_stands_beside_the_name(update: dict[str, Any], words: str) 
 
 
 def test_lists_that_cannot_be_compared_are_said_to_be_so() -> None:
-    churn = Churn(since="2026-01-01", why="other encoder, not comparable")
+    churn = Churn(since="2026-01-01", why="other encoder, not comparable", kinds={"new": 2})
     text = page(bare().model_copy(update={"churn": churn})).text
     assert "Its lists beside those of 2026-01-01 : other encoder, not comparable." in text
+    assert "What became of images: 2 new." in text
+
+
+def test_the_change_feed_is_counted_by_images_and_by_entries() -> None:
+    text = page(full([THUMB])).text
+    assert "What became of images: 7 new, 3 gone." in text
+    assert "1,500 entries to insert, 1,300 to delete, 12 to update." in text
 
 
 def test_a_table_that_was_kept_up_to_date_says_from_which_and_at_what_cost() -> None:

@@ -83,16 +83,21 @@ def _required() -> Path:
 
 
 @contextmanager
-def serving(folder: Path, port: int = 0, *more: str) -> Iterator[Server]:
-    """A server for the length of a block; ``more`` are further options of its program."""
+def serving(folder: Path, port: int = 0, *more: str, versions: bool = False) -> Iterator[Server]:
+    """A server for the length of a block; ``more`` are further options of its program.
+
+    With ``versions`` its buckets may keep older ones of their objects, in ``folder/versions``.
+    """
     buckets, port = folder / "buckets", port or free_port()
     buckets.mkdir(parents=True, exist_ok=True)
+    kept = ["--versioning-dir", str(folder / "versions")] if versions else []
+    (folder / "versions").mkdir(exist_ok=True)
     command = [str(_required()), "--port", f"127.0.0.1:{port}", "--health", "/health", "--quiet"]
     environment = {"ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET, "PATH": os.environ["PATH"]}
     with (
         open(folder / "log", "wb") as log,
         subprocess.Popen(
-            [*command, *more, "posix", str(buckets)], env=environment, stdout=log, stderr=log
+            [*command, *more, "posix", *kept, str(buckets)], env=environment, stdout=log, stderr=log
         ) as process,
     ):
         try:

@@ -257,6 +257,9 @@ def test_blocks_of_queries_change_nothing(
     assert (len(made.files("exact_lists")), len(release.files("exact_lists"))) == (5, 1)
 
 
+WORDS = ("insert", "delete", "update")
+
+
 def test_churn_is_what_the_lists_of_two_nights_say(release: Night, next_release: Night) -> None:
     before, after = (
         {row["query_id"]: row for row in each.rows("neighbors_nested")}
@@ -266,8 +269,13 @@ def test_churn_is_what_the_lists_of_two_nights_say(release: Night, next_release:
     pairs = [(before[name], after[name]) for name in sorted(both)]
     came = sum(len(set(new["ids"]) - set(old["ids"])) for old, new in pairs)
     assert 0 < came < 5 * len(both)
+    feed = next_release.rows("neighbor_changes", ["change"])
+    words = {word: sum(row["change"] == word for row in feed) for word in WORDS}
     assert next_release.document["stages"]["evaluate"]["notes"]["churn"] == {
         "since": "first",
+        "kinds": {"new": 3, "changed": 1, "gone": 2, "moved": 1, "doubled": 0, "relabelled": 3,
+                  "healed": 1, "rejected": 0, "unchanged": 24},
+        **words,
         "images": len(after),
         "new": len(after.keys() - both),
         "gone": len(before.keys() - both),
@@ -277,7 +285,7 @@ def test_churn_is_what_the_lists_of_two_nights_say(release: Night, next_release:
         "entries": 5 * len(both),
         "came": came,
         "went": came,  # all lists are full
-    }
+    }  # fmt: skip
     assert "churn" not in release.document["stages"]["evaluate"]["notes"]
     store = open_store(str(next_release.root))
     told = compare(store, read_release(store, "first"), read_release(store, "second"))

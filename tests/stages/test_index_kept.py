@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,20 @@ from artrec.commands.files import files_of
 from artrec.commands.outside import open_index
 from artrec.errors import GateRefused, StoreFormatError
 from artrec.index import ShardSet
-from artrec.releases import Draft, Release, StageRuns, publish, read_release
+from artrec.releases import (
+    Draft,
+    Release,
+    Run,
+    StageRuns,
+    find_run,
+    holding,
+    list_releases,
+    publish,
+    read_release,
+    rollback,
+)
+from artrec.releases.sweep import Rules, carry_out, plan_sweep
+from artrec.releases.verify import verify
 from artrec.stages import index
 from artrec.stages.index import keeping
 from artrec.storage import open_store
@@ -48,7 +62,7 @@ class Store:
             release_id=name,
             previous=draft.base.release_id,
             inputs=name,
-            created="2026-01-01T00:00:00Z",
+            created=datetime.now(UTC),
             stages=stages,
             **facts,
             encoder=encoder,
@@ -195,18 +209,40 @@ def test_nights_add_up_and_the_way_back_finds_what_was_there(
     answers_like(store.opened(), *nights[0])
 
 
+def test_a_sweep_leaves_the_shards_that_an_older_release_made(
+    store: Store, built: StageRuns
+) -> None:
+    """And a rollback leads to a release whose look-ups go on, on which nights go on too."""
+    nights = states()
+    for name, night in zip("abc", nights[1:], strict=True):
+        store.night(name, *night)
+    disk, later = open_store(str(store.root)), datetime.now(UTC) + timedelta(hours=2)
+    with holding(disk, "a sweep", 60.0) as lease:
+        plan = plan_sweep(disk, Rules(keep=1, age=timedelta(hours=1), open_drafts=False), later)
+        carry_out(disk, plan, lease)
+    assert sorted(list_releases(disk)) == ["b", "c"]
+    assert len([path for path in store.files() if "/masked_items/" in path]) == 4  # two nights'
+    for name, night in zip("bc", nights[2:], strict=True):
+        assert verify(disk, name)[1] == []
+        answers_like(store.opened(name), *night)
+    rollback(disk)
+    answers_like(store.opened(), *nights[2])
+    again = store.night("d", *nights[1])
+    assert ids(again) == ids(built)
+    answers_like(store.opened(), *nights[1])
+    path = store.root / "runs/index" / ids(again, "side_vectors")[0]
+    (side, *_) = path.rglob("side_vectors/*.parquet")
+    side.write_bytes(side.read_bytes()[:-5])
+    assert any("side_vectors" in fault and "bytes is" in fault for fault in verify(disk, "d")[1])
+
+
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("rule", "why"),
     [
         ("index.rebuild_share=0.07", "30 changes are more than index.rebuild_share, 0.07"),
-        pytest.param(
-            *("index.side_rows=19", "20 vectors are more than index.side_rows, 19"),
-            marks=pytest.mark.long,
-        ),
-        pytest.param(
-            *("index.rebuild_share=0", "30 changes are more than index.rebuild_share, 0"),
-            marks=pytest.mark.long,
-        ),
+        ("index.side_rows=19", "20 vectors are more than index.side_rows, 19"),
+        ("index.rebuild_share=0", "30 changes are more than index.rebuild_share, 0"),
     ],
 )
 def test_past_a_set_share_the_shards_are_built_anew(
@@ -222,6 +258,33 @@ def test_past_a_set_share_the_shards_are_built_anew(
     opened = store.opened()
     assert opened.side is None
     answers_like(opened, *tonight)
+
+
+@pytest.mark.parametrize(
+    ("rule", "side", "masked", "enough"),
+    [
+        ("index.rebuild_share=0.1", 60, 40, False),
+        ("index.rebuild_share=0.1", 60, 41, True),
+        ("index.rebuild_share=0", 0, 1, True),
+        ("index.side_rows=60", 60, 40, False),
+        ("index.side_rows=59", 60, 40, True),
+    ],
+)
+def test_enough_is_more_than_a_share_of_all_or_than_a_set_number(
+    rule: str, side: int, masked: int, enough: bool
+) -> None:
+    run = Run(
+        stage="index",
+        run_id="main",
+        tables={},
+        notes={"tuning": None},
+        seconds=0.0,
+        **{key: {} for key in ("inputs", "settings", "versions", "counters")},
+    )
+    inputs = {"vectors": {"rows": 1000}, "dim": DIM}
+    counters = {"items": side, "masked": masked}
+    why = keeping._too_much(counters, inputs, run, settings_of(rule).index)
+    assert (why is not None) == enough
 
 
 @pytest.mark.long
@@ -304,7 +367,7 @@ def test_changes_that_do_not_add_up_are_refused(store: Store) -> None:
     disk = open_store(str(store.root))
     release = read_release(disk, "two")
     main, side = (
-        index.find_run(disk, "index", release.refs(table)[0].run_id)
+        find_run(disk, "index", release.refs(table)[0].run_id)
         for table in ("shard_items", "side_vectors")
     )
     assert main is not None

@@ -401,6 +401,36 @@ def test_what_may_have_failed_in_passing_is_read_again_a_few_times_and_the_rest_
     }
 
 
+def test_with_retry_rejects_whatever_was_rejected_is_read_again_and_counted(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "root"
+    after_bad_nights(root)
+    source = write_zip(tmp_path / "a.zip", MEMBERS.items())
+    assigned = (f"store.root={root}", f"sources.main.url={source}", "ingest.retry_rejects=true")
+    settings = settings_of(*assigned)
+    planned = Options(assignments=assigned, verbosity="quiet", dry_run=True, as_json=True)
+    assert execute("ingest", planned) == 0
+    assert json.loads(capsys.readouterr().out)["stages"]["ingest"]["members to read"] == 6
+    draft = opened(settings, "two")
+    inventory.run(None, settings, draft)
+    made = ingest.run(spark, settings, draft)
+    assert made.counters["read"] == made.counters["pending"] == 6
+    rows = draft_rows(root, "two", "ingest", "ingested")[sum(map(len, BEFORE.values())) :]
+    assert {row["raw_name"] for row in rows} == {
+        *(b"ill", b"worse", b"given-up", b"lasting", b"torn", b"new"),
+    }
+    again = ingest.run(spark, settings, draft)  # a night that goes on has done so
+    assert again == made
+
+    embed.run(spark, settings, draft)
+    catalog.run(spark, settings, draft)
+    images = [row["image_id"] for row in draft_rows(root, "two", "catalog", "catalog")]
+    assert sorted(images) == sorted(GOOD)
+    (reject,) = draft_rows(root, "two", "catalog", "rejects")
+    assert (reject["image_id"], reject["attempts"]) == ("torn", 2)
+
+
 def test_the_reasons_that_may_pass_are_of_the_closed_list_and_say_nothing_of_the_bytes() -> None:
     assert set(TRANSIENT) <= REASONS.keys()
     lasting = {"truncated", "bad_crc", "not_a_picture", "empty", "too_many_pixels", "too_large"}

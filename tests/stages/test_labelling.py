@@ -416,6 +416,10 @@ def test_a_night_with_other_lists_reads_no_picture_again(release: Night, tmp_pat
     )
     changed = {each for each in after if before[each] != after[each]}
     assert changed == {chosen}
+    told = second.account["changes"]["images"]
+    assert {kind: n for kind, n in told.items() if n} == {"relabelled": 1, "unchanged": 30}
+    assert stages["ingest"] == {"seconds": 0.0, "kept_from": "first"}
+    assert stages["index"] == {"seconds": 0.0, "kept_from": "first"}
     assert (after[chosen]["style"], after[chosen]["split"]) == ("Orphism", "train")
     assert (after[chosen]["first_release"], after[chosen]["changed_release"]) == ("first", "second")
     misses = [row["reason"] for row in second.rows("label_misses")]

@@ -12,6 +12,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from artrec.releases import Draft
+from artrec.releases.feed import KINDS
 from artrec.releases.verify import verify
 from artrec.schemas import PUBLISHED, Table
 from artrec.stages import NAMES, embed, frames, ingest, inventory, nightly, slices
@@ -215,6 +216,27 @@ def test_changed_rules_redo_what_depends_on_them_and_nothing_else(
     assert made.rows("catalog") == release.rows("catalog")
     assert "embeddings" not in after["catalog"]["tables"]
     assert "VIEW embeddings" not in (root / "releases/fewer.sql").read_text()
+
+
+def test_an_unchanged_night_that_retries_rejects_reads_them_alone_and_once(
+    spark: SparkSession, release: Night, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(release.root, root)
+    retry = "ingest.retry_rejects=true"
+    made = night(root, "again", *release.assignments[:-1], retry)
+    stages = made.account["stages"]
+    assert (stages["ingest"]["pending"], stages["ingest"]["read"]) == (9, 9)
+    assert stages["embed"] == {"seconds": 0.0, "kept_from": "first"}
+    assert stages["neighbors"] == {"seconds": 0.0, "kept_from": "first"}
+    assert made.rows("catalog") == release.rows("catalog")
+    attempts = {row["reason"]: row["attempts"] for row in made.rows("rejects")}
+    assert attempts.pop("duplicate_name") == 1
+    assert set(attempts.values()) == {2}
+    assert made.document["stages"]["evaluate"]["notes"]["changes"]["catalog_changes"] == {
+        **{"from": "first", "insert": 0, "delete": 0, "update": 0, "unchanged": 31},
+        **dict.fromkeys(KINDS, 0),
+    }
 
 
 def test_an_archive_without_a_single_picture_is_refused(

@@ -9,7 +9,19 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from artrec.errors import ConfigError, InputError
-from artrec.vectors import METRICS, Block, Pools, join, short_rows, update
+from artrec.vectors import (
+    METRICS,
+    Block,
+    Entries,
+    Laid,
+    Pools,
+    Tiling,
+    join,
+    refreshed,
+    short_rows,
+    update,
+)
+from artrec.vectors.update import Staying, bounds_among, lacking_rows, met, widest
 from tests.vectors.test_join import spread
 
 Ints = NDArray[np.int64]
@@ -85,6 +97,105 @@ def test_any_history_of_additions_and_deletions_publishes_what_a_rebuild_does(
         block = without(block, gone, added)
         assert first(pools, k) == first(anew(block, k + slack, metric), k)
         holds_all_within_its_radius(pools, block, metric)
+
+
+def halves(block: Block, at: int) -> list[Block]:
+    parts = [slice(None, at), slice(at, None)]
+    return [Block(block.numbers[part], block.vectors[part]) for part in parts]
+
+
+def met_by_parts(
+    pools: Pools, block: Block, added: Block, gone: Ints, metric: str
+) -> tuple[Pools, Pools, int]:
+    """Pools of what stays and of what is added, two parts of either; each product counts twice."""
+    size, total = pools.others.shape[1], len(block.numbers) - len(gone) + len(added.numbers)
+    sample = without(block, gone, added)
+    bounds = bounds_among(added, halves(sample, len(sample.numbers) // 2)[:1], size, metric)
+    cut = len(added.numbers) // 2
+    asking = []
+    for part, far in zip(halves(added, cut), (bounds[:cut], bounds[cut:]), strict=True):
+        laid = Laid.of(part.numbers, part.vectors, size + 1)
+        asking.append((laid, widest(laid, far)))
+    found = [Entries(len(laid.first), size + 1) for laid, _ in asking]
+    stays, products, kept = ~np.isin(block.numbers, gone), 0, []
+    for rows in (np.arange(0, len(stays), 2), np.arange(1, len(stays), 2)):
+        mine = rows[stays[rows]]
+        own = Block(block.numbers[mine], block.vectors[mine])
+        staying = Staying(pools.taken(mine), own, metric, Tiling())
+        staying.leave(gone)
+        for each, (laid, far) in zip(found, asking, strict=True):
+            entries, more = staying.meet(laid, far)
+            each.add(*entries.flat())
+            products += more
+        kept.append(staying.refreshed())
+    for a, b in ((0, 0), (0, 1), (1, 1)):
+        one, other, _ = met(asking[a], asking[b], width=size + 1, metric=metric, tiling=Tiling())
+        found[a].add(*one.flat())
+        if a != b:
+            found[b].add(*other.flat())
+    new = [
+        laid.pools(metric, each, size, total) for each, (laid, _) in zip(found, asking, strict=True)
+    ]
+    return Pools.together(kept), Pools.together(new), products
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(2, 40),
+    st.integers(2, 12),
+    st.integers(0, 12),
+    st.integers(1, 8),
+    st.booleans(),
+    st.sampled_from(METRICS),
+)
+def test_what_is_added_finds_its_lists_by_the_products_by_which_it_is_found(
+    seed: int, n: int, more: int, fewer: int, size: int, tie: bool, metric: str
+) -> None:
+    rng = np.random.default_rng(seed)
+    names, made = rng.permutation(5000).astype(np.int64), few_places if tie else spread_by
+    block, added = (
+        Block(np.sort(part), made(rng, len(part))) for part in (names[:n], names[n : n + more])
+    )
+    gone = rng.permutation(block.numbers)[: min(fewer, n - 1)]
+    pools = anew(block, size, metric)
+    kept, new, products = met_by_parts(pools, block, added, gone, metric)
+    live = without(block, gone, added)
+    expected = anew(live, size, metric)
+    mine = expected.taken(np.isin(expected.numbers, added.numbers))
+    assert first(new, size) == first(mine, size)
+    assert new.radius.tolist() == mine.radius.tolist()
+    assert new.radius_no.tolist() == mine.radius_no.tolist()
+    stay = ~np.isin(block.numbers, gone)
+    stayed = Block(block.numbers[stay], block.vectors[stay])
+    one_sided = refreshed(pools.taken(stay), stayed, added, gone, metric=metric)
+    assert first(kept, size) == first(one_sided, size)
+    assert kept.radius.tolist() == one_sided.radius.tolist()
+    if not tie:
+        assert products == len(stayed.numbers) * more
+
+
+def spread_by(rng: np.random.Generator, n: int) -> Floats:
+    return rng.standard_normal((n, 3)).astype(np.float32)
+
+
+def test_an_approximate_list_takes_what_is_nearer_than_its_last_entry_and_stays_so() -> None:
+    line = np.array([[0], [1], [2], [7], [8]], dtype=np.float32)
+    block = Block(np.arange(5), line)
+    pools = anew(block, 2, "euclidean").incomplete()
+    staying = Staying(pools, block, "euclidean", Tiling())
+    staying.leave(np.array([9, 1]))
+    near = np.array([[0.5], [5]], dtype=np.float32)
+    staying.meet(Laid.of(np.array([20, 21]), near, 3))
+    found = staying.refreshed()
+    assert found.others.tolist() == [[20, 2], [20, 0], [20, 0], [4, 21], [3, 21]]
+    assert np.isneginf(found.radius).all()
+    assert lacking_rows(found, 2, 7).tolist() == []
+    staying.leave(np.array([0, 2, 3, 4]))
+    emptied = staying.refreshed()
+    assert emptied.counts.tolist() == [1, 1, 1, 1, 1]
+    assert lacking_rows(emptied, 2, 7).tolist() == [0, 1, 2, 3, 4]
+    assert lacking_rows(emptied, 2, 2).tolist() == []  # there is nobody else
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -28,9 +28,10 @@ from artrec.releases import (
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
 from artrec.stages.catalog.live import live_run
+from artrec.stages.forgetting import judged_under
 from artrec.stages.frames import read_frame, stage_frame, write_sorted
-from artrec.stages.ingest import verdicts
 from artrec.stages.rules import MEMBER_KEY, ingest_rules, picture_recipe
+from artrec.stages.slices import ever_appended
 from artrec.tables import Receipt
 
 __all__ = ["RESULT_VERSION", "run"]
@@ -80,15 +81,12 @@ def _inputs(settings: Settings, draft: Draft) -> dict[str, object]:
         "version": RESULT_VERSION,
         "members": digest_of(store, inventory.tables["members"], "members", members),
         "labels": digest_of(store, inventory.tables["labels"], "labels", labels),
-        "ingested": digest_of(
-            store, ingest.tables["ingested"], "ingested", ("content_sha256", "reason")
-        ),
-        "vectors": digest_of(
-            store, embed.tables["vectors"], "vectors", ("vector_no", "embedding", "reason")
-        ),
+        "ingested": ever_appended(store, ingest, "ingested", ("content_sha256", "reason")),
+        "vectors": ever_appended(store, embed, "vectors", ("vector_no", "embedding", "reason")),
         "encoder": embed.notes["encoder"],
         "rules": ingest_rules(settings.ingest),
         "embeddings": settings.catalog.embeddings,
+        **draft.ledger.inputs,
     }
 
 
@@ -158,7 +156,9 @@ class _Inputs:
         return cls(
             members=frame("inventory", "members").drop("offset", "method", "stored_bytes"),
             labels=frame("inventory", "labels"),
-            ingested=verdicts(frame("ingest", "ingested"), ingest_rules(settings.ingest)),
+            ingested=judged_under(
+                spark, frame("ingest", "ingested"), ingest_rules(settings.ingest), draft.ledger
+            ),
             pictures=frame("ingest", "pictures", pictures)
             .filter(F.col("recipe") == recipe)
             .drop("recipe")

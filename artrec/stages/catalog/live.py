@@ -21,6 +21,7 @@ from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
 from artrec.stages.frames import frame_of, stage_frame, write_sorted
 from artrec.stages.session import describe
+from artrec.stages.slices import ever_appended
 
 __all__ = ["live_run"]
 
@@ -33,9 +34,7 @@ def live_run(spark: SparkSession, draft: Draft, catalog: RunRef) -> Run:
     store, embed = draft.store, draft.need("embed")
     inputs = {
         "catalog": digest_of(store, [catalog], "catalog", ("vector_no",)),
-        "vectors": digest_of(
-            store, embed.tables["vectors"], "vectors", ("vector_no", "embedding", "reason")
-        ),
+        "vectors": ever_appended(store, embed, "vectors", ("vector_no", "embedding", "reason")),
         "encoder": embed.notes["encoder"],
     }
     run = begin_run("catalog", RESULT_VERSIONS["catalog"], inputs, {})

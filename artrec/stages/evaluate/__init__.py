@@ -33,7 +33,10 @@ from artrec.stages import RESULT_VERSIONS, rejects
 from artrec.stages.evaluate.assessing import Assessment
 from artrec.stages.evaluate.churn import churn
 from artrec.stages.evaluate.counting import missing_shard_files, ruled_counts
+from artrec.stages.feed import make_feeds
+from artrec.stages.frames import add_counters
 from artrec.stages.rules import ingest_rules
+from artrec.stages.sources import members_by_source
 
 __all__ = ["RESULT_VERSION", "run"]
 
@@ -56,19 +59,21 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
         found = Assessment(spark, settings, draft, begun_run, _before(draft)).measured(begun)
     reached("evaluate.run")
     gates = _judged(settings.gates, draft, found)
-    moved = churn(spark, draft)
+    feeds = make_feeds(spark, draft)
+    moved = churn(draft, feeds.notes)
     ref = RunRef.of(found)
     log.get(stage="evaluate").info("done", run=found.run_id, **_refusals(gates))
     return draft.record(
         StageRuns(
             stage="evaluate",
             inputs=digest,
-            tables={table: [ref] for table in found.tables},
-            counters=found.counters,
+            tables={table: [ref] for table in found.tables} | feeds.tables,
+            counters=add_counters([found.counters, feeds.counters]),
             seconds=time.monotonic() - begun if known is None else known.seconds,
             notes={
                 "gates": [gate.model_dump(mode="json") for gate in gates],
                 "counts": found.notes["counts"],
+                "changes": feeds.notes,
                 **({"churn": moved} if moved else {}),
             },
         )
@@ -130,8 +135,11 @@ _RULES = ("queries", "sample", "map_points", "near_bits", "near_distance")
 def _judged(limits: GatesSettings, draft: Draft, found: Run) -> list[GateResult]:
     notes, base = found.notes, draft.base.release
     lists = draft.need("neighbors").notes
+    sources = draft.need("inventory").notes.get("sources")
     measured = Measured(
         counts=notes["counts"],
+        sources=sources or {},
+        sources_before=members_by_source(draft.store, base) if sources else {},
         ruled=ruled_counts(draft),
         index_recall=notes["index_recall"],
         table_recall=notes["table_recall"],

@@ -1,9 +1,9 @@
-"""Recall of the index: every shard is opened by one task, which asks it all queries; the side shard
-is one more, and masked items are left out as look-ups leave them out.
+"""Recall of the index: every shard is opened by one task, which asks it all queries.
 
-Truth comes first, once, with the queries' vectors; then the shards are asked, and what they find is
-measured by the vectors of their own part of the table; then answers are merged as a look-up merges
-them. What lies between is scratch: no record names it, and it is swept.
+The side shard is one more, and masked items are left out as look-ups leave them out. Truth comes
+first, once, with the queries' vectors; then the shards are asked, and what they find is measured by
+the vectors of their own part of the table; then answers are merged as a look-up merges them. What
+lies between is scratch: no record names it, and it is swept.
 """
 
 from __future__ import annotations

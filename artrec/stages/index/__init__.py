@@ -54,10 +54,9 @@ from artrec.releases import (
 )
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
-from artrec.stages.blocks import vector_blocks
+from artrec.stages.blocks import numbers_between, vector_blocks
 from artrec.stages.frames import Attempt, TaskReport, add_counters, run_tasks
 from artrec.stages.index.keeping import SIDE_TABLES, Kept, kept_shards
-from artrec.stages.index.numbers import numbers_between
 from artrec.stages.progress import Watch
 from artrec.stages.session import describe
 from artrec.storage import Store

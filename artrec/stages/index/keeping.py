@@ -35,9 +35,8 @@ from artrec.releases import (
 )
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
-from artrec.stages.blocks import vector_blocks
+from artrec.stages.blocks import numbers_between, vector_blocks
 from artrec.stages.frames import Attempt, TaskReport, add_counters, run_tasks
-from artrec.stages.index.numbers import numbers_between
 from artrec.stages.session import describe
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, read_table
@@ -71,22 +70,18 @@ def kept_shards(
     """
     begun, rules = time.monotonic(), settings.index
     main = _main_run(draft, inputs, rules)
-    if main is None:
+    if main is None or _holds_forgotten(draft, main):
         return None
     run = begin_run("index", _VERSION, {"main": main.run_id, "vectors": inputs["vectors"]}, {})
     side = find_run(draft.store, run.stage, run.run_id)
-    why, found = None, side
-    if found is None:
-        found, why = _compared(spark, draft, main, run, inputs, rules, begun)
-    why = why or _too_much(found.counters, inputs, main, rules)
-    facts = {name: found.counters[name] for name in ("items", "masked")}
-    say = log.get(stage="index")
+    if side is None:
+        side, why = _compared(spark, draft, main, run, inputs, rules, begun)
+    else:
+        why = _too_much(side.counters, inputs, main, rules)
+    say, facts = log.get(stage="index"), {key: side.counters[key] for key in ("items", "masked")}
     if why is not None:
         say.info(f"shards are built anew: {why}", main=main.run_id, **facts)
         return None
-    if side is None:
-        _check(draft.store, main, found, inputs)
-        side = record_run(draft.store, found)
     say.info("shards are kept", main=main.run_id, **facts)
     return Kept(main, side)
 
@@ -107,6 +102,18 @@ def _main_run(draft: Draft, inputs: Mapping[str, Any], rules: IndexSettings) -> 
     shards = shard_count(vectors["rows"], rules.shard_rows, rules.shards)
     same = {**inputs, "vectors": vectors, "shards": shards} == main.inputs
     return main if same and vectors["rows"] else None
+
+
+def _holds_forgotten(draft: Draft, main: Run) -> bool:
+    """Whether a vector that was taken down is an item: masked it would still lie in the file."""
+    numbers = draft.ledger.vector_numbers()
+    if not numbers:
+        return False
+    batches = read_table(draft.store, main.receipts("shard_items"), ["vector_no"])
+    held = any(not numbers.isdisjoint(batch.column(0).to_pylist()) for batch in batches)
+    if held:
+        log.get(stage="index").info("shards are built anew: they hold what was forgotten")
+    return held
 
 
 def _too_much(
@@ -138,7 +145,7 @@ def _compared(
     rules: IndexSettings,
     begun: float,
 ) -> tuple[Run, str | None]:
-    """What came and what is gone, as a run that is not recorded yet; or why that is no use."""
+    """What came and what is gone, as a run; it is not recorded where it is no use, for a reason."""
     store, shards = draft.store, int(main.inputs["shards"])
     live = receipts_of(store, draft.need("catalog").tables["live_vectors"], "live_vectors")
     describe(spark, f"index: {shards} shards kept, {inputs['vectors']['rows']} vectors compared")
@@ -155,13 +162,26 @@ def _compared(
     reports = run_tasks(spark, shards, partial(_compare_shard, given))
     reached("index.shards")
     counters = add_counters(report.counters for report in reports)
+    why = _too_much(counters, inputs, main, rules)
+    if why is not None:
+        return run.done({}, begun, counters), why
     tables = {name: _tables(given, reports, name) for name in SIDE_TABLES}
     done = run.done(tables, begun, counters)
-    came = done.digest("side_vectors", ("embedding",))["embedding"]
-    both = main.inputs["vectors"]["embedding"] + came
-    if not counters["masked"] and (both - inputs["vectors"]["embedding"]) % (1 << 64):
+    _check(store, main, done, inputs)
+    if not _same_vectors(main, done, inputs):
         return done, "vectors are others under the same numbers"
-    return done, None
+    return record_run(store, done), None
+
+
+def _same_vectors(main: Run, side: Run, inputs: Mapping[str, Any]) -> bool:
+    """Whether shards and side shard hold the catalog's vectors, as far as their digests can tell:
+    of masked ones there is none.
+    """
+    if side.counters["masked"]:
+        return True
+    came = side.digest("side_vectors", ("embedding",))["embedding"]
+    both = int(main.inputs["vectors"]["embedding"]) + came
+    return bool(both % (1 << 64) == inputs["vectors"]["embedding"])
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ from artrec.releases import (
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
 from artrec.stages.decoding import Pixels, decoder
+from artrec.stages.forgetting import judged_under
 from artrec.stages.frames import (
     Attempt,
     TaskReport,
@@ -49,11 +50,10 @@ from artrec.stages.frames import (
     stage_frame,
     write_sorted,
 )
-from artrec.stages.ingest import verdicts
 from artrec.stages.places import first_places, place_units, placed_pictures
 from artrec.stages.rejects import Rejected
 from artrec.stages.rules import MEMBER_KEY, ingest_rules
-from artrec.stages.slices import SliceSpec, join_units
+from artrec.stages.slices import SliceSpec, ever_appended, join_units
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, read_table
 
@@ -78,10 +78,9 @@ def examples_begun(settings: Settings, draft: Draft) -> Run:
     inputs = {
         "members": digest_of(store, inventory.tables["members"], "members", MEMBER_KEY),
         "labels": digest_of(store, inventory.tables["labels"], "labels", labels),
-        "ingested": digest_of(
-            store, ingest.tables["ingested"], "ingested", ("content_sha256", "reason")
-        ),
+        "ingested": ever_appended(store, ingest, "ingested", ("content_sha256", "reason")),
         "rules": ingest_rules(settings.ingest),
+        **draft.ledger.inputs,
     }
     chosen = {name: getattr(rules, name) for name in ("side", "max_pictures", "held_out")}
     return begin_run("train", RESULT_VERSIONS["train"], inputs, chosen)
@@ -142,11 +141,12 @@ def _chosen(spark: SparkSession, settings: Settings, draft: Draft) -> DataFrame:
     frame = partial(stage_frame, spark, draft)
     places = first_places(spark, draft, rules["recipe"])
     known = [*MEMBER_KEY, "recipe", "decoder", "content_sha256", "reason"]
-    live = verdicts(frame("ingest", "ingested", known), rules)
+    judged = judged_under(spark, frame("ingest", "ingested", known), rules, draft.ledger)
+    live = judged.filter("reason is null").select(*MEMBER_KEY, "content_sha256")
     members = frame("inventory", "members", [*MEMBER_KEY, "entry"])
     labels = frame("inventory", "labels", ["source", "entry", "style", "artist"])
     named = (
-        members.join(live.select(*MEMBER_KEY, "content_sha256"), list(MEMBER_KEY))
+        members.join(live, list(MEMBER_KEY))
         .join(labels, ["source", "entry"], "left")
         .groupBy("content_sha256")
         .agg(*(_first_known(name) for name in ("style", "artist")))

@@ -99,6 +99,31 @@ class S3Store:
         ask = self._asking(entry.path)
         ask("abort_multipart_upload", Key=self._key(entry.path), UploadId=entry.etag)
 
+    def versions(self, folder: str) -> Iterator[Entry]:
+        """Nothing in a bucket without versions, or on a server that knows none."""
+        prefix = f"{self.prefix}{folder.strip('/')}/"
+        more: dict[str, Any] = {}
+        while True:
+            try:
+                page = self._asking(folder)("list_object_versions", Prefix=prefix, **more)
+            except ConfigError:  # not implemented there
+                return
+            old = (each for each in page.get("Versions", []) if not each["IsLatest"])
+            for found in (*old, *page.get("DeleteMarkers", [])):
+                path = found["Key"][len(self.prefix) :]
+                size = int(found.get("Size", 0))
+                yield Entry(path, size, found["VersionId"], found["LastModified"])
+            if not page.get("IsTruncated"):
+                return
+            more = {
+                "KeyMarker": page["NextKeyMarker"],
+                "VersionIdMarker": page["NextVersionIdMarker"],
+            }
+
+    def purge(self, entry: Entry) -> None:
+        ask = self._asking(entry.path)
+        ask("delete_object", Key=self._key(entry.path), VersionId=entry.etag)
+
     def stat(self, path: str) -> Entry:
         return replace(stat_object(self._asking(path), self._key(path)), path=path.strip("/"))
 

@@ -51,6 +51,7 @@ NEEDED = {
     "get_object": "s3:GetObject",
     "head_object": "s3:GetObject",
     "list_objects_v2": "s3:ListBucket",
+    "list_object_versions": "s3:ListBucketVersions",
     "delete_object": "s3:DeleteObject",
     "list_multipart_uploads": "s3:ListBucketMultipartUploads",
     "list_parts": "s3:ListMultipartUploadParts",

@@ -11,20 +11,29 @@ from artrec.vectors.rules.join import permitted, ruled_join
 from artrec.vectors.rules.lists import FREE, Lists, merge_lists, take
 from artrec.vectors.rules.pools import SHORTAGES, RuledPools, published, shortages, without
 from artrec.vectors.rules.rule import Entities, Rule
+from artrec.vectors.rules.update import Updated, admitted, renumbered, update
+from artrec.vectors.rules.visiting import Met, Party, Visit
 
 __all__ = [
     "Entities",
     "FREE",
     "Lists",
+    "Met",
+    "Party",
     "Rule",
     "RuledPools",
     "SHORTAGES",
+    "Updated",
+    "Visit",
+    "admitted",
     "merge_lists",
     "mmr",
     "permitted",
     "published",
+    "renumbered",
     "ruled_join",
     "shortages",
     "take",
+    "update",
     "without",
 ]

@@ -19,10 +19,10 @@ from artrec.vectors.layout import Layout
 from artrec.vectors.rules.kinds import Kinds, Labelled
 from artrec.vectors.rules.lists import FREE, ranks
 from artrec.vectors.rules.rule import Codes
-from artrec.vectors.screen import Screen
+from artrec.vectors.screen import Frame, Screen
 from artrec.vectors.topk import orderable
 
-__all__ = ["Bounds", "bound_rows", "seed_rows"]
+__all__ = ["Bounds", "bound_rows", "seed_bounds", "seed_rows"]
 
 _ENOUGH = 1024  # candidates near a cell, at the least
 _SEEDS = 512
@@ -94,6 +94,23 @@ def bound_rows(
             costs = left[part] @ right.T
             costs[_alike(kinds.rows, part, among)] = np.inf
             groups.enter(found, part, kinds.rows.values[part], costs, screen, lengths[part], width)
+    return found
+
+
+def seed_bounds(
+    frame: Frame, kinds: Kinds, seeds: Labelled, width: int, most: int | None, values: int
+) -> Bounds:
+    """The bounds of ``kinds`` from ``seeds`` alone; see :func:`bound_rows`."""
+    found = Bounds.unknown(len(kinds), values)
+    groups = _Groups.of(seeds.values, width, most)
+    among = seeds.rows(groups.order)
+    screen = Screen(frame, among.vectors, among.squares)
+    left, lengths = screen.left(kinds.rows.vectors, kinds.rows.squares)
+    for start in range(0, len(kinds), _ROWS):
+        part = np.arange(start, min(start + _ROWS, len(kinds)))
+        costs = left[part] @ screen.right.T
+        costs[_alike(kinds.rows, part, among)] = np.inf
+        groups.enter(found, part, kinds.rows.values[part], costs, screen, lengths[part], width)
     return found
 
 

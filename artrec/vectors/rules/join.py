@@ -45,7 +45,15 @@ from artrec.vectors.rules.rule import Codes, Entities, Flags, Rule
 from artrec.vectors.screen import Frame
 from artrec.vectors.sieve import Tiling
 
-__all__ = ["are_few", "entity_lists", "limited", "permitted", "ruled_join"]
+__all__ = [
+    "are_few",
+    "conditions_of",
+    "entity_lists",
+    "groups_of",
+    "limited",
+    "permitted",
+    "ruled_join",
+]
 
 BLOCK_ROWS = 16_384
 _SMALL = 512  # rows that need no bounds
@@ -81,17 +89,22 @@ def ruled_join(
     group_join = _GroupJoin(rule, k + 1, most, metric, tiling or Tiling(), blocks)
     flags = entities.offered(rule)
     lists = Lists.empty(total, k + 1)
-    allowed = np.zeros(total, dtype=np.int64)
-    for rows in _groups(entities.labels, rule.within):
+    for rows in groups_of(entities.labels, rule.within):
         found = group_join.lists(rows, entities.vectors[rows], entities.labels[rows], flags[rows])
         lists.distances[rows], lists.ids[rows] = found.distances, found.ids
         lists.values[rows] = found.values
+    return finished(lists, rule, most, *conditions_of(entities, rule))
+
+
+def conditions_of(entities: Entities, rule: Rule) -> tuple[Ints, Flags]:
+    """What conditions leave to each of ``entities`` [n], and which of them are nowhere."""
+    allowed, flags = np.zeros(len(entities.numbers), np.int64), entities.offered(rule)
+    for rows in groups_of(entities.labels, rule.within):
         allowed[rows] = permitted(rule, entities.labels[rows], flags[rows])
-    nowhere = np.asarray((entities.labels[:, rule.within] < 0).any(axis=1))
-    return finished(lists, rule, most, allowed, nowhere)
+    return allowed, np.asarray((entities.labels[:, rule.within] < 0).any(axis=1))
 
 
-def _groups(labels: Codes, within: tuple[int, ...]) -> list[Ints]:
+def groups_of(labels: Codes, within: tuple[int, ...]) -> list[Ints]:
     """Rows, ascending, of each group of equal values; a row without a value is in none."""
     if not within:
         return [np.arange(len(labels))]

@@ -51,23 +51,36 @@ class RuledSide:
     An entry is of no use to a row whose list is full within ``ceilings`` [r], nor beyond what is
     known of its value: ``of_value`` [r, v + 1] are costs that the entries of each value must not
     exceed, the last column for those that are not counted; without these (v = 0) ``of_own`` [r]
-    are those of the row's own value. ``few``: values are so few that lists may never be full.
+    are those of the row's own value. ``few``: values are so few that lists may never be full. Rows
+    that are ``silent`` [s] ask nobody: their lists stay empty.
     """
 
     def __init__(
-        self, frame: Frame, kinds: Kinds, bounds: Bounds, width: int, most: int | None, few: bool
+        self,
+        frame: Frame,
+        kinds: Kinds,
+        bounds: Bounds,
+        width: int,
+        most: int | None,
+        few: bool,
+        silent: Ints | None = None,
     ) -> None:
         rows = kinds.rows
         self.kinds, self.width, self.most, self.few = kinds, width, most, few
         self.screen = Screen(frame, rows.vectors, rows.squares)
         self.left = self.screen.own_left()
         self.found = _Found()
-        self.ceilings = bounds.full
-        self.limits = self.screen.column_limits(self.ceilings)
+        self._silent = np.zeros(0, np.int64) if silent is None else silent
+        self._look_to(bounds.full)
         self.of_own = self.screen.column_limits(bounds.own)
         self.of_value = np.full((len(kinds), bounds.values.shape[1] + 1), np.inf, np.float32)
         known = np.nonzero(np.isfinite(bounds.values))
         self._lower(known[0], known[1], bounds.values[known])
+
+    def _look_to(self, ceilings: Floats) -> None:
+        self.ceilings = ceilings
+        self.limits = self.screen.column_limits(ceilings)
+        self.limits[self._silent] = -np.inf
 
     def _lower(self, rows: Ints, values: Ints | Codes, distances: Floats) -> None:
         """Know that there are enough of ``values`` [m] within ``distances`` of ``rows``."""
@@ -142,8 +155,7 @@ class RuledSide:
         self.found = _Found()
         rows, distances, ids, values = lists.flat()
         self.found.add(rows, distances, ids, values)
-        self.ceilings = np.minimum(self.ceilings, lists.distances[:, -1])
-        self.limits = self.screen.column_limits(self.ceilings)
+        self._look_to(np.minimum(self.ceilings, lists.distances[:, -1]))
         if self.most is not None:
             last = np.flatnonzero((ranks(rows, values) == self.most - 1) & (values != FREE))
             self._lower(rows[last], values[last], distances[last])

@@ -11,10 +11,18 @@ from artrec.errors import ConfigError
 from artrec.vectors.distance import Floats, Ints
 from artrec.vectors.join import LAST_NO
 from artrec.vectors.rules.lists import FREE, Lists, ranks, take
-from artrec.vectors.rules.rule import Flags, Rule
+from artrec.vectors.rules.rule import Codes, Flags, Rule
 from artrec.vectors.topk import NOBODY
 
-__all__ = ["RuledPools", "SHORTAGES", "finished", "published", "shortages", "without"]
+__all__ = [
+    "RuledPools",
+    "SHORTAGES",
+    "by_value",
+    "finished",
+    "published",
+    "shortages",
+    "without",
+]
 
 SHORTAGES = ("", "no_label", "few_candidates", "few_left", "unexplained")
 """Why a list is short: it is not; the row has no value to be within; the conditions leave too few
@@ -48,6 +56,19 @@ class RuledPools:
     radius_id: Ints
     permitted: Ints
     nowhere: Flags
+
+    def taken(self, rows: Ints) -> RuledPools:
+        """Those of ``rows``."""
+        old = self.lists
+        return RuledPools(
+            self.rule,
+            Lists(old.distances[rows], old.ids[rows], old.values[rows]),
+            self.ends[rows],
+            self.radius[rows],
+            self.radius_id[rows],
+            self.permitted[rows],
+            self.nowhere[rows],
+        )
 
     @property
     def complete(self) -> Flags:
@@ -97,41 +118,50 @@ def shortages(pools: RuledPools, lists: Lists) -> NDArray[np.int8]:
     return np.select(reasons, [0, 1, 2], 3).astype(np.int8)
 
 
-def without(pools: RuledPools, gone: Ints, copied: Ints | None = None) -> RuledPools:
+def without(
+    pools: RuledPools, gone: Ints, copied: Ints | None = None, left: Ints | None = None
+) -> RuledPools:
     """The pools after ``gone`` int64 [g] have left; their own rows stay and mean nothing.
 
     While of a value that has an end as many are left as may stand, nobody misses what is behind the
     end. Where fewer are left, the list is known up to the end alone, and is cut there. An end that
-    goes moves to the entry of its value before it. With ``collapse`` a copy may stand in for what
-    goes, with another value: just behind one that is in the list, or behind an end for one that was
-    not. So the list is known up to the first of ``copied``, those of ``gone`` that have equal
-    vectors (None: all of them), and if there are any, to the first end. ``permitted`` stays what it
-    was.
+    goes moves to the entry of its value before it. There is none where the list is cut at it, or
+    holds all there are: ``left`` int64 [ids] counts, for each id, those of its value in its group
+    that may stand and have not gone.
+
+    With ``collapse`` a copy may stand in for what goes, with another value: just behind one that is
+    in the list, or behind an end for one that was not. So the list is known up to the first of
+    ``copied``, those of ``gone`` that have equal vectors (None: all of them), and if there are any,
+    to the first end. ``permitted`` stays what it was.
     """
     lists, most = pools.lists, pools.rule.most or 0
     rows, places = np.nonzero(lists.ids != NOBODY)
-    ids, values, ended = (
-        lists.ids[rows, places],
-        lists.values[rows, places],
-        pools.ends[rows, places],
-    )
+    ids, ended = lists.ids[rows, places], pools.ends[rows, places]
     stays = ~np.isin(ids, gone)
-    pairs = np.column_stack((rows, values.astype(np.int64)))
-    of = np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
-    short = ended & (np.bincount(of, weights=stays)[of] < most) if len(of) else ended
+    of = by_value(rows, lists.values[rows, places])
+    known = np.bincount(of, weights=stays)[of] if len(of) else np.zeros(0)
+    if left is not None:
+        ended = ended & (known < left[ids])
+    short = ended & (known < most)
     edge = np.full(len(lists.ids), lists.ids.shape[1])  # the last place that is known
     np.minimum.at(edge, rows[short], places[short])
     copied = gone if copied is None else np.intersect1d(gone, copied)
     if pools.rule.collapse and len(copied):
-        doubtful = ended | np.isin(ids, copied)
+        doubtful = pools.ends[rows, places] | np.isin(ids, copied)
         np.minimum.at(edge, rows[doubtful], places[doubtful])
     last = np.full(len(of), -1)
     np.maximum.at(last, of[stays], np.flatnonzero(stays))
-    moved = last[of[ended]]
+    moved = last[of[ended & ~short]]  # of a short one all is known as far as the list reaches
     ended = np.zeros(len(of), dtype=np.bool_)
     ended[moved[moved >= 0]] = True
     kept = stays & (places <= edge[rows])
     return _cut(pools, edge, rows[kept], places[kept], ended[kept])
+
+
+def by_value(rows: Ints, values: Codes) -> Ints:
+    """For each of m entries the number of its row and value together, from 0 on."""
+    keys = rows * (int(values.max(initial=0)) + 2) + values
+    return np.asarray(np.unique(keys, return_inverse=True)[1].reshape(-1), np.int64)
 
 
 def _cut(pools: RuledPools, edge: Ints, rows: Ints, places: Ints, ended: Flags) -> RuledPools:

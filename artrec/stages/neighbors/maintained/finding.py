@@ -7,17 +7,17 @@ the range: numbers are hashes, so these are a random sample.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from artrec.config import Settings
-from artrec.planning.joins import seen_blocks
-from artrec.planning.maintaining import Change, bounding_rows
+from artrec.planning.maintaining import Change, bounding_rows, range_count
 from artrec.stages.blocks import rows_between, vector_blocks, vector_rows
 from artrec.stages.frames import Attempt, TaskReport, add_counters, parallelism, run_tasks
 from artrec.stages.neighbors.laying import Scratch
@@ -54,9 +54,9 @@ class Changes:
 def find_changes(
     spark: SparkSession, settings: Settings, scratch: Scratch, before: Before, live: list[Receipt]
 ) -> Changes:
-    """Compare ``live`` with the vectors before, in ranges of at most ``neighbors.block_rows``."""
+    """Compare ``live`` with the vectors before, range by range."""
     rules, rows = settings.neighbors, before.rows
-    count = seen_blocks(rows, rules.block_rows, parallelism(spark))
+    count = range_count(rows, rules.block_rows, parallelism(spark))
     places = [(n * rows // count, (n + 1) * rows // count) for n in range(count)]
     describe(spark, f"neighbors: what changed since {before.release}, in {count} ranges")
     work = partial(_find, scratch, before, live, places, rules.k + rules.slack)
@@ -89,14 +89,14 @@ def _find(
             left.write(pa.RecordBatch.from_arrays([pa.array(gone)], names=["vector_no"]))
     products = 0
     with scratch.writer("neighbor_added", f"added-{attempt.stem}") as came:
-        if len(added):
-            sample = _sample(scratch, live, between)
-            for block in vector_blocks(scratch.store, live, between):
-                kept = np.isin(block.numbers, added)
-                mine = Block(block.numbers[kept], block.vectors[kept])
-                if len(mine.numbers):
-                    came.write(_bounded(mine, sample, size, scratch.metric))
-                    products += len(mine.numbers) * sum(len(each.numbers) for each in sample)
+        blocks = vector_blocks(scratch.store, live, between) if len(added) else iter(())
+        sample, every = _sampled(blocks, bounding_rows(scratch.rows))
+        for block in every:
+            kept = np.isin(block.numbers, added)
+            mine = Block(block.numbers[kept], block.vectors[kept])
+            if len(mine.numbers):
+                came.write(_bounded(mine, sample, size, scratch.metric))
+                products += len(mine.numbers) * sum(len(each.numbers) for each in sample)
     return TaskReport(
         receipts=[*left.receipts, *came.receipts],
         counters={"added": len(added), "gone": len(gone), "products": products},
@@ -125,15 +125,16 @@ def _numbers(store: Store, live: Sequence[Receipt], between: Range) -> Ints:
     return np.concatenate(parts)
 
 
-def _sample(scratch: Scratch, live: Sequence[Receipt], between: Range) -> list[Block]:
-    """The first vectors of a range: a random sample of all."""
-    wanted, sample = bounding_rows(scratch.rows), []
-    for block in vector_blocks(scratch.store, live, between):
+def _sampled(blocks: Iterator[Block], wanted: int) -> tuple[list[Block], Iterator[Block]]:
+    """The first vectors of a range, a random sample of all; and all blocks, read once."""
+    sample, begun = [], []
+    for block in blocks:
+        begun.append(block)
         sample.append(Block(block.numbers[:wanted], block.vectors[:wanted]))
         wanted -= len(sample[-1].numbers)
         if not wanted:
             break
-    return sample
+    return sample, chain(begun, blocks)
 
 
 def _bounded(added: Block, sample: Sequence[Block], size: int, metric: str) -> pa.RecordBatch:

@@ -2,8 +2,8 @@
 
 A task for each range of the vectors before reads its pools and vectors, lets the added vectors
 pass, block by block, and writes the pools that stay. What the added ones find goes, packed, through
-a shuffle by their blocks, and a task for each block merges it into their pools. A task holds a
-range and a block, each of at most ``neighbors.block_rows``.
+a shuffle by their blocks, and a task for each block merges it into their pools. A task holds its
+range, which is some blocks of ``neighbors.block_rows``, and one block of what is added.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from artrec.stages.progress import Marks, Watch
 from artrec.stages.session import describe
 from artrec.stages.workers import light
 from artrec.tables import Receipt, read_table
-from artrec.vectors import Block, Entries, Laid, Pools, Tiling
-from artrec.vectors.distance import Floats
+from artrec.vectors import Block, Entries, Laid, Tiling
+from artrec.vectors.distance import Floats, Ints
 from artrec.vectors.update import Staying, lacking_rows, met, widest
 
 __all__ = ["Met", "meet_added"]
@@ -64,6 +64,7 @@ class _Work:
     before: Before
     changes: Changes
     blocks: list[Range]
+    block_rows: int
     k: int
     size: int
 
@@ -75,28 +76,34 @@ class _Work:
         laid = Laid.of(block.numbers, block.vectors, self.size + 1)
         return laid, widest(laid, np.asarray(rows.column("ceiling"), np.float32))
 
-    def staying(self, index: int) -> tuple[Staying, Block]:
-        """Pools and vectors of a range, without what is gone."""
+    def staying(self, index: int) -> list[tuple[Staying, Block]]:
+        """Pools and vectors of the blocks of a range, without what is gone."""
         store, place = self.scratch.store, self.changes.places[index]
         columns = TABLES["neighbor_pool"].columns.names
-        rows = rows_between(store, self.before.pool, *place, columns)
-        block = block_of(rows_between(store, self.before.live, *place, _VECTORS))
-        pools = pools_of(rows, self.size)
-        if not np.array_equal(pools.numbers, block.numbers):
+        pools = pools_of(rows_between(store, self.before.pool, *place, columns), self.size)
+        whole = block_of(rows_between(store, self.before.live, *place, _VECTORS))
+        if not np.array_equal(pools.numbers, whole.numbers):
             raise StoreFormatError(
                 f"release {self.before.release}: neighbor_pool has other vectors than "
                 "live_vectors, so it cannot be kept up to date; --set neighbors.rebuild_share=0 "
                 "joins anew"
             )
-        gone = [np.zeros(0, np.int64)]
-        for batch in read_table(store, self.changes.gone, ["vector_no"]):
-            gone.append(np.asarray(batch.column("vector_no"), np.int64))
-        left = ~np.isin(block.numbers, np.concatenate(gone))
-        stay = Block(block.numbers[left], block.vectors[left])
-        found = Staying(pools.taken(left), stay, self.scratch.metric, Tiling())
-        for numbers in gone:
-            found.leave(numbers)
-        return found, stay
+        gone = self._gone()
+        rows = np.flatnonzero(~np.isin(whole.numbers, gone))
+        found = []
+        for low in range(0, len(rows), self.block_rows):
+            mine = rows[low : low + self.block_rows]
+            stay = Block(whole.numbers[mine], whole.vectors[mine])
+            staying = Staying(pools.taken(mine), stay, self.scratch.metric, Tiling())
+            staying.leave(gone)
+            found.append((staying, stay))
+        return found
+
+    def _gone(self) -> Ints:
+        parts = [np.zeros(0, np.int64)]
+        for batch in read_table(self.scratch.store, self.changes.gone, ["vector_no"]):
+            parts.append(np.asarray(batch.column("vector_no"), np.int64))
+        return np.concatenate(parts)
 
 
 def meet_added(
@@ -111,7 +118,8 @@ def meet_added(
     rules, added = settings.neighbors, changes.change.added
     count = -(-added // rules.block_rows)
     blocks = [(n * added // count, (n + 1) * added // count) for n in range(count)]
-    work = _Work(scratch, before, changes, blocks, rules.k, rules.k + rules.slack)
+    size = rules.k + rules.slack
+    work = _Work(scratch, before, changes, blocks, rules.block_rows, rules.k, size)
     ranges = len(changes.places)
     describe(spark, f"neighbors: {added} added vectors meet {ranges} ranges")
     every = settings.log.every
@@ -165,27 +173,35 @@ def _met_and_merged(spark: SparkSession, work: _Work, marks: Marks) -> list[Task
 def _meet_range(work: _Work, attempt: Attempt) -> Iterator[pa.RecordBatch]:
     """What is added passes a range; the pools of the range are written."""
     begun, products = time.monotonic(), 0
-    staying, rows = work.staying(attempt.index)
-    for index in range(len(work.blocks) if len(rows.numbers) else 0):
-        entries, more = staying.meet(*work.block(index))
-        products += more
+    parts = work.staying(attempt.index)
+    for index in range(len(work.blocks) if parts else 0):
+        laid, ceilings = work.block(index)
+        entries = Entries(len(laid.first), work.size + 1)
+        for staying, _ in parts:
+            found, more = staying.meet(laid, ceilings)
+            entries.add(*found.flat())
+            products += more
         yield from packed(index, entries)
-    yield _told(partial(_write_range, work, staying.refreshed(), rows, products), attempt, begun)
+    yield _told(partial(_write_range, work, parts, products), attempt, begun)
 
 
 def _write_range(
-    work: _Work, pools: Pools, rows: Block, products: int, attempt: Attempt
+    work: _Work, parts: list[tuple[Staying, Block]], products: int, attempt: Attempt
 ) -> TaskReport:
-    lacking = lacking_rows(pools, work.k, work.scratch.rows)
-    kept = pools.taken(np.delete(np.arange(len(pools.numbers)), lacking))
-    with work.scratch.writer("neighbor_pool", f"kept-{attempt.stem}") as writer:
-        if len(kept.numbers):
-            writer.write(pool_rows(kept))
-    with work.scratch.writer("neighbor_lacking", f"lacking-{attempt.stem}") as wanting:
-        if len(lacking):
-            wanting.write(vector_rows(Block(rows.numbers[lacking], rows.vectors[lacking])))
+    with (
+        work.scratch.writer("neighbor_pool", f"kept-{attempt.stem}") as kept,
+        work.scratch.writer("neighbor_lacking", f"lacking-{attempt.stem}") as wanting,
+    ):
+        for staying, rows in parts:
+            pools = staying.refreshed()
+            lacking = lacking_rows(pools, work.k, work.scratch.rows)
+            full = np.delete(np.arange(len(pools.numbers)), lacking)
+            if len(full):
+                kept.write(pool_rows(pools.taken(full)))
+            if len(lacking):
+                wanting.write(vector_rows(Block(rows.numbers[lacking], rows.vectors[lacking])))
     return TaskReport(
-        receipts=[*writer.receipts, *wanting.receipts],
+        receipts=[*kept.receipts, *wanting.receipts],
         counters={"products": products},
         notes={"range": attempt.index},
     )

@@ -2,7 +2,8 @@
 
 A table is found again by what its rule reads: another table beside it, or labels that it does not
 read, change nothing. Conditions hold inside the join, so that lists are full wherever they can be;
-diversity re-ranks the first of an exact list.
+diversity re-ranks the first of an exact list. Most nights the pool of the current release's table
+is kept up to date (:mod:`artrec.stages.neighbors.ruled.upkeep`), and not joined anew.
 """
 
 from __future__ import annotations
@@ -37,12 +38,13 @@ from artrec.stages.neighbors.ruled.naming import Naming, write_lists
 from artrec.stages.neighbors.ruled.pools import write_pool
 from artrec.stages.neighbors.ruled.rows import write_parts
 from artrec.stages.neighbors.ruled.rule import Asked, rule_text
+from artrec.stages.neighbors.ruled.upkeep import kept_up
 from artrec.stages.session import describe
 from artrec.tables import Receipt
 
 __all__ = ["Made", "VERSION", "begun_runs", "make_tables"]
 
-VERSION = 2
+VERSION = 3
 """Raised when the same inputs give other rows or notes than before."""
 
 _SHARED = ("task_milliseconds", "worker_peak_bytes")  # counters that are the stage's as well
@@ -79,15 +81,13 @@ def _asked(settings: Settings) -> dict[str, Asked]:
 
 
 def _inputs(draft: Draft, asked: Asked) -> dict[str, Any]:
-    store, embed = draft.store, draft.need("embed")
+    store, catalog, embed = draft.store, draft.need("catalog"), draft.need("embed")
     columns = ("vector_no", *catalog_columns(asked))
     return {
         "version": VERSION,
         "table": asked.name,
-        "catalog": digest_of(store, draft.need("catalog").tables["catalog"], "catalog", columns),
-        "vectors": digest_of(
-            store, embed.tables["vectors"], "vectors", ("vector_no", "embedding", "reason")
-        ),
+        "catalog": digest_of(store, catalog.tables["catalog"], "catalog", columns),
+        "vectors": digest_of(store, catalog.tables["live_vectors"], "live_vectors", ("embedding",)),
         "encoder": embed.notes["encoder"],
         "metric": embed.notes["metric"],
         "rule": asked.table.conditions,
@@ -110,10 +110,19 @@ def make_tables(
         ref = RunRef.of(run)
         log.get(stage="neighbors").info("table", run=run.run_id, **ref.rows)
         made.tables |= {table: [ref] for table in run.tables}
-        made.notes[name] = {"rule": rule_text(asked.table), "k": asked.k, **run.notes}
+        made.notes[name] = {"rule": rule_text(asked.table), "k": asked.k, **_tonight(draft, run)}
         kept = {key: value for key, value in run.counters.items() if key in _SHARED}
         made.counters = add_counters([made.counters, kept, {"tables": 1}])
     return made
+
+
+def _tonight(draft: Draft, run: Run) -> dict[str, Any]:
+    """Notes of a table: of one that the current release has, that nothing is done for it."""
+    base = draft.base.release
+    if base is None or not any(RunRef.of(run) in base.refs(table) for table in run.tables):
+        return run.notes
+    none = {"added": 0, "gone": 0, "relabelled": 0, "recomputed": 0, "products": 0}
+    return {**run.notes, "maintained": {"since": base.release_id, **none, "whole_products": 0}}
 
 
 class _Making:
@@ -137,7 +146,7 @@ class _Making:
         asked, spark, scratch = self._asked, self._spark, self._scratch
         images = write_images(spark, self._draft, scratch, asked)
         entities = write_entities(spark, scratch, images, asked)
-        reports = self._joined(entities)
+        reports, kept = self._pools(entities)
         found = [receipt for report in reports for receipt in report.receipts]
         describe(spark, f"neighbors_{asked.name}: pools in order")
         pool = write_pool(spark, scratch, asked, entities, found)
@@ -147,8 +156,17 @@ class _Making:
         tables, notes = write_lists(spark, self._draft, naming, images, pool)
         tables[f"neighbors_{asked.name}_pool"] = pool
         counters = add_counters(report.counters for report in reports)
-        done = self._run.done(tables, begun, counters, notes)
+        done = self._run.done(tables, begun, counters, notes | kept)
         return record_run(self._draft.store, done)
+
+    def _pools(self, entities: list[Receipt]) -> tuple[list[TaskReport], dict[str, Any]]:
+        """Reports with files of ruled_pools, and notes: kept up to date, or joined anew."""
+        work = (self._spark, self._settings, self._draft, self._scratch, self._asked, self._run)
+        found = kept_up(*work, entities, self._live)
+        if found is None:
+            return self._joined(entities), {}
+        reports, facts = found
+        return reports, {"maintained": facts}
 
     def _joined(self, entities: list[Receipt]) -> list[TaskReport]:
         asked, spark, scratch = self._asked, self._spark, self._scratch

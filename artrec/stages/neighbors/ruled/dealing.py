@@ -27,7 +27,7 @@ from artrec.stages.workers import light
 from artrec.tables import Receipt
 from artrec.vectors.distance import Floats, Ints, squared_norms
 
-__all__ = ["Group", "Plan", "dealt_rows", "plan_parts", "write_cells"]
+__all__ = ["Group", "Plan", "contents_of", "dealt_rows", "plan_parts", "write_cells"]
 
 PACKS_EACH = 6  # packs for each core
 PACK_WORK = 1 << 22  # products worth a task of their own
@@ -118,7 +118,7 @@ def write_cells(
             for index in batch.column(0).to_pylist():
                 for block in vector_blocks(scratch.store, live, ranges[index]):
                     cells = layout.cells(block.vectors, squared_norms(block.vectors))
-                    arrays = (block.numbers, cells.astype(np.int32), _contents(block.vectors))
+                    arrays = (block.numbers, cells.astype(np.int32), contents_of(block.vectors))
                     yield pa.RecordBatch.from_arrays(
                         [pa.array(each) for each in arrays], ["vector_no", "cell", "content"]
                     )
@@ -132,7 +132,7 @@ def write_cells(
     return laying, write_frame(cells, scratch.store, scratch.folder, TABLES["ruled_cells"])
 
 
-def _contents(vectors: Floats) -> Ints:
+def contents_of(vectors: Floats) -> Ints:
     """A number of each vector, the same for equal ones; that others may share it does no harm."""
     found = np.zeros(len(vectors), np.uint64)
     bits = np.ascontiguousarray(vectors + np.float32(0.0)).view(np.uint32)

@@ -45,7 +45,7 @@ from artrec.vectors.rules.lists import Flat, joined
 from artrec.vectors.rules.meeting import RuledSide, meet_ruled
 from artrec.vectors.rules.pools import finished
 
-__all__ = ["Work", "join_parts"]
+__all__ = ["Work", "join_parts", "merged_lists", "packed_entries", "packed_lists"]
 
 PACKED = 4096  # entries in one row of the shuffle
 CROWD = 1 << 22  # entries that wait for a merge
@@ -91,7 +91,7 @@ class Work:
         bounds.full[:], bounds.own[:] = found.ceilings, found.own
         if found.of_values.size:
             bounds.values[:] = found.of_values
-        most, width = self.asked.rule.most, self.width
+        most, width = self.asked.most, self.width
         assert self.laying is not None
         frame = self.laying.frame(self.scratch)
         side = RuledSide(frame, kinds, bounds, width, most, are_few(values, most, width))
@@ -161,7 +161,8 @@ def join_parts(spark: SparkSession, work: Work, draft: Draft, every: float) -> l
 def _join_pack(work: Work, packs: Sequence[int], attempt: Attempt) -> TaskReport:
     rows, asked = work.rows(packs[attempt.index]), work.asked
     metric = work.scratch.metric
-    pools = ruled_join(rows.as_entities(), asked.rule, k=asked.size, metric=metric)
+    entities = rows.as_entities()
+    pools = ruled_join(entities, asked.rule, k=asked.size, metric=metric, spare=asked.spare)
     with work.scratch.writer("ruled_pools", f"pack-{attempt.stem}") as writer:
         writer.write(pool_batch(rows.entities, pools, rows.entities))
     counters = {"meetings": 1, "entities": len(rows.entities)}
@@ -171,6 +172,7 @@ def _join_pack(work: Work, packs: Sequence[int], attempt: Attempt) -> TaskReport
 def _meet_itself(work: Work, blocks: Sequence[int], attempt: Attempt) -> TaskReport:
     part = blocks[attempt.index]
     rows, rule, width = work.rows(part), work.asked.rule, work.width
+    most = work.asked.most
     kinds, kind_of = rows.kinds(rule)
     cells = np.empty(len(kinds), np.int64)
     cells[kind_of] = rows.cells
@@ -178,9 +180,9 @@ def _meet_itself(work: Work, blocks: Sequence[int], attempt: Attempt) -> TaskRep
     files = [file for each in work.parts.of(group) for file in work.parts.seeds.get(each, [])]
     seeds = read_seeds(work.scratch, files, len(rule.never))
     values = limited(group.values, len(kinds))
-    bounds = bound_rows(layout, kinds, cells, seeds, width, rule.most, values)
-    few = are_few(values, rule.most, width)
-    side = RuledSide(layout.frame, kinds, bounds, width, rule.most, few)
+    bounds = bound_rows(layout, kinds, cells, seeds, width, most, values)
+    few = are_few(values, most, width)
+    side = RuledSide(layout.frame, kinds, bounds, width, most, few)
     meet_ruled(side, side, Tiling())
     side.tighten()
     with work.scratch.writer("ruled_first", f"first-{part:06d}-{attempt.stem}") as writer:
@@ -222,7 +224,7 @@ def _meet_and_merge(
     @light
     def merged(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         attempt = Attempt.current()
-        for part, rows in groupby(_entries(batches), lambda row: row[0]):
+        for part, rows in groupby(packed_entries(batches), lambda row: row[0]):
             report = reported(partial(_merge, work, part, (row[1] for row in rows)), attempt)
             yield pa.RecordBatch.from_pydict({"report": [report.model_dump_json()]})
 
@@ -255,11 +257,11 @@ def _meet_pairs(work: Work, run: Run) -> Iterator[pa.RecordBatch]:
         for _, other in others:
             met = work.side(parts[other])
             meet_ruled(side, met, Tiling())
-            yield from _packed(parts[other], met.lists())
-        yield from _packed(parts[one], side.lists())
+            yield from packed_lists(parts[other], met.lists())
+        yield from packed_lists(parts[one], side.lists())
 
 
-def _packed(part: int, lists: Lists) -> Iterator[pa.RecordBatch]:
+def packed_lists(part: int, lists: Lists) -> Iterator[pa.RecordBatch]:
     """Entries in rows of PACKED of them."""
     rows, distances, ids, values = lists.flat()
     packed = np.empty(len(rows), ENTRY)
@@ -272,27 +274,35 @@ def _packed(part: int, lists: Lists) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_arrays(columns, names=["part", "packed"])
 
 
-def _entries(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, bytes]]:
+def packed_entries(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, bytes]]:
     for batch in batches:
         yield from zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True)
 
 
-def _merge(work: Work, part: int, packed: Iterable[bytes], attempt: Attempt) -> TaskReport:
-    rows, rule, width = work.rows(part), work.asked.rule, work.width
-    kinds, kind_of = rows.kinds(rule)
-    waiting, held = [work.found(part).entries], 0
+def merged_lists(
+    packed: Iterable[bytes], n: int, width: int, most: int | None, first: Flat | None = None
+) -> Lists:
+    """The lists [n, width] of entries that come packed, and of ``first``."""
+    waiting, held = [Lists.empty(n, width).flat() if first is None else first], 0
     for entries in packed:
         each = np.frombuffer(entries, ENTRY)
         columns = (each["row"].astype(np.int64), each["distance"], each["other"], each["value"])
         waiting.append(columns)
         held += len(each)
-        if held > max(CROWD, 2 * width * len(kinds)):
-            waiting, held = [take(*joined(waiting), len(kinds), width, rule.most).flat()], 0
-    found = take(*joined(waiting), len(kinds), width, rule.most)
+        if held > max(CROWD, 2 * width * n):
+            waiting, held = [take(*joined(waiting), n, width, most).flat()], 0
+    return take(*joined(waiting), n, width, most)
+
+
+def _merge(work: Work, part: int, packed: Iterable[bytes], attempt: Attempt) -> TaskReport:
+    rows, rule, width = work.rows(part), work.asked.rule, work.width
+    most = work.asked.most
+    kinds, kind_of = rows.kinds(rule)
+    found = merged_lists(packed, len(kinds), width, most, work.found(part).entries)
     metric = work.scratch.metric
-    lists = entity_lists(rows.entities, kinds, kind_of, found, metric, rule.most)
+    lists = entity_lists(rows.entities, kinds, kind_of, found, metric, most)
     nothing = np.zeros(len(rows.entities), np.int64)
-    pools = finished(lists, rule, rule.most, nothing, nothing.astype(np.bool_))
+    pools = finished(lists, rule, most, nothing, nothing.astype(np.bool_))
     with work.scratch.writer("ruled_pools", f"pool-{part:06d}-{attempt.stem}") as writer:
         writer.write(pool_batch(rows.entities, pools))
     return TaskReport(receipts=writer.receipts, counters={"entities": len(rows.entities)})

@@ -63,7 +63,7 @@ class Rows:
 def write_parts(frame: DataFrame, scratch: Scratch, asked: Asked, plan: Plan) -> Parts:
     """Write what was dealt, part by part."""
     shares = {part: -(-_seeds(asked) // g.blocks) for g in plan.groups for part in g.parts}
-    rule = asked.rule
+    rule, most, width = asked.rule, asked.most, asked.size + 1
 
     @light
     def write(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -72,7 +72,7 @@ def write_parts(frame: DataFrame, scratch: Scratch, asked: Asked, plan: Plan) ->
             rows = pa.Table.from_batches([row[1] for row in found]).combine_chunks()
             files = _written(scratch, part, stem, rows)
             if part in shares:
-                files += _seeded(scratch, part, stem, rows, rule, asked.size + 1, shares[part])
+                files += _seeded(scratch, part, stem, rows, rule, most, width, shares[part])
             texts = [file.model_dump_json() for file in files]
             yield pa.RecordBatch.from_pydict(
                 {"part": pa.array([part] * len(texts), pa.int32()), "receipt": texts}
@@ -127,12 +127,13 @@ def _seeded(
     stem: str,
     rows: pa.Table,
     rule: Rule,
+    most: int | None,
     width: int,
     share: int,
 ) -> list[Receipt]:
     """Some kinds of a block, as different as can be: they bound the rows of every block."""
     kinds, _ = _rows(rows, _vectors(rows, scratch.dim)).kinds(rule)
-    chosen = np.random.default_rng(part).permutation(seed_rows(kinds, width, rule.most))
+    chosen = np.random.default_rng(part).permutation(seed_rows(kinds, width, most))
     seeds = kinds.rows.rows(np.sort(chosen[:share]))
     with scratch.writer("ruled_seeds", f"part-{part:06d}-{stem}") as writer:
         offsets = np.arange(len(seeds.keys) + 1, dtype=np.int32) * seeds.never.shape[1]
