@@ -234,20 +234,6 @@ def sweep_command(
     upkeep.show_sweep(root, wanted, json)
 
 
-@app.command("migrate")
-def migrate_command(
-    root: Root = None,
-    config: Config = None,
-    every: Annotated[
-        bool, typer.Option("--all", help="Also tables that are read as they are.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it; else it is only told.")] = False,
-    json: Json = False,
-) -> None:
-    """Bring the current release of an older artrec up to today's form; --yes does it."""
-    migrate.show(root, config, every, yes, json)
-
-
 @app.command("forget")
 def forget_command(
     names: Annotated[
@@ -266,6 +252,20 @@ def forget_command(
         forget.show_status(root, names or [], json)
     else:
         forget.show(root, names or [], reason, json)
+
+
+@app.command("migrate")
+def migrate_command(
+    root: Root = None,
+    config: Config = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also tables that are read as they are.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; else it is only told.")] = False,
+    json: Json = False,
+) -> None:
+    """Bring the current release of an older artrec up to today's form; --yes does it."""
+    migrate.show(root, config, every, yes, json)
 
 
 @releases_app.command("list")

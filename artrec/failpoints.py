@@ -58,8 +58,8 @@ POINTS = (
 """In the order of a night; ``*.tasks`` and ``*.segment`` are reached once for each segment,
 ``train.epoch`` once for each epoch, ``neighbors.part`` once for each part of a join in pairs,
 ``neighbors.met`` where a table is kept up to date, ``*.compact*`` where segments are compacted. The
-last ones are no night's: ``rollback.*``, ``migrate.run`` behind each run, and ``sweep.*`` before
-each removal.
+last ones are no night's: ``rollback.*``, ``migrate.run`` behind each run, ``sweep.*`` before each
+removal.
 """
 
 _seen: Counter[str] = Counter()

@@ -35,14 +35,9 @@ EVERYDAY = (
 SLICES, SEGMENTS = 8, 5
 PAIRS = ("neighbors.pairs_from=1", "neighbors.block_rows=9", "neighbors.rebuild_share=0")
 OF_SOME_NIGHTS = (
-    "rollback.",
-    "migrate.",
-    "sweep.",
-    "neighbors.part",
-    "neighbors.met",
-    "neighbors.table",
-    "ingest.compact",
-    "embed.compact",
+    *("rollback.", "migrate.", "sweep."),
+    *("neighbors.part", "neighbors.met", "neighbors.table"),
+    *("ingest.compact", "embed.compact"),
 )
 NIGHT = [point for point in POINTS if not point.startswith(OF_SOME_NIGHTS)]
 TABLES = (
