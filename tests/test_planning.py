@@ -107,6 +107,20 @@ def test_a_further_table_under_a_rule_is_all_that_neighbors_then_costs() -> None
         assert getattr(stage, name) == getattr(table, name) > 0
 
 
+def test_a_table_under_a_rule_that_is_kept_up_to_date_takes_the_products_of_what_came() -> None:
+    rates = FREE.model_copy(update={"pair": 1e-6})
+    change = Change(1000, added=10, gone=10)
+    table = RuledWork("two", 50, 64, counted=True, kept=True)
+    work = replace(WORK, ruled=(table,), change=change)
+    found = expected_tables(work, rates)["neighbors_two"].seconds
+    assert found == pytest.approx(10 * 1000 * 1e-6 * 1.37 * 1.86, abs=1e-3)
+    anew = replace(work, ruled=(replace(table, kept=False),))
+    many = replace(work, change=Change(1000, added=400, gone=400))
+    for each in (anew, many):
+        whole = expected_tables(each, rates)["neighbors_two"].seconds
+        assert whole == pytest.approx(0.5 * 1e6 * 1e-6 * 1.37 * 1.86, rel=0.01)
+
+
 def test_the_names_of_all_images_are_memory_of_a_worker_for_a_table_under_a_rule() -> None:
     few, many = (
         replace(WORK, images=n, block_rows=1000, ruled=(RuledWork("x", 50, 64, within=True),))
@@ -124,6 +138,16 @@ def test_what_a_slower_machine_takes_longer_for_is_all_of_it() -> None:
         three = expected(WORK, rates)
         for stage in one:
             assert three[stage].seconds == pytest.approx(3 * one[stage].seconds, rel=0.02), stage
+
+
+def test_shards_that_are_kept_cost_reading_and_what_stands_beside_them() -> None:
+    work = replace(WORK, images=1_000_000, shards=4, beside=10_000)
+    kept, built = (expected(each, Rates())["index"] for each in (work, replace(work, beside=None)))
+    assert (kept.images, kept.tasks) == (10_000, 4)
+    assert kept.bytes_written == 10_000 * (4 * 100 + 16)
+    assert kept.bytes_read >= 1_000_000 * 4 * 100
+    assert kept.seconds < built.seconds / 10
+    assert kept.worker_bytes < built.worker_bytes
 
 
 def test_a_stage_that_finds_its_work_done_costs_nothing() -> None:

@@ -72,7 +72,7 @@ class Prices(BaseModel):
 @dataclass(frozen=True)
 class RuledWork:
     """A table under a rule: what its rule says, how many it lists and keeps, and among how many
-    it picks for diversity.
+    it picks for diversity. ``kept`` says that the current release has it, to be kept up to date.
     """
 
     name: str
@@ -83,6 +83,7 @@ class RuledWork:
     counted: bool = False
     flagged: bool = False
     candidates: int = 0
+    kept: bool = False
 
 
 @dataclass(frozen=True)

@@ -36,12 +36,24 @@ def _factor(table: RuledWork) -> float:
     return found
 
 
+def _share(table: RuledWork, work: Work) -> float:
+    """The products of keeping a table up to date, as a share of a whole join's; 1 for one of these.
+
+    What came meets all; that few lists are joined anew is what spare entries are for.
+    """
+    change = work.change
+    if not table.kept or change is None or not change.after:
+        return 1.0
+    share = change.added / (HALF * change.after)
+    return share if share < work.rebuild_share else 1.0
+
+
 def ruled_figures(table: RuledWork, work: Work, rates: Rates) -> Figures:
     """What one table takes by itself."""
     rows, size = work.images, 4 * work.dim * work.images
     blocks = -(-rows // work.block_rows) if rows > work.block_rows else 1
     tasks = 1 if blocks == 1 else max(2 * blocks, 6 * work.cores)
-    busy = _factor(table) * HALF * float(rows) ** 2 * rates.pair
+    busy = _factor(table) * HALF * float(rows) ** 2 * rates.pair * _share(table, work)
     picking = rows * table.k * (STEP + PICKED * table.candidates * work.dim)
     picking = rates.pace * picking if table.candidates else 0.0
     entries = rows * (table.k + table.pool)

@@ -197,6 +197,7 @@ def _ruled(settings: Settings, outlook: Outlook) -> tuple[RuledWork, ...]:
             counted=bool(table.at_most),
             flagged=bool(table.only),
             candidates=table.candidates,
+            kept=f"neighbors_{name}" in outlook.upkept,
         )
         for name, table in sorted(rules.tables.items())
         if f"neighbors_{name}" in outlook.lists

@@ -107,9 +107,8 @@ def _has_rejects(draft: Draft, known: StageRuns) -> bool:
     if draft.is_begun and known.notes.get("retried") == draft.release_id:
         return False
     counts = draft.base.release.counts if draft.base.release else {}
-    return any(
-        counts.get(f"rejected_{reason}") for reason, stage in REASONS.items() if stage == "ingest"
-    )
+    tried = (name for name, stage in REASONS.items() if stage == "ingest" and name != "forgotten")
+    return any(counts.get(f"rejected_{reason}") for reason in tried)
 
 
 def _pending(

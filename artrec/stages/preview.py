@@ -46,7 +46,8 @@ class Outlook:
     ``lists`` names the neighbor tables to be made: neighbors itself, and those under rules.
     ``beside`` are the vectors, at most, that stand beside shards which are kept; None where shards
     are built, or may be.
-    ``change`` is what came and went at most, where the lists without a rule can be kept up to date.
+    ``change`` is what came and went at most, where the lists without a rule can be kept up to date;
+    ``upkept`` are the tables under rules that can be, too.
     """
 
     counts: dict[str, dict[str, int]]
@@ -57,6 +58,7 @@ class Outlook:
     trains: bool
     beside: int | None = None
     change: Change | None = None
+    upkept: frozenset[str] = frozenset()
 
 
 def preview(name: str, settings: Settings, options: Options) -> None:
@@ -126,10 +128,11 @@ def look(settings: Settings, store: Store, release: Release | None, listing: Lis
     trains = release is None and not settings.encoder.id
     beside = later["vectors beside them at most"] if later else None
     change = _change(settings, release, kept["embed"], new, gone)
-    return Outlook(counts, sizes, unread, kept, lists, trains, beside, change)
+    upkept = _upkept(settings, release) if change else frozenset()
+    return Outlook(counts, sizes, unread, kept, lists, trains, beside, change, upkept)
 
 
-_KEEPING = frozenset({"rebuild_share", "side_rows"})
+_KEEPING = {"rebuild_share", "side_rows"}
 
 
 def _beside(
@@ -167,6 +170,15 @@ def _change(
     now, then = (_list_rules(each, release)["neighbors"] for each in (settings, before))
     rows = release.stages["catalog"].rows("live_vectors")
     return Change(rows, new, min(gone, rows)) if now == then else None
+
+
+def _upkept(settings: Settings, release: Release | None) -> frozenset[str]:
+    """The tables under rules that the release has, under the same."""
+    before = _settings_of(release)
+    if release is None or before is None:
+        return frozenset()
+    now, then = (_list_rules(each, release) for each in (settings, before))
+    return frozenset(name for name in now if now[name] == then.get(name) and release.refs(name))
 
 
 def _whole(listing: Listing) -> dict[str, int]:

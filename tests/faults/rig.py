@@ -67,7 +67,10 @@ CUTS = (
 """Settings that cut the work on NEW into at least 8 slices and 5 segments, twice."""
 
 LISTS = ("neighbors.k=5", "neighbors.slack=3")
-GATES = ("gates.reject_rate=0.9", "gates.shrinkage=1", "gates.drift=9")
+GATES = (
+    *("gates.reject_rate=0.9", "gates.shrinkage=1", "gates.source_shrinkage=1"),
+    "gates.drift=9",
+)
 """Limits that none of these archives reaches: here something else goes wrong."""
 HANDMADE = "encoder.id=handmade"
 """Nothing is trained."""

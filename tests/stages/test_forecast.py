@@ -163,3 +163,19 @@ def test_an_unchanged_night_writes_no_plan(release: Night, tmp_path: Path) -> No
     before = (root / "drafts/first/plan.json").read_bytes()
     assert execute("nightly", options) == 0
     assert (root / "drafts/first/plan.json").read_bytes() == before
+
+
+def test_a_plan_says_whether_the_neighbor_table_is_kept_up_to_date_and_why(
+    release: Night, next_release: Night, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = (f"store.root={release.root}", "plan.sample_seconds=0")
+    asked = (*next_release.assignments[:-1], *more)
+    upkeep = planned(capsys, *asked)["joins"]["upkeep"]
+    assert (upkeep["added"], upkeep["gone"], upkeep["kept_up"]) == (6, 5, True)
+    assert execute("nightly", Options(assignments=asked, dry_run=True)) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("  kept up to date: with 6 added and 5 gone at most, upkeep takes ")
+    assert last.endswith("; up to neighbors.rebuild_share = 0.5 it is done")
+    assert planned(capsys, *asked, "neighbors.k=4")["joins"]["upkeep"] is None
+    notes = next_release.document["stages"]["neighbors"]["notes"]
+    assert notes["maintained"]["since"] == "first"

@@ -294,7 +294,7 @@ def test_enough_is_more_than_a_share_of_all_or_than_a_set_number(
         (("index.seed=6",), "mine-1"),
         (("index.trees=4",), "mine-1"),
         (("index.recall=0.9",), "mine-1"),
-        (("index.shards=2",), "mine-1"),
+        (("index.shards=3",), "mine-1"),
         ((), "mine-2"),
     ],
     ids=["seed", "trees", "recall", "shards", "encoder"],

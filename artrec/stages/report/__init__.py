@@ -218,7 +218,10 @@ def _reasons(rejects: Iterable[Row]) -> tuple[report.Reason, ...]:
             stage=stage,
             reason=reason,
             count=count,
-            samples=tuple(report.Sample.model_validate(row) for row in rows),
+            # pages travel: they do not name what was taken down
+            samples=()
+            if reason == "forgotten"
+            else tuple(report.Sample.model_validate(row) for row in rows),
         )
         for (stage, reason, count), rows in groups
     )

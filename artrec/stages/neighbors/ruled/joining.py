@@ -275,7 +275,7 @@ def packed_lists(part: int, lists: Lists) -> Iterator[pa.RecordBatch]:
 
 
 def packed_entries(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, bytes]]:
-    """(part, entries of it as bytes), of batches of both as columns."""
+    """Part and packed entries of each row that has come through the shuffle."""
     for batch in batches:
         yield from zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True)
 
