@@ -30,7 +30,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-__all__ = ["Count", "main", "read_table", "recount"]
+__all__ = ["Count", "main", "read_release", "read_table", "recount"]
 
 MOST_COMPARED = 2_000
 NOISE = 4e-15
@@ -73,10 +73,13 @@ class _Listed:
     read: Callable[[], bytes]
 
 
-def recount(root: Path, archives: Mapping[str, Path]) -> Count:
-    """Count the current release of the store at ``root``; ``archives`` are its sources by name."""
+def recount(root: Path, archives: Mapping[str, Path], name: str | None = None) -> Count:
+    """Count the current release of the store at ``root``, or the one of that ``name``.
+
+    ``archives`` are its sources by name.
+    """
     count = Count()
-    release = _current(root, count)
+    release = _current(root, count) if name is None else read_release(root, name)
     _check_files(root, release, count)
     if count.differences:
         return count  # files that are not those of the release tell nothing more
@@ -108,6 +111,12 @@ def _current(root: Path, count: Count) -> dict[str, Any]:
     release: dict[str, Any] = json.loads(data)
     count.expect("the release's own name", release["release_id"], current["release"])
     return release
+
+
+def read_release(root: Path, name: str) -> dict[str, Any]:
+    """The document of a release, current or not."""
+    found: dict[str, Any] = json.loads((root / "releases" / f"{name}.json").read_bytes())
+    return found
 
 
 def _runs(root: Path, release: dict[str, Any], table: str | None = None) -> Iterator[Any]:

@@ -434,9 +434,18 @@ CHANGED: dict[str, str] = {
     "gates.shrinkage": "0.5",
     "gates.source_shrinkage": "0.5",
     "gates.drift": "0.7",
+    "gates.memory": "5",
+    "gates.deviations": "9",
+    "gates.usual_rejects": "0.5",
+    "gates.usual_churn": "0.5",
+    "gates.usual_drift": "0.5",
+    "gates.usual_index_recall": "0.5",
+    "gates.usual_table_recall": "0.5",
     "gates.override": "{drift: new scans}",
     "report.queries": "3",
     "report.neighbors": "4",
+    "report.fresh": "7",
+    "report.turned": "8",
     "report.thumbnails": "5",
     "report.side": "64",
     "plan.cores": "64",
@@ -460,7 +469,9 @@ HOW_NOT_WHAT = {
     "neighbors.pairs_from", "neighbors.rebuild_share",
     "evaluate.block_rows", "gates.reject_rate", "gates.reject_rates", "gates.index_recall",
     "gates.table_recall", "gates.shrinkage", "gates.source_shrinkage", "gates.drift",
-    "gates.override",
+    "gates.override", "gates.memory", "gates.deviations",
+    "gates.usual_rejects", "gates.usual_churn", "gates.usual_drift", "gates.usual_index_recall",
+    "gates.usual_table_recall",
     "plan.cores", "plan.sample_seconds", "plan.price_hour", "plan.price_request", "plan.price_gb",
     "log.every", "log.prometheus",
 }  # fmt: skip
@@ -509,7 +520,7 @@ def test_every_section_and_key_is_documented() -> None:
     expected = [key.replace(".main.", ".NAME.") for key in CHANGED if key != "neighbors.tables"]
     expected += [f"neighbors.tables.NAME.{key}" for key in OF_A_TABLE]
     assert sorted(keys) == sorted(expected)
-    assert [kind for _, kind, _, _ in documented()["report"]] == ["int"] * 4
+    assert [kind for _, kind, _, _ in documented()["report"]] == ["int"] * 6
     kinds = {key: kind for keys in documented().values() for key, kind, _, _ in keys}
     assert kinds["ingest.formats"] == "list of str"
     assert kinds["ingest.background"] == kinds["train.channels"] == "list of int"

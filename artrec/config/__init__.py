@@ -5,7 +5,7 @@ from these. An unknown key or a value of the wrong type is an error that names t
 origin.
 """
 
-from artrec.config.judging import FINAL_GATES, GATES, GatesSettings, ReportSettings
+from artrec.config.judging import FINAL_GATES, GATES, USUAL_GATES, GatesSettings, ReportSettings
 from artrec.config.loading import Origins, load
 from artrec.config.model import Key, Settings, documented, flat, ranges
 from artrec.config.searching import IndexSettings, NeighborsSettings
@@ -24,6 +24,7 @@ __all__ = [
     "Settings",
     "Source",
     "StoreSettings",
+    "USUAL_GATES",
     "documented",
     "flat",
     "load",

@@ -13,11 +13,17 @@ __all__ = [
     "GATES",
     "GatesSettings",
     "ReportSettings",
+    "USUAL_GATES",
 ]
 
+USUAL_GATES = (
+    *("usual_rejects", "usual_churn", "usual_drift", "usual_index_recall", "usual_table_recall"),
+)
+"""Those that compare tonight's figures with what the last releases had."""
 GATES = (
     *("sources", "balance", "identity", "lists", "images", "shards", "vectors"),
     *("reject_rate", "reject_rates", "index_recall", "table_recall", "shrinkage", "drift"),
+    *USUAL_GATES,
 )
 """The checks that can refuse a release, in the order in which they are reported."""
 FINAL_GATES = ("balance", "identity", "lists", "images", "shards")
@@ -103,6 +109,43 @@ class GatesSettings(Section):
         result=False,
         ge=0,
     )
+    memory: int = key(
+        7,
+        "Last releases with which the gates called usual compare tonight's figures; fewer than "
+        "three say nothing, so 0 turns these gates off.",
+        result=False,
+        ge=0,
+        le=100,
+    )
+    deviations: float = key(
+        6.0,
+        "How many of their median absolute deviations a figure may lie from their median; one of "
+        "the rooms below, or one over the square root of what it is a share of, may be more.",
+        result=False,
+        ge=0,
+    )
+    usual_rejects: float = key(
+        0.01,
+        "How far the reject rate may lie above the median of the last releases in any case.",
+        result=False,
+        ge=0,
+    )
+    usual_churn: float = key(
+        0.05,
+        "The same for the share of neighbors, and of first ones, that changed beyond the share of "
+        "images that are new, gone, or of another picture.",
+        result=False,
+        ge=0,
+    )
+    usual_drift: float = key(
+        0.05, "The same for how far the mean vector moved.", result=False, ge=0
+    )
+    usual_index_recall: float = key(
+        0.02, "The same for recall of the index, downwards.", result=False, ge=0
+    )
+    usual_table_recall: float = key(
+        0.02, "The same for recall of an approximate neighbor table.", result=False, ge=0
+    )
     override: dict[str, str] = key(
         {}, "Publish although these gates refuse: the gate's name, and why.", result=False
     )
@@ -136,5 +179,9 @@ class ReportSettings(Section):
 
     queries: PositiveInt = key(12, "Images drawn at random to show their neighbors.", le=100)
     neighbors: PositiveInt = key(10, "Neighbors shown of each of them.", le=50)
+    fresh: int = key(
+        8, "New images shown with their neighbors, drawn at random; 0: none.", ge=0, le=100
+    )
+    turned: int = key(6, "Lists shown that changed most; 0: none.", ge=0, le=100)
     thumbnails: int = key(600, "Small pictures at most, beyond those that have to be.", ge=0)
     side: PositiveInt = key(160, "Longest side of a small picture, in pixels.", ge=32, le=512)

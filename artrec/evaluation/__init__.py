@@ -5,7 +5,9 @@ Everything here is pure: arrays in, numbers out. ``stages/evaluate.py`` brings t
 
 from __future__ import annotations
 
-from artrec.evaluation.gates import Cloud, Measured, judge, judge_sources
+from artrec.evaluation.gates import judge, judge_sources
+from artrec.evaluation.measured import Cloud, Measured, Past
+from artrec.evaluation.memory import figures
 from artrec.evaluation.recall import RECALL_CUTS, Streamed, recalls
 from artrec.evaluation.retrieval import Answers, averages, chance, interval, values
 from artrec.evaluation.scan import NOTHING, VARIANTS, Images, Scan
@@ -16,12 +18,14 @@ __all__ = [
     "Images",
     "Measured",
     "NOTHING",
+    "Past",
     "RECALL_CUTS",
     "Scan",
     "Streamed",
     "VARIANTS",
     "averages",
     "chance",
+    "figures",
     "interval",
     "judge",
     "judge_sources",

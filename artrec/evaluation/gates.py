@@ -6,58 +6,19 @@ release judged anew, without measuring anything again.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from artrec.config import GATES, GatesSettings
+from artrec.config import GATES, USUAL_GATES, GatesSettings
+from artrec.evaluation.measured import Measured
+from artrec.evaluation.memory import shift, usual
 from artrec.releases import GateResult
 
-__all__ = ["Cloud", "Measured", "judge", "judge_sources"]
+__all__ = ["judge", "judge_sources"]
 
 
 _FAULTS = {"non_finite": "not finite", "zero": "zero", "flat": "of one number"}
-
-
-class Cloud(BaseModel):
-    """A sample of an encoder's vectors: how many, their mean, their mean distance from it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    encoder: str
-    count: int
-    mean: list[float]
-    spread: float
-
-
-class Measured(BaseModel):
-    """What the gates look at; of the last release only what there is to compare with.
-
-    ``counts`` has listed, stored, rejected, rejected_<reason>, lost, invented, double, double_ids,
-    lists, vectors, distinct_vectors, the vectors that are non_finite, zero or flat, and of an index
-    indexed and shard_files_missing.
-    ``sources`` are the members of each source. ``ruled`` has, for each table under a rule, its
-    lists and their missing entries that are unexplained. ``index_recall`` holds, for each cut, the
-    lower end of the interval; none without an index.
-    ``table_recall`` is the share of right entries of an exact table; of an approximate one the
-    lower end of its interval, and ``planned_recall`` what it was made for.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    counts: dict[str, int]
-    sources: dict[str, int] = Field(default_factory=dict)
-    sources_before: dict[str, int] = Field(default_factory=dict)
-    ruled: dict[str, dict[str, int]] = Field(default_factory=dict)
-    index_recall: dict[int, float] = Field(default_factory=dict)
-    table_recall: float | None = None
-    exact: bool = True
-    planned_recall: float | None = None
-    cloud: Cloud | None = None
-    stored_before: int | None = None
-    cloud_before: Cloud | None = None
 
 
 def judge(measured: Measured, limits: GatesSettings) -> list[GateResult]:
@@ -262,24 +223,19 @@ def _shrinkage(measured: Measured, limits: GatesSettings) -> GateResult | None:
 
 
 def _drift(measured: Measured, limits: GatesSettings) -> GateResult | None:
-    """How far the mean vector moved, in units of the vectors' spread; of one encoder alone.
+    """How far the mean vector moved since the last release.
 
     A catalog of other pictures, or an encoder that computes otherwise on another machine, moves it
-    by a good part of the spread. The means of two samples of one catalog differ by about
-    sqrt(1/n + 1/m), twice which is allowed for.
+    by a good part of the spread.
     """
-    now, before = measured.cloud, measured.cloud_before
-    if now is None or before is None or now.encoder != before.encoder:
+    moved = shift(measured.cloud, measured.cloud_before)
+    if moved is None:
         return None
-    moved = math.dist(now.mean, before.mean)
-    spread = max(now.spread, before.spread)
-    shift = moved / spread if spread else math.inf if moved else 0.0
-    noise = 2 * math.sqrt(1 / now.count + 1 / before.count)
     return GateResult(
         gate="drift",
-        passed=shift <= limits.drift + noise,
-        found=f"mean vector moved by {shift:.3f} of the spread",
-        expected=f"at most {limits.drift:g} + {noise:.3f} (gates.drift + sampling)",
+        passed=moved.value <= limits.drift + moved.noise,
+        found=f"mean vector moved by {moved.value:.3f} of the spread",
+        expected=f"at most {limits.drift:g} + {moved.noise:.3f} (gates.drift + sampling)",
     )
 
 
@@ -297,4 +253,5 @@ _GATES: Mapping[str, Callable[[Measured, GatesSettings], Any]] = {
     "table_recall": _table_recall,
     "shrinkage": _shrinkage,
     "drift": _drift,
+    **{gate: partial(usual, gate) for gate in USUAL_GATES},
 }

@@ -16,7 +16,7 @@ from artrec.releases.heads import (
     find_outcome,
     open_heads,
 )
-from artrec.releases.history import were_current
+from artrec.releases.history import releases_before, were_current
 from artrec.releases.lease import Lease, holding
 from artrec.releases.published import (
     Base,
@@ -94,6 +94,7 @@ __all__ = [
     "read_runs",
     "receipts_of",
     "record_run",
+    "releases_before",
     "rollback",
     "run_id",
     "table_receipts",

@@ -1,4 +1,4 @@
-"""Which releases were ever current; the others were superseded, or killed, before their swap."""
+"""Which releases came before; those never current were superseded, or killed, before their swap."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from artrec.releases.published import Release, list_releases, read_pointer
 from artrec.releases.runs import read_document
 from artrec.storage import Store
 
-__all__ = ["were_current"]
+__all__ = ["releases_before", "were_current"]
 
 
 def were_current(store: Store, releases: Iterable[Release] | None = None) -> set[str]:
@@ -36,3 +36,22 @@ def _readable(store: Store) -> Iterator[Release]:
     for name in list_releases(store):
         with suppress(NotFound, StoreFormatError):
             yield read_document(store, f"releases/{name}.json", Release)
+
+
+def releases_before(store: Store, release: Release | None, count: int) -> list[Release]:
+    """This release and those that it was made on, the newest first: ``count`` of them at most.
+
+    One that was swept, or that a newer artrec wrote, ends it.
+    """
+    found: list[Release] = []
+    while release is not None and len(found) < count:
+        found.append(release)
+        release = _before(store, release)
+    return found
+
+
+def _before(store: Store, release: Release) -> Release | None:
+    if release.previous is not None:
+        with suppress(NotFound, StoreFormatError):
+            return read_document(store, f"releases/{release.previous}.json", Release)
+    return None

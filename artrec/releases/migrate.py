@@ -109,7 +109,8 @@ def _refs(stage: StageRuns) -> Iterator[RunRef]:
 
 def migrate(store: Store, plan: Migration, base: Base, lease: Lease) -> Release:
     """Write what is due, and make a release of it current; Superseded (8) as a night would."""
-    attempt, moved = attempt_name(), {}
+    attempt = attempt_name()
+    moved: dict[str, RunRef] = {}
     for run in _runs_of(store, plan.release):
         if any(plan.is_due(each) for files in run.tables.values() for each in files):
             lease.confirm()

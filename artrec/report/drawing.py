@@ -12,9 +12,21 @@ from typing import Any
 
 from artrec.report.charts import Recall
 from artrec.report.facts import Curve, Facts, Measured, Point
+from artrec.report.morning import NightCost
 from artrec.report.text import visible
 
-__all__ = ["Plot", "Scale", "distances", "map_data", "plots", "recall_scale", "script_json"]
+__all__ = [
+    "Column",
+    "Columns",
+    "Plot",
+    "Scale",
+    "columns",
+    "distances",
+    "map_data",
+    "plots",
+    "recall_scale",
+    "script_json",
+]
 
 HUES, SHAPES = 9, 3
 """So many colours that people with any colour vision tell apart, each in so many shapes."""
@@ -55,6 +67,52 @@ class Plot:
     first: int
     last: int
     lines: tuple[tuple[str, str, float], ...]
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a release took, from ``y`` to the ground; ``expected`` is where its mark lies."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    expected: float | None
+    now: bool
+
+
+@dataclass(frozen=True)
+class Columns:
+    """One kind of cost (seconds, bytes, money) over the last releases, the oldest first."""
+
+    title: str
+    kind: str
+    high: float
+    first: str
+    last: str
+    bars: tuple[Column, ...]
+
+
+def columns(title: str, kind: str, nights: Sequence[NightCost], field: str) -> Columns | None:
+    """Of a field of ``nights``, beside what was expected; of two releases at least."""
+    pairs = [(getattr(n, field), getattr(n, f"expected_{field}"), n.release) for n in nights]
+    known = [(own, plan, name) for own, plan, name in pairs if own is not None]
+    high = max((max(own, plan or 0) for own, plan, _ in known), default=0)
+    if len(known) < 2 or not high:
+        return None
+    step = WIDTH / len(known)
+    bars = tuple(
+        Column(
+            x=round(step * (n + 0.2), 1),
+            y=round(HEIGHT - HEIGHT * own / high, 1),
+            width=round(step * 0.6, 1),
+            height=round(HEIGHT * own / high, 1),
+            expected=None if plan is None else round(HEIGHT - HEIGHT * plan / high, 1),
+            now=name == nights[-1].release,
+        )
+        for n, (own, plan, name) in enumerate(known)
+    )
+    return Columns(title, kind, high, known[0][2], known[-1][2], bars)
 
 
 def recall_scale(found: Iterable[Recall]) -> Scale:

@@ -1,7 +1,6 @@
 """Everything that a report shows, as frozen records: ``data.json`` beside the pages.
 
-Lists are bounded by whoever gathers them; text is made harmless as it comes in. A ``thumb`` is the
-beginning of a content's hash, and the name of a small picture below ``thumbs/``.
+Lists are bounded by whoever gathers them; text is made harmless as it comes in.
 """
 
 from __future__ import annotations
@@ -9,11 +8,13 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from artrec.errors import StoreFormatError
+from artrec.report.morning import Morning
+from artrec.report.parts import Fact, Image, Neighbor, Thumb
 from artrec.report.text import Text
 
 __all__ = [
@@ -25,11 +26,9 @@ __all__ = [
     "Facts",
     "Gate",
     "Hub",
-    "Image",
     "Maintained",
     "Measured",
     "NearGroup",
-    "Neighbor",
     "Point",
     "Query",
     "Reason",
@@ -49,46 +48,23 @@ VERSION = 1
 
 Status = Literal["draft", "published", "refused"]
 _KIND = re.compile(r"\A(hand-made|trained): ")
-Thumb = Annotated[str, Field(pattern=r"^[0-9a-f]{16}(-[a-z]+)?$")]
 
 
-class _Fact(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null")
-
-
-class Image(_Fact):
-    """A row of the catalog, as much of it as is shown."""
-
-    image_id: Text
-    style: Text | None = None
-    artist: Text | None = None
-    title: Text | None = None
-    thumb: Thumb | None = None
-
-
-class Neighbor(_Fact):
-    """One entry of an image's list."""
-
-    rank: int
-    distance: float
-    image: Image
-
-
-class Query(_Fact):
+class Query(Fact):
     """An image that was drawn at random, and the beginning of its list."""
 
     image: Image
     neighbors: tuple[Neighbor, ...]
 
 
-class Hub(_Fact):
+class Hub(Fact):
     """An image that stands in many lists."""
 
     image: Image
     lists: int
 
 
-class Duplicate(_Fact):
+class Duplicate(Fact):
     """One content under several names."""
 
     thumb: Thumb | None
@@ -96,7 +72,7 @@ class Duplicate(_Fact):
     count: int
 
 
-class Copy(_Fact):
+class Copy(Fact):
     """An image of a group of near duplicates, and how far it is from the group's middle."""
 
     image: Image
@@ -104,14 +80,14 @@ class Copy(_Fact):
     distance: float | None = None
 
 
-class NearGroup(_Fact):
+class NearGroup(Fact):
     """One picture in several sizes, compressions or cuts: some of its images, and how many."""
 
     copies: tuple[Copy, ...]
     count: int
 
 
-class Churn(_Fact):
+class Churn(Fact):
     """The lists beside those of the release ``since``; ``why`` they are not compared, or counts.
 
     Of images in both: their lists, those that changed, and in their first; entries, neighbors that
@@ -136,7 +112,7 @@ class Churn(_Fact):
     update: int = 0
 
 
-class Maintained(_Fact):
+class Maintained(Fact):
     """The neighbor table was kept up to date from that of the release ``since``: vectors that came
     and went, lists that were joined anew, and what it took beside a whole join.
     """
@@ -149,7 +125,7 @@ class Maintained(_Fact):
     whole_products: int
 
 
-class Ruled(_Fact):
+class Ruled(Fact):
     """A neighbor table under a rule; ``reasons`` count its short lists."""
 
     name: Text
@@ -169,7 +145,7 @@ class Ruled(_Fact):
         return 1 - self.short / self.lists if self.lists else None
 
 
-class Point(_Fact):
+class Point(Fact):
     """An image on the map."""
 
     x: float
@@ -177,14 +153,14 @@ class Point(_Fact):
     image: Image
 
 
-class Sample(_Fact):
+class Sample(Fact):
     """One rejected member."""
 
     image_id: Text
     detail: Text | None = None
 
 
-class Reason(_Fact):
+class Reason(Fact):
     """Why members were rejected, how many, and some of them."""
 
     stage: Text
@@ -193,7 +169,7 @@ class Reason(_Fact):
     samples: tuple[Sample, ...] = ()
 
 
-class Stage(_Fact):
+class Stage(Fact):
     """What a stage did; ``kept_from`` names the release whose work it found done.
 
     What it was expected to take, seconds and the peak of a worker in bytes, is None where nobody
@@ -209,7 +185,7 @@ class Stage(_Fact):
     expected_worker_bytes: int | None = None
 
 
-class Gate(_Fact):
+class Gate(Fact):
     """A check that can refuse a release."""
 
     gate: Text
@@ -223,7 +199,7 @@ class Gate(_Fact):
         return not self.passed and self.overridden is None
 
 
-class Recalled(_Fact):
+class Recalled(Fact):
     """Recall of the lists of some random rows, with its 95 % interval; means by density."""
 
     mean: float
@@ -233,7 +209,7 @@ class Recalled(_Fact):
     by_density: dict[Text, float] = Field(default_factory=dict)
 
 
-class Approximate(_Fact):
+class Approximate(Fact):
     """How an approximate neighbor table was made: what it was to reach, from how many cells near
     its own each list was filled, how many of all each vector looked at beside (0: none), in how
     many ``rounds`` neighbors of a neighbor were offered to each other, and what that cost by the
@@ -252,14 +228,14 @@ class Approximate(_Fact):
     exact_seconds: float
 
 
-class Curve(_Fact):
+class Curve(Fact):
     """What training measured, epoch by epoch."""
 
     measure: Text
     points: tuple[tuple[int, float | None], ...]
 
 
-class Reconstruction(_Fact):
+class Reconstruction(Fact):
     """A held-out example beside what the decoder made of it; the pictures are thumbs."""
 
     error: float | None
@@ -268,7 +244,7 @@ class Reconstruction(_Fact):
     difference: Thumb
 
 
-class Training(_Fact):
+class Training(Fact):
     """Which encoder was trained, how, and which one was ``chosen`` then, and why.
 
     A release can have an encoder that is neither: settings or the release before it named it.
@@ -299,7 +275,7 @@ class Training(_Fact):
         return {**given, **found, "notes": notes}
 
 
-class Measured(_Fact):
+class Measured(Fact):
     """A row of the table ``evaluation``."""
 
     encoder: Text
@@ -316,7 +292,7 @@ class Measured(_Fact):
     high: float | None = None
 
 
-class Facts(_Fact):
+class Facts(Fact):
     """One release, as its report shows it."""
 
     version: int = VERSION
@@ -345,6 +321,7 @@ class Facts(_Fact):
     duplicate_names: int = 0
     near: tuple[NearGroup, ...] = ()
     churn: Churn | None = None
+    morning: Morning | None = None
     maintained: Maintained | None = None
     points: tuple[Point, ...] = ()
     settings: dict[Text, Text] = Field(default_factory=dict)

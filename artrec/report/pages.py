@@ -1,4 +1,4 @@
-"""From facts to files: one page that needs nothing but the small pictures beside it.
+"""From facts to files: pages that need nothing but the small pictures beside them.
 
 Style and script stand in the page itself, under a content security policy that names their hashes:
 nothing else can run or be loaded, from a disk as from a server.
@@ -17,11 +17,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from artrec.report import charts, drawing
-from artrec.report.facts import Facts, Image, Stage
+from artrec.report.facts import Facts, Stage
+from artrec.report.morning import Beside
+from artrec.report.parts import Image
 
 __all__ = ["PAGE", "render"]
 
 PAGE = "index.html"
+
+_OTHERS = {"new.html": "New tonight", "changed.html": "Lists that changed"}
+"""The pages beside the first one, in the morning after a night."""
 
 _LISTS = ("orphans", "twins", "mutual", "near_groups", "near_largest", "near_images")
 """Measures of the lists themselves, shown with hubs and near duplicates."""
@@ -32,18 +37,20 @@ _REASONS = {
     "unexplained": "entries missing without a reason",
 }
 """Of short lists, in words."""
+_OTHER = {"moved": "was", "doubled": "the same as"}
 _RATED = {"ingest": "read", "embed": "encoded"}
 _HIDDEN = {"task_milliseconds", "worker_peak_bytes"}
 
 
 def render(facts: Facts) -> dict[str, bytes]:
-    """File names and their bytes: the page, and ``data.json``, from which it can be made again.
+    """File names and their bytes: the pages, and ``data.json``, from which they can be made again.
 
     The pictures that they name, ``thumbs/*.jpg``, are made by ``thumbnail``.
     """
     style, script = _asset("report.css"), _asset("report.js")
     plane, recalls = drawing.map_data(facts), charts.recalls(facts)
     every = charts.charts(facts)
+    worn = {"style": Markup(style), "script": Markup(script), "policy": _policy(style, script)}
     page = _environment().get_template("page.html")
     html = page.render(
         facts=facts,
@@ -65,29 +72,56 @@ def render(facts: Facts) -> dict[str, bytes]:
         plots=drawing.plots(facts.training.curves) if facts.training else (),
         seconds=sum(stage.seconds for stage in facts.stages),
         longest=max((stage.seconds for stage in facts.stages), default=0.0),
-        style=Markup(style),
-        script=Markup(script),
-        policy=_policy(style, script),
+        others=_OTHERS if facts.morning else {},
+        **_costs(facts),
+        **worn,
     )
-    return {PAGE: html.encode(), "data.json": facts.to_bytes()}
+    more = {
+        name: _environment().get_template(name).render(facts=facts, **worn).encode()
+        for name in (_OTHERS if facts.morning else ())
+    }
+    return {PAGE: html.encode(), **more, "data.json": facts.to_bytes()}
+
+
+def _costs(facts: Facts) -> dict[str, Any]:
+    """Charts of what the last nights took, and whether any of it has a price."""
+    nights = facts.morning.nights if facts.morning else ()
+    drawn = (
+        drawing.columns("time", "seconds", nights, "seconds"),
+        drawing.columns("written", "bytes", nights, "written"),
+        drawing.columns("money", "money", nights, "money"),
+    )
+    return {
+        "columns": [each for each in drawn if each is not None],
+        "nights_cost": any(night.expected_money is not None for night in nights),
+    }
 
 
 def _sections(facts: Facts) -> dict[str, str]:
     """Anchor -> title of each section that has something to show."""
+    morning, since = facts.morning, facts.morning and facts.morning.since
+    tonight = {
+        "morning": ("This night", morning),
+        **({"churn": ("Changes", facts.churn)} if since else {}),
+        "beside": ("Drift", morning and morning.beside),
+        "nights": ("Cost", morning and any(n.seconds is not None for n in morning.nights)),
+    }
     every = {
+        **(tonight if since else {}),
         "lists": ("Neighbors", facts.queries),
         "ruled": ("Tables under rules", facts.ruled),
         "quality": ("Quality", facts.measures),
         "recall": ("Recall", charts.recalls(facts)),
         "map": ("Map", facts.points),
         "encoder": ("Encoder", facts.training),
+        **({} if since else tonight),
         "gates": ("Gates", facts.gates),
         "rejects": ("Rejects", facts.rejected),
         "hubs": ("Hubs", facts.hubs),
         "duplicates": ("Duplicates", facts.duplicates),
         "near": ("Near duplicates", facts.near),
         "distances": ("Distances", drawing.distances(facts.measures)),
-        "churn": ("Changes", facts.churn),
+        **({} if since else {"churn": ("Changes", facts.churn)}),
         "stages": ("Stages", facts.stages),
         "settings": ("Settings", facts.settings or facts.versions),
     }
@@ -125,6 +159,10 @@ def _environment() -> Environment:
         "share": _share,
         "seconds": _seconds,
         "memory": _memory,
+        "bytes": _bytes,
+        "took": lambda value: _seconds(value) if value < 100 else f"{value:,.0f}\u202fs",
+        "change": _change,
+        "other": lambda kind: _OTHER.get(kind, "with"),
         "day": _day,
         "words": lambda text: text.replace("_", " "),
         "reason": lambda text: _REASONS.get(text, text.replace("_", " ")),
@@ -165,6 +203,22 @@ def _seconds(value: float) -> str:
 
 def _memory(value: int) -> str:
     return f"{value / 2**20:,.0f}\u202fMB"
+
+
+def _bytes(value: float) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= size:
+            return f"{value / size:,.1f}\u202f{unit}"
+    return f"{value:,.0f}\u202fB"
+
+
+def _change(each: Beside) -> str:
+    """How much a figure moved, with its sign; of shares in points."""
+    if each.now is None or each.before is None:
+        return "–"
+    moved = each.now - each.before
+    shown = f"{100 * moved:+.2f}\u202fpoints" if each.share else f"{moved:+.4g}"
+    return "same" if float(shown.split("\u202f")[0]) == 0 else shown
 
 
 def _day(value: datetime) -> str:

@@ -40,6 +40,7 @@ __all__ = [
     "job",
     "outcome",
     "started",
+    "submitted",
 ]
 
 REPOSITORY = Path(__file__).parents[2]
@@ -116,14 +117,19 @@ def command(
     root: Path, archive: Path, *assignments: str, release: str = "new", master: str | None = None
 ) -> list[str]:
     """The nightly job as one types it: by itself, or with a master through spark-submit."""
-    start = [sys.executable]
-    if master is not None:
-        start = [str(Path(sys.executable).with_name("spark-submit")), "--master", master]
-        if not Path(start[0]).exists():
-            pytest.skip(f"{start[0]} is missing")
-    job = [*start, str(REPOSITORY / "jobs" / "nightly.py"), "--release", release]
+    nightly = str(REPOSITORY / "jobs" / "nightly.py")
+    start = [sys.executable, nightly] if master is None else submitted(nightly, master=master)
+    job = [*start, "--release", release]
     settings = (f"store.root={root}", f"sources.main.url={archive}", *assignments)
     return job + [part for each in settings for part in ("--set", each)]
+
+
+def submitted(program: str, *arguments: str, master: str = "local[2,4]") -> list[str]:
+    """A Python program as one gives it to Spark."""
+    submit = Path(sys.executable).with_name("spark-submit")
+    if not submit.exists():
+        pytest.skip(f"{submit} is missing")
+    return [str(submit), "--master", master, program, *arguments]
 
 
 @contextmanager

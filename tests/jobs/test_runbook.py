@@ -35,6 +35,7 @@ CODES = {
 }
 """Exit code -> the test that provokes it."""
 
+REMEMBERED = "tests/evaluation/test_memory.py"
 PROVOKED = {
     "sources": "tests/stages/test_sources.py::test_an_emptied_folder_stops_the_night_before_any",
     "balance": "tests/stages/test_publish.py::test_a_catalog_that_lost_a_row_is_refused_and_",
@@ -49,8 +50,14 @@ PROVOKED = {
     "table_recall": f"{EVALUATE}::test_a_table_that_is_not_what_it_should_be_is_refused",
     "shrinkage": f"{EVALUATE}::test_a_catalog_that_shrank_is_refused",
     "drift": f"{EVALUATE}::test_vectors_that_moved_are_refused",
+    "usual_rejects": f"{EVALUATE}::test_what_the_last_releases_never_had_is_refused",
+    "usual_churn": f"{REMEMBERED}::test_churn_is_refused_by_entries_or_by_first_neighbors",
+    "usual_drift": f"{REMEMBERED}::test_drift_is_refused_far_beyond_what_it_was",
+    "usual_index_recall": f"{REMEMBERED}::test_recall_is_refused_far_below_what_it_was",
+    "usual_table_recall": f"{REMEMBERED}::test_recall_is_refused_far_below_what_it_was",
 }
-"""Gate -> the test in which it refuses; no night could have what identity and lists refuse."""
+"""Gate -> the test in which it refuses; no night could have what identity and lists refuse, and
+of the gates with memory, which differ in their figures, one is tried by a night."""
 
 
 def paragraphs() -> dict[str, str]:

@@ -7,28 +7,36 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from artrec.report import (
+    Became,
+    Beside,
     Churn,
     Copy,
     Curve,
     Duplicate,
+    Entry,
     Facts,
+    Fresh,
     Gate,
     Hub,
     Image,
     Measured,
+    Morning,
     NearGroup,
     Neighbor,
+    NightCost,
     Point,
     Query,
     Reason,
     Reconstruction,
+    Renamed,
     Ruled,
     Sample,
     Stage,
     Training,
+    Turned,
 )
 
-__all__ = ["ENCODER", "STYLES", "bare", "full", "image", "measures", "points"]
+__all__ = ["ENCODER", "STYLES", "bare", "full", "image", "measures", "morning", "points"]
 
 ENCODER = "conv-7f3a9c21"
 STYLES = ("Baroque", "Cubism", "Impressionism", "Realism", "Ukiyo e")
@@ -119,6 +127,62 @@ def classes(names: Sequence[str] = STYLES) -> Iterator[Measured]:
             yield found.model_copy(update={"group": name, "queries": 40 - n})
 
 
+def morning(thumbs: Sequence[str] = ()) -> Morning:
+    """A night with everything, seven releases before it."""
+
+    def seen(n: int) -> Image:
+        return image(n, thumbs[n % len(thumbs)] if thumbs else None)
+
+    def entries(first: int, count: int, gone: int = 0) -> tuple[Entry, ...]:
+        return tuple(
+            Entry(rank=n + 1, distance=0.05 * n, image=seen(first + n), gone=n < gone)
+            for n in range(count)
+        )
+
+    nights = tuple(
+        NightCost(
+            release=f"2025-12-{25 + n}", created=datetime(2025, 12, 25 + n, 5, tzinfo=UTC),
+            images=1100 + n, seconds=90.0 + 7 * n, expected_seconds=100.0, written=4_200_000 + n,
+            expected_written=4_000_000, expected_read=9_000_000, money=0.02, expected_money=0.025,
+        )
+        for n in range(7)
+    )  # fmt: skip
+    return Morning(
+        since="2026-01-01",
+        became=(
+            Became(kind="new", count=9, samples=tuple(
+                Renamed(image_id=f"wikiart/Realism/new_{n}.jpg") for n in range(6))),
+            Became(kind="gone", count=3, samples=(Renamed(image_id="wikiart/Baroque/gone.jpg"),)),
+            Became(kind="moved", count=1, samples=(
+                Renamed(image_id="to/here.jpg", other_id="from/there.jpg"),)),
+            Became(kind="healed", count=0),
+        ),
+        hubs=(seen(4),),
+        orphans=(seen(7), seen(8)),
+        new_orphans=5,
+        beside=(
+            Beside(name="rejects", now=0.0137, before=0.0125, low=0.01, high=0.013, nights=7,
+                   share=True),
+            Beside(name="mean vector moved, of the spread", now=0.0123, before=None),
+            Beside(name="median distance at rank 10", now=0.25, before=0.25),
+        ),
+        fresh=(
+            Fresh(image=seen(20), kind="new", neighbors=tuple(
+                Neighbor(rank=r, distance=0.05 * r, image=seen(20 + r)) for r in range(1, 11))),
+            Fresh(image=seen(21), kind="healed"),
+        ),
+        all_fresh=9,
+        turned=(
+            Turned(image=seen(3), came=12, went=2, entered=entries(30, 10), left=entries(50, 2, 1)),
+            Turned(image=seen(5), came=1, went=0, entered=entries(60, 1)),
+        ),
+        all_turned=200,
+        nights=(*nights, NightCost(release="2026-01-02", images=1150, seconds=44.0, written=10**6,
+                                   expected_seconds=40.0, expected_written=2 * 10**6,
+                                   expected_read=5 * 10**6, expected_money=0.01)),
+    )  # fmt: skip
+
+
 def full(thumbs: Sequence[str] = ()) -> Facts:
     """A release with everything; the names of small pictures are taken in turns."""
 
@@ -191,6 +255,7 @@ def full(thumbs: Sequence[str] = ()) -> Facts:
             "churn": Churn(since="2026-01-01", images=1150, new=7, gone=3, lists=1143, changed=200,
                            first=20, entries=57150, came=1143, went=1150, insert=1500,
                            delete=1300, update=12, kinds={"new": 7, "gone": 3, "moved": 0}),
+            "morning": morning(thumbs),
             "points": points(300, thumbs),
             "settings": {"neighbors.k": "50", "sources.main.url": "wikiart.zip"},
             "versions": {"artrec": "0.1.0", "python": "3.11.2"},

@@ -302,3 +302,26 @@ def test_a_map_of_8000_points_is_drawn(opened: Opened, tmp_path: Path) -> None:
     page.locator("#map-canvas").focus()
     page.keyboard.press("ArrowRight")
     assert "no picture here" in page.locator("#map-card").inner_text()
+
+
+@pytest.mark.parametrize("name", ["new", "changed"])
+@pytest.mark.parametrize(("width", "mode"), [(1280, "dark"), (360, "light")])
+def test_the_pages_of_the_morning_fit_and_lead_back(
+    opened: Opened, folder: Path, name: str, width: int, mode: str
+) -> None:
+    page = opened(folder, width, mode)
+    unfold(page)
+    assert overflow(page) == []
+    page.locator(f"nav a[href='{name}.html']").click()
+    broken = page.evaluate(
+        """async () => { const found = [...document.images];
+        for (const image of found) image.loading = "eager";
+        await Promise.allSettled(found.map((image) => image.decode()));
+        return found.filter((image) => !image.naturalWidth).map((image) => image.src); }"""
+    )
+    assert broken == []
+    assert overflow(page) == []
+    assert page.locator("article").count() == 2
+    page.get_by_role("button", name="Theme").click()
+    page.get_by_role("link", name="2026-01-02").click()
+    assert page.url == (folder / "index.html").as_uri()

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from artrec.report import Curve, Facts, Gate, Measured
+from artrec.report import Curve, Facts, Gate, Measured, NightCost
 from artrec.report.charts import best_row, charts, has_interval, recalls, title_of
-from artrec.report.drawing import map_data, plots, recall_scale, script_json
+from artrec.report.drawing import columns, map_data, plots, recall_scale, script_json
 from tests.report.literal import ENCODER, STYLES, bare, full, image, points
 
 
@@ -236,3 +236,26 @@ def test_the_map_keeps_its_proportions() -> None:
     assert (min(xs), min(ys)) == (0, 0)
     assert max(xs) == 4095
     assert max(ys) < 4095
+
+
+def test_a_column_is_as_high_as_its_cost_and_its_mark_as_high_as_the_plan() -> None:
+    """Three of four releases are known: steps of 80, columns of 48 in their middle, 96 high."""
+    nights = [
+        NightCost(release="a", seconds=30.0, expected_seconds=60.0),
+        NightCost(release="b"),
+        NightCost(release="c", seconds=15.0),
+        NightCost(release="d", seconds=60.0, expected_seconds=0.0),
+    ]
+    found = columns("time", "seconds", nights, "seconds")
+    assert found is not None
+    assert (found.high, found.first, found.last) == (60.0, "a", "d")
+    assert [(b.x, b.width) for b in found.bars] == [(16.0, 48.0), (96.0, 48.0), (176.0, 48.0)]
+    assert [(b.y, b.height) for b in found.bars] == [(48.0, 48.0), (72.0, 24.0), (0.0, 96.0)]
+    assert [b.expected for b in found.bars] == [0.0, None, 96.0]
+    assert [b.now for b in found.bars] == [False, False, True]
+
+
+@pytest.mark.parametrize("seconds", [[5.0], [5.0, None], [0.0, 0.0]])
+def test_one_release_or_nothing_spent_has_no_columns(seconds: list[float | None]) -> None:
+    nights = [NightCost(release="a", seconds=each) for each in seconds]
+    assert columns("time", "seconds", nights, "seconds") is None

@@ -15,7 +15,17 @@ from typing import Any
 
 import pytest
 
-from artrec.report import Churn, Facts, Gate, Maintained, Stage, Training, render
+from artrec.report import (
+    Became,
+    Churn,
+    Facts,
+    Gate,
+    Maintained,
+    Morning,
+    Stage,
+    Training,
+    render,
+)
 from artrec.report.drawing import script_json
 from tests.report.literal import bare, full, points
 from tests.report.reading import Page
@@ -24,11 +34,16 @@ THUMB = "0123456789abcdef"
 SECTIONS = {
     *("lists", "quality", "recall", "map", "encoder", "gates"),
     *("rejects", "hubs", "duplicates", "near", "distances", "churn", "stages", "settings", "ruled"),
+    *("morning", "beside", "nights"),
 }
 
 
-def page(facts: Facts) -> Page:
-    return Page(render(facts)["index.html"].decode())
+BECAME = Became(kind="gone", count=1)
+PAGES = ("index.html", "new.html", "changed.html")
+
+
+def page(facts: Facts, name: str = "index.html") -> Page:
+    return Page(render(facts)[name].decode())
 
 
 def with_gates(*passed: bool, overridden: str | None = None) -> dict[str, tuple[Gate, ...]]:
@@ -81,7 +96,7 @@ def test_the_figures_stand_in_the_page() -> None:
         "2 bits –",
         "and 5 more",
         "median 0.15",
-        "Since 2026-01-01 : 7 images are new, 3 are gone.",
+        "Lists of images that 2026-01-01 had too.",
         "lists that changed 17.50\u202f% of 1,143",
         "with another first neighbor 1.75\u202f%",
         "entries that are new 2.00\u202f% of 57,150",
@@ -119,7 +134,10 @@ def test_lists_that_cannot_be_compared_are_said_to_be_so() -> None:
 
 def test_the_change_feed_is_counted_by_images_and_by_entries() -> None:
     text = page(full([THUMB])).text
-    assert "What became of images: 7 new, 3 gone." in text
+    assert "What became of images" not in text  # the morning says it
+    before = page(full([THUMB]).model_copy(update={"morning": None})).text
+    assert "Since 2026-01-01 : 7 images are new, 3 are gone." in before
+    assert "What became of images: 7 new, 3 gone." in before
     assert "1,500 entries to insert, 1,300 to delete, 12 to update." in text
 
 
@@ -173,6 +191,84 @@ def test_where_every_image_was_asked_there_are_no_intervals() -> None:
     assert "this encoder; every image was asked" in text
     assert "95 % interval" not in text
     assert not re.search(r"\d to \d+\.\d", text)
+
+
+# -- the morning ----------------------------------------------------------------------------
+
+
+def test_the_morning_says_what_became_of_images_and_what_the_night_cost() -> None:
+    text = page(full([THUMB])).text
+    for words in (
+        "What became of the images of 2026-01-01 , and of its lists.",
+        "new 9 gone 3 moved 1 healed 0 rejects in all 16",
+        "wikiart/Realism/new_5.jpg and 3 more, in the table catalog_changes",
+        "to/here.jpg was from/there.jpg",
+        "New hubs Among those in the most lists now; in the last release they were not.",
+        "5 images stand in no list now that are new or stood in one; some of them.",
+        "rejects 1.37\u202f% 1.25\u202f% +0.12\u202fpoints 1.00\u202f% to 1.30\u202f% in 7",
+        "mean vector moved, of the spread 0.0123 – – –",
+        "median distance at rank 10 0.25 0.25 same –",
+        "2026-01-02 1,150 44.0 s 40.0 s 1.0 MB 2.0 MB 5.0 MB – 0.0100 2025-12-31 1,106 132 s 100 s",
+        "2025-12-25 1,100 90.0 s 100 s 4.2 MB 4.0 MB 9.0 MB 0.0200 0.0250",
+    ):
+        assert words.replace("\u202f", " ") in text, words
+    order = ["This night", "Changes", "Drift", "Cost", "Neighbors", "Quality"]
+    places = [text.index(f" {title} ") for title in order]
+    assert places == sorted(places)
+
+
+def test_a_page_shows_new_images_with_their_neighbors() -> None:
+    found = page(full([THUMB]), "new.html")
+    assert "2 of 9, drawn at random, since 2026-01-01" in found.text
+    assert "was rejected before" in found.text
+    assert "Its list is empty." in found.text
+    assert found.values("src") == [f"thumbs/{THUMB}.jpg"] * 12
+
+
+def test_a_page_shows_the_lists_that_changed_most() -> None:
+    text = page(full([THUMB]), "changed.html").text
+    assert "2 of the 200 lists that changed since 2026-01-01" in text
+    assert "Came 12, the nearest 10" in text
+    assert text.count("no image any more") == 1
+    assert "Went 0 None." in text
+
+
+@pytest.mark.parametrize(
+    ("night", "index", "new", "changed"),
+    [
+        (
+            Morning(),
+            "The first release: nothing to compare it with.",
+            "The first release: every image is new.",
+            "The first release: no list was another before.",
+        ),
+        (
+            Morning(since="a", why="other encoder, not comparable", became=(BECAME,)),
+            "its lists, which do not compare: other encoder, not comparable.",
+            "No image is new since a .",
+            "The lists do not compare with those of a : other encoder, not comparable.",
+        ),
+        (
+            Morning(since="a"),
+            "Since a : it kept no tables to compare with.",
+            "No image is new since a .",
+            "No such list has changed since a .",
+        ),
+    ],
+)
+def test_what_has_nothing_to_show_says_so_in_a_line(
+    night: Morning, index: str, new: str, changed: str
+) -> None:
+    facts = bare().model_copy(update={"morning": night})
+    for name, words in zip(PAGES, (index, new, changed), strict=True):
+        assert words in page(facts, name).text
+    assert page(facts).ids & SECTIONS == {"morning"}
+
+
+def test_a_report_of_an_older_artrec_has_one_page() -> None:
+    older = full([THUMB]).model_copy(update={"morning": None})
+    assert set(render(older)) == {"index.html", "data.json"}
+    assert page(older).ids & SECTIONS == SECTIONS - {"morning", "beside", "nights"}
 
 
 def test_a_stage_stands_beside_what_it_was_expected_to_take() -> None:
@@ -229,8 +325,8 @@ def hostile_files(kind: str) -> dict[str, bytes]:
     return render(hostile(HOSTILE[kind]))
 
 
-def hostile_page(kind: str) -> Page:
-    return Page(hostile_files(kind)["index.html"].decode())
+def hostile_page(kind: str, name: str = "index.html") -> Page:
+    return Page(hostile_files(kind)[name].decode())
 
 
 def hostile(text: str) -> Facts:
@@ -238,13 +334,21 @@ def hostile(text: str) -> Facts:
 
 
 @pytest.fixture(scope="module")
-def sound() -> Page:
-    return page(hostile("quiet"))
+def sounds() -> dict[str, Page]:
+    return {name: page(hostile("quiet"), name) for name in PAGES}
+
+
+@pytest.fixture
+def sound(sounds: dict[str, Page]) -> Page:
+    return sounds["index.html"]
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_no_text_changes_the_elements_of_the_page(kind: str, sound: Page) -> None:
-    found = hostile_page(kind)
+@pytest.mark.parametrize("name", PAGES)
+def test_no_text_changes_the_elements_of_the_page(
+    kind: str, name: str, sounds: dict[str, Page]
+) -> None:
+    found, sound = hostile_page(kind, name), sounds[name]
     assert [tag for tag, _ in found.elements] == [tag for tag, _ in sound.elements]
     for (_, attributes), (_, plain) in zip(found.elements, sound.elements, strict=True):
         assert attributes.keys() == plain.keys()
@@ -285,8 +389,9 @@ def test_script_json_cannot_end_its_element() -> None:
 # -- what it loads --------------------------------------------------------------------------
 
 
-def test_the_policy_allows_this_style_and_this_script_alone() -> None:
-    found = page(full([THUMB]))
+@pytest.mark.parametrize("name", PAGES)
+def test_the_policy_allows_this_style_and_this_script_alone(name: str) -> None:
+    found = page(full([THUMB]), name)
     policy = next(
         str(held["content"])
         for tag, held in found.elements
@@ -300,20 +405,22 @@ def test_the_policy_allows_this_style_and_this_script_alone() -> None:
     assert "unsafe" not in policy
 
 
-def test_nothing_is_loaded_from_elsewhere() -> None:
-    found = page(full([THUMB]))
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_is_loaded_from_elsewhere(name: str) -> None:
+    found = page(full([THUMB]), name)
     sources = found.values("src")
     assert sources
     assert all(re.fullmatch(rf"thumbs/{THUMB}\.jpg", source) for source in sources)
     for value in found.values("href"):
-        assert value.startswith(("#", "data:image/svg+xml,")) or value == "data.json"
+        assert value.startswith(("#", "data:image/svg+xml,")) or value in (*PAGES, "data.json")
     style = next(text for tag, _, text in found.raw if tag == "style")
     assert not re.search(r"url\(|@import|//", style)
     assert "style" not in {name for _, held in found.elements for name in held}
 
 
-def test_pictures_have_words_and_controls_have_names() -> None:
-    found = page(full([THUMB]))
+@pytest.mark.parametrize("name", PAGES)
+def test_pictures_have_words_and_controls_have_names(name: str) -> None:
+    found = page(full([THUMB]), name)
     assert all(held.get("alt") for tag, held in found.elements if tag == "img")
     marks = [held for tag, held in found.elements if tag == "svg" and "aria-hidden" not in held]
     inner = [held for held in marks if held.get("overflow") == "visible"]
@@ -340,7 +447,7 @@ def test_the_same_facts_make_the_same_bytes() -> None:
 
 def test_the_templates_are_part_of_the_package() -> None:
     found = {each.name for each in (resources.files("artrec.report") / "templates").iterdir()}
-    assert found >= {"page.html", "report.css", "report.js"}
+    assert found >= {"page.html", "new.html", "report.css", "report.js"}
     text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     assert tomllib.loads(text)["tool"]["hatch"]["build"]["targets"]["wheel"] == {
         "packages": ["artrec"]

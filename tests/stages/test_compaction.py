@@ -161,6 +161,7 @@ class Nights:
             f"sources.main.url={source}",
             f"store.root={self.root}",
             "encoder.id=handmade",
+            "gates.source_shrinkage=1",
             *self.assignments,
         )
         draft = opened(self.settings, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -438,6 +439,37 @@ def test_another_limit_publishes_a_refused_release_too(
     made = night(before, "new", *given, "gates.reject_rates.not_a_picture=0.2")
     assert measured(before) == runs
     assert all(gate["passed"] for gate in made.document["gates"])
+
+
+def grown_old(root: Path, *names: str) -> None:
+    """Let the current release have been made on releases of these names that were like it."""
+    current = json.loads((root / "CURRENT.json").read_bytes())
+    release = json.loads((root / f"releases/{current['release']}.json").read_bytes())
+    for name, previous in zip((release["release_id"], *names), (*names, None), strict=True):
+        document = json.dumps(release | {"release_id": name, "previous": previous}).encode()
+        (root / f"releases/{name}.json").write_bytes(document)
+        if name == release["release_id"]:
+            current |= {"sha256": hashlib.sha256(document).hexdigest(), "previous": previous}
+    (root / "CURRENT.json").write_text(json.dumps(current))
+
+
+def test_what_the_last_releases_never_had_is_refused(
+    before: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of 13 members 5 are rejects, .385; one over the square root of 13 is .277."""
+    grown_old(before, "b", "a")
+    bad = [(f"Baroque/bad-{n}.jpg", b"text") for n in range(5)]
+    source = write_zip(tmp_path / "b.zip", [*GOOD, *bad])
+    given = ("gates.reject_rate=1",)
+    message, made = refused_then_published(before, source, "usual_rejects", capsys, *given)
+    assert (
+        "found reject rate 0.3846, expected at most 0.2774: the last 3 releases, a to g" in message
+    )
+    notes = made.document["stages"]["evaluate"]["notes"]
+    assert notes["figures"] == {
+        "reject_rate": 0.384615, "churn": 0.0, "first_churn": 0.0, "drift": 0.0,
+        "index_recall": 1.0,
+    }  # fmt: skip
 
 
 def test_an_unknown_reason_is_no_limit_but_a_mistake(

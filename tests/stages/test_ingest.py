@@ -360,7 +360,7 @@ def after_bad_nights(root: Path) -> None:
     ]
     put(draft, "inventory", {"members": [], "labels": []})
     put(draft, "ingest", {"ingested": rows, "pictures": pictures})
-    put(draft, "embed", {"vectors": []}, encoder_id="handmade")
+    put(draft, "embed", {"vectors": []}, encoder_id="handmade", encoder="handmade-0")
     put(draft, "catalog", {"catalog": [], "rejects": rejects})
     stages = {name: draft.need(name) for name in ("inventory", "ingest", "embed", "catalog")}
     made = protocol_release("one", draft.base).model_copy(update={"stages": stages})

@@ -171,7 +171,8 @@ def again(
 ) -> tuple[StageRuns, list[Any]]:
     """inventory and ingest of another night; what it read, by source."""
     shutil.copytree(together.root, root)
-    settings = settings_of(*together.assignments[:-1], f"store.root={root}", *assignments)
+    append = (f"store.root={root}", "store.compact_share=1")
+    settings = settings_of(*together.assignments[:-1], *append, *assignments)
     draft = opened(settings, "next")
     inventory.run(None, settings, draft)
     runs = ingest.run(spark, settings, draft)

@@ -21,7 +21,16 @@ from artrec.stages import report
 from artrec.stages.frames import Attempt
 from artrec.stages.report import findings, thumbnails
 from artrec.storage import open_store
-from tests.nights import BROKEN, Night, opened, put, settings_of
+from tests.nights import (
+    BROKEN,
+    REMOVED,
+    RENAMED,
+    TRUNCATED,
+    Night,
+    opened,
+    put,
+    settings_of,
+)
 from tests.pictures import picture
 
 if TYPE_CHECKING:
@@ -102,6 +111,26 @@ def test_every_shown_image_has_its_own_small_picture(release: Night) -> None:
         assert apart.mean() < 12
 
 
+def test_small_pictures_of_the_last_report_are_not_made_again(
+    release: Night, next_release: Night
+) -> None:
+    """But for those of neighbors that are no images any more, which may be forgotten."""
+    before, after = (artifacts(made.root, of_night(made)[0]) for made in (release, next_release))
+    thumbs = {name for name in after if name.startswith("thumbs/")}
+    same = [name for name in thumbs if name in before]
+    for name in same:
+        first, second = (
+            (made.root / files[name].path).read_bytes()
+            for made, files in ((release, before), (next_release, after))
+        )
+        assert first == second
+    counters = of_night(next_release)[0].counters
+    gone = {f"thumbs/{row['content_sha256'].hex()[:16]}.jpg" for row in release.rows("catalog")
+            if row["image_id"] in REMOVED}  # fmt: skip
+    assert 0 < counters["kept"] <= len({*same} - gone)
+    assert counters["kept"] + counters["thumbnails"] == len(thumbs)
+
+
 def test_each_reason_stands_there_with_its_count_and_samples(release: Night) -> None:
     _, facts = of_night(release)
     rows = release.rows("rejects")
@@ -121,6 +150,132 @@ def test_the_next_night_draws_again_and_says_what_it_follows(
     _, after = of_night(next_release)
     assert (before.previous, after.previous) == (None, "first")
     assert [q.image.image_id for q in before.queries] != [q.image.image_id for q in after.queries]
+
+
+# -- the morning after the second night -----------------------------------------------------
+
+Lists = dict[str, dict[str, int]]
+
+
+def lists_of(made: Night) -> Lists:
+    """Query -> neighbor -> rank."""
+    found: Lists = {row["image_id"]: {} for row in made.rows("catalog")}
+    for row in made.rows("neighbors"):
+        found[row["query_id"]][row["neighbor_id"]] = row["rank"]
+    return found
+
+
+def contents_of(made: Night) -> dict[str, bytes]:
+    return {row["image_id"]: row["content_sha256"] for row in made.rows("catalog")}
+
+
+def test_a_first_release_has_nothing_to_compare_with(release: Night) -> None:
+    runs, facts = of_night(release)
+    assert facts.morning is not None
+    assert facts.morning.since is None
+    assert facts.morning.model_copy(update={"nights": ()}) == type(facts.morning)()
+    assert [night.release for night in facts.morning.nights] == ["first"]
+    assert {*artifacts(release.root, runs)} >= {"index.html", "new.html", "changed.html"}
+
+
+def test_the_morning_tells_what_became_of_images(release: Night, next_release: Night) -> None:
+    _, facts = of_night(next_release)
+    assert facts.morning is not None
+    assert facts.morning.since == "first"
+    kinds = {each.kind: each.count for each in facts.morning.became}
+    assert kinds == {
+        "new": 3, "changed": 1, "gone": 2, "moved": 1, "doubled": 0, "relabelled": 3,
+        "healed": 1, "rejected": 0,
+    }  # fmt: skip
+    samples = {each.kind: each.samples for each in facts.morning.became}
+    assert [each.image_id for each in samples["gone"]] == sorted(REMOVED)
+    ((moved,), (healed,)) = samples["moved"], samples["healed"]
+    assert (moved.image_id, moved.other_id) == RENAMED[::-1]
+    assert healed.image_id == TRUNCATED
+    added = {*contents_of(next_release)} - {*contents_of(release)} - {RENAMED[1]}
+    fresh = {each.image.image_id: each for each in facts.morning.fresh}
+    assert ({*fresh}, facts.morning.all_fresh) == (added, 4)
+    lists = lists_of(next_release)
+    for name, each in fresh.items():
+        assert {n.image.image_id: n.rank for n in each.neighbors} == {
+            visible(other): rank for other, rank in lists[name].items()
+        }
+        assert each.image.thumb == contents_of(next_release)[name].hex()[:16]
+
+
+def test_the_lists_that_changed_most_are_shown_with_who_came_and_went(
+    release: Night, next_release: Night
+) -> None:
+    _, facts = of_night(next_release)
+    before, after = lists_of(release), lists_of(next_release)
+    was, now = contents_of(release), contents_of(next_release)
+    moved = {
+        name: ({*after[name]} - {*before[name]}, {*before[name]} - {*after[name]})
+        for name in was
+        if was[name] == now.get(name)
+    }
+    order = sorted(moved, key=lambda name: (-len(moved[name][0]) - len(moved[name][1]), name))
+    expected = [name for name in order if any(moved[name])][:6]
+    assert facts.morning is not None
+    assert [each.image.image_id for each in facts.morning.turned] == [*map(visible, expected)]
+    for each, name in zip(facts.morning.turned, expected, strict=True):
+        came, went = moved[name]
+        assert (each.came, each.went) == (len(came), len(went))
+        assert [(e.image.image_id, e.rank) for e in each.entered] == sorted(
+            ((visible(other), after[name][other]) for other in came), key=lambda pair: pair[1]
+        )
+        assert [(e.image.image_id, e.rank, e.gone) for e in each.left] == sorted(
+            ((visible(other), before[name][other], other not in now) for other in went),
+            key=lambda entry: entry[1],
+        )
+        assert all(entry.image.thumb for entry in (*each.entered, *each.left))
+    assert facts.churn is not None
+    assert facts.morning.all_turned == facts.churn.changed
+
+
+def test_images_that_nobody_lists_any_more_are_named(release: Night, next_release: Night) -> None:
+    _, facts = of_night(next_release)
+    listed = [{other for found in lists_of(n).values() for other in found}
+              for n in (release, next_release)]  # fmt: skip
+    here, were = contents_of(next_release), contents_of(release)
+    orphans = [n for n in sorted(here) if n not in listed[1] and (n in listed[0] or n not in were)]
+    assert facts.morning is not None
+    assert facts.morning.new_orphans == len(orphans)
+    assert [each.image_id for each in facts.morning.orphans] == [*map(visible, orphans[:12])]
+    known = {row["image_id"] for row in release.rows("hubs")}
+    hubs = [hub.image for hub in facts.hubs if hub.image.image_id not in map(visible, known)]
+    assert list(facts.morning.hubs) == hubs
+
+
+def test_figures_and_costs_stand_beside_those_of_the_last_release(
+    release: Night, next_release: Night
+) -> None:
+    _, facts = of_night(next_release)
+    assert facts.morning is not None
+    beside = {each.name: each for each in facts.morning.beside}
+    counts = [made.document["counts"] for made in (release, next_release)]
+    before, now = (round(each["rejected"] / each["listed"], 6) for each in counts)
+    assert (beside["rejects"].before, beside["rejects"].now) == (before, now)
+    for rank in (1, 5):
+        was, new = (
+            next(r["value"] for r in made.rows("evaluation")
+                 if (r["measure"], r["group"], r["k"]) == ("distance", "0.5", rank))
+            for made in (release, next_release)
+        )  # fmt: skip
+        found = beside[f"median distance at rank {rank}"]
+        assert (found.before, found.now) == (was, new)
+    assert [night.release for night in facts.morning.nights] == ["first", "second"]
+    for night, made in zip(facts.morning.nights, (release, next_release), strict=True):
+        plan = made.document["plan"]
+        stages = [name for name in plan["measured"] if name not in ("report", "publish")]
+        assert night.images == made.document["counts"]["stored"]
+        assert night.written == sum(plan["measured"][name]["bytes_written"] for name in stages)
+        assert night.seconds == pytest.approx(
+            sum(plan["measured"][name]["seconds"] for name in stages)
+        )
+        assert night.expected_seconds == pytest.approx(
+            sum(f["seconds"] for n, f in plan["expected"].items() if n not in ("report", "publish"))
+        )
 
 
 def test_the_demo_says_how_to_open_it(

@@ -7,8 +7,9 @@ current: other limits, or another release to compare with, measure nothing again
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -17,7 +18,7 @@ from artrec import log
 from artrec.config import GatesSettings, Settings
 from artrec.digests import name_of
 from artrec.errors import ConfigError
-from artrec.evaluation import Cloud, Measured, judge
+from artrec.evaluation import Cloud, Measured, figures, judge
 from artrec.failpoints import reached
 from artrec.releases import (
     Draft,
@@ -33,6 +34,7 @@ from artrec.stages import RESULT_VERSIONS, rejects
 from artrec.stages.evaluate.assessing import Assessment
 from artrec.stages.evaluate.churn import churn
 from artrec.stages.evaluate.counting import missing_shard_files, ruled_counts
+from artrec.stages.evaluate.remembering import churn_counts, remembered
 from artrec.stages.feed import make_feeds
 from artrec.stages.frames import add_counters
 from artrec.stages.rules import ingest_rules
@@ -58,9 +60,10 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     if found is None:
         found = Assessment(spark, settings, draft, begun_run, _before(draft)).measured(begun)
     reached("evaluate.run")
-    gates = _judged(settings.gates, draft, found)
     feeds = make_feeds(spark, draft)
     moved = churn(draft, feeds.notes)
+    measured = _measured(settings, draft, found, moved)
+    gates = judge(measured, settings.gates)
     ref = RunRef.of(found)
     again = {"found_from": base.release_id} if base and ref in base.refs("evaluation") else {}
     log.get(stage="evaluate").info("done", run=found.run_id, **_refusals(gates))
@@ -75,6 +78,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
                 **again,
                 "gates": [gate.model_dump(mode="json") for gate in gates],
                 "counts": found.notes["counts"],
+                "figures": _noted(measured),
                 "changes": feeds.notes,
                 **({"churn": moved} if moved else {}),
             },
@@ -134,11 +138,13 @@ def _index(found: StageRuns) -> Any:
 _RULES = ("queries", "sample", "map_points", "near_bits", "near_distance")
 
 
-def _judged(limits: GatesSettings, draft: Draft, found: Run) -> list[GateResult]:
+def _measured(
+    settings: Settings, draft: Draft, found: Run, moved: Mapping[str, Any] | None
+) -> Measured:
     notes, base = found.notes, draft.base.release
     lists = draft.need("neighbors").notes
     sources = draft.need("inventory").notes.get("sources")
-    measured = Measured(
+    return Measured(
         counts=notes["counts"],
         sources=sources or {},
         sources_before=members_by_source(draft.store, base) if sources else {},
@@ -147,11 +153,19 @@ def _judged(limits: GatesSettings, draft: Draft, found: Run) -> list[GateResult]
         table_recall=notes["table_recall"],
         exact=bool(lists.get("exact", True)),
         planned_recall=lists.get("target"),
+        queries=found.counters["queries"],
         cloud=_cloud(found),
         stored_before=base.counts.get("stored") if base else None,
         cloud_before=_cloud(_before(draft)),
+        churn=churn_counts(moved),
+        past=remembered(settings, draft, settings.gates.memory),
     )
-    return judge(measured, limits)
+
+
+def _noted(measured: Measured) -> dict[str, float]:
+    """What the nights to come compare theirs with; JSON has no infinity."""
+    found = {name: each.value for name, each in figures(measured).items()}
+    return {name: round(value, 6) for name, value in found.items() if math.isfinite(value)}
 
 
 def _before(draft: Draft) -> Run | None:

@@ -32,7 +32,8 @@ from artrec.releases import (
 from artrec.stages import RESULT_VERSIONS
 from artrec.stages.frames import add_counters
 from artrec.stages.report.findings import Findings, Row, find, stages_of
-from artrec.stages.report.thumbnails import keep, make_thumbnails, thumb_name
+from artrec.stages.report.morning import morning
+from artrec.stages.report.thumbnails import keep, kept_thumbnails, make_thumbnails, thumb_name
 
 __all__ = ["RESULT_VERSION", "run"]
 
@@ -78,15 +79,18 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
 def _write(spark: SparkSession, settings: Settings, draft: Draft, run: Run, begun: float) -> Run:
     store, folder = draft.store, run.folder(draft.attempt)
     found = find(spark, settings.report, draft, run.run_id)
-    reports = make_thumbnails(spark, settings, draft, folder, found.shown, found.mapped)
-    thumbs = {each.path: each for done in reports for each in done.artifacts}
+    known = kept_thumbnails(settings, draft, folder, found.shown - found.changes.left)
+    thumbs = {each.path: each for each in known.values()}
+    new, welcome = found.shown - {*known}, found.mapped - {*known}
+    reports = make_thumbnails(spark, settings, draft, folder, new, welcome)
+    thumbs |= {each.path: each for done in reports for each in done.artifacts}
     reached("report.thumbnails")
     training, more = _training(settings, draft, found, folder)
     thumbs |= {each.path: each for each in more}
     names = {path.rpartition("/")[2].removesuffix(".jpg") for path in thumbs}
     facts = _facts(settings, draft, found, training, names)
     pages = [keep(store, data, f"{folder}/{name}") for name, data in report.render(facts).items()]
-    counters = add_counters(each.counters for each in reports)
+    counters = add_counters(each.counters for each in reports) | {"kept": len(known)}
     counters["bytes"] = sum(each.bytes for each in [*pages, *thumbs.values()])
     artifacts = {"report": [*pages, *(thumbs[path] for path in sorted(thumbs))]}
     return record_run(store, run.done({}, begun, counters, artifacts=artifacts))
@@ -157,6 +161,7 @@ def _facts(
             for rows, count in found.near
         ),
         churn=report.Churn.model_validate(churn) if churn else None,
+        morning=morning(settings, draft, found, image),
         points=tuple(report.Point(x=r["x"], y=r["y"], image=image(r)) for r in found.points),
         settings=_settings(settings),
         versions=versions(),

@@ -19,6 +19,7 @@ from artrec.releases import Draft, StageRuns, receipts_of
 from artrec.schemas import TABLES
 from artrec.stages import NAMES, ORDER
 from artrec.stages.frames import read_frame, stage_frame
+from artrec.stages.report.changes import Changes, changes
 from artrec.tables import Receipt, read_range, read_table
 
 __all__ = ["Findings", "find", "stages_of"]
@@ -49,13 +50,14 @@ class Findings:
     classes: list[Row] = field(default_factory=list)
     curves: list[Row] = field(default_factory=list)
     reconstructions: list[Row] = field(default_factory=list)
+    changes: Changes = field(default_factory=Changes)
 
     @property
     def shown(self) -> set[bytes]:
         """The contents that have to have a small picture."""
         found = {row["content_sha256"] for row in [*self.images.values(), *self.hubs]}
         found |= {row["content_sha256"] for rows, _ in self.near for row in rows}
-        return found | {content for content, _, _ in self.twins}
+        return found | {content for content, _, _ in self.twins} | self.changes.contents
 
     @property
     def mapped(self) -> set[bytes]:
@@ -79,8 +81,11 @@ def find(spark: SparkSession, settings: ReportSettings, draft: Draft, seed: str)
     columns = ["image_id", "content_sha256", "style", "artist", "title"]
     catalog = stage_frame(spark, draft, "catalog", "catalog", columns)
     queries = _drawn(catalog, settings.queries, seed)
-    lists = {row["image_id"]: _list(tables, row["image_id"], settings) for row in queries}
+    changed = changes(spark, settings, draft, seed)
+    asked = {row["image_id"] for row in [*queries, *changed.fresh]}
+    lists = {name: _list(tables, name, settings) for name in sorted(asked)}
     neighbors = {row["neighbor_id"] for found in lists.values() for row in found}
+    neighbors |= changed.listed
     measures, classes = _measured(tables)
     return Findings(
         queries=queries,
@@ -96,6 +101,7 @@ def find(spark: SparkSession, settings: ReportSettings, draft: Draft, seed: str)
         classes=classes,
         curves=list(tables.rows("curves")),
         reconstructions=list(islice(tables.rows("reconstructions"), RECONSTRUCTIONS)),
+        changes=changed,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import pairwise
 
@@ -13,8 +14,8 @@ from pyspark.sql import functions as F
 
 from artrec import report
 from artrec.config import Settings
-from artrec.errors import ConditionFailed
-from artrec.releases import Artifact, Draft, receipts_of, write_artifact
+from artrec.errors import ConditionFailed, NotFound
+from artrec.releases import Artifact, Draft, artifacts_of, receipts_of, write_artifact
 from artrec.stages.decoding import shrinker
 from artrec.stages.frames import Attempt, TaskReport, parallelism, run_tasks
 from artrec.stages.places import first_places, row_groups
@@ -24,7 +25,7 @@ from artrec.stages.session import describe
 from artrec.storage import Store
 from artrec.tables import Receipt
 
-__all__ = ["keep", "make_thumbnails", "thumb_name"]
+__all__ = ["keep", "kept_thumbnails", "make_thumbnails", "thumb_name"]
 
 Group = tuple[str, int, frozenset[bytes]]
 """A row group of the pictures: file, number, and the contents wanted of it."""
@@ -33,6 +34,31 @@ Group = tuple[str, int, frozenset[bytes]]
 def thumb_name(content_sha256: bytes) -> str:
     """The name of a content's small picture, without its ending."""
     return content_sha256.hex()[:16]
+
+
+def kept_thumbnails(
+    settings: Settings, draft: Draft, folder: str, contents: set[bytes]
+) -> dict[bytes, Artifact]:
+    """Copies of the small pictures that the last release's report has of these contents.
+
+    A small picture takes few bytes, the row group that it would be made of anew many.
+    """
+    base, now = draft.base.release, settings.model_dump(mode="json")
+    before = base.settings if base else {}
+    if base is None or before.get("ingest") != now["ingest"]:
+        return {}
+    if before.get("report", {}).get("side") != settings.report.side:
+        return {}
+    there = artifacts_of(draft.store, base.refs("report"), "report")
+    known = {artifact.path.rpartition("/")[2]: artifact.path for artifact in there}
+    found: dict[bytes, Artifact] = {}
+    for content in sorted(contents):
+        name = f"{thumb_name(content)}.jpg"
+        with suppress(NotFound):  # it is made anew then
+            if name in known:
+                data = draft.store.read(known[name])
+                found[content] = keep(draft.store, data, f"{folder}/thumbs/{name}")
+    return found
 
 
 def make_thumbnails(
