@@ -17,8 +17,15 @@ from artrec.vectors import METRICS, Block, Pools, join, update
 from artrec.vectors.rules import Entities, Rule, RuledPools, ruled_join
 from artrec.vectors.rules import update as ruled_update
 from tests.vectors.conftest import Matrix
-from tests.vectors.test_rules import ARTIST, GENRE, STYLE, force
-from tests.vectors.test_rules_update import first, keeps_its_word, keys_of, rows_of, some
+from tests.vectors.test_rules import ARTIST, GENRE, STYLE, Lists, force
+from tests.vectors.test_rules_update import (
+    first,
+    keeps_its_word,
+    keys_of,
+    pool_size,
+    rows_of,
+    some,
+)
 
 NIGHTS = 10
 EVERYDAY, ALL = range(6), range(200)
@@ -210,6 +217,21 @@ class Kept:
         taken = force(self.entities, self.rule, apart)
         assert first(self.ruled, k) == [row[:k] for row in taken]
         keeps_its_word(self.ruled, taken)
+        if self.rule.at_most is not None:
+            self.shows_where_values_end(
+                force(self.entities, replace(self.rule, at_most=None), apart)
+            )
+
+    def shows_where_values_end(self, uncounted: Lists) -> None:
+        """Who is kept out by a count has an entry of his value before him that is marked."""
+        assert self.rule.at_most is not None
+        pools, values = self.ruled, self.entities.labels[:, self.rule.at_most[1]]
+        for row, everybody in enumerate(uncounted):
+            ids = pools.lists.ids[row]
+            marked = set(values[ids[pools.ends[row]]].tolist())
+            edge = (float(pools.radius[row]), int(pools.radius_id[row]))
+            kept_out = {i for far, i in everybody if (far, i) <= edge} - set(ids.tolist())
+            assert {int(values[i]) for i in kept_out} <= marked
 
     def is_a_rebuild(self) -> None:
         size = self.pools.others.shape[1]
@@ -217,7 +239,8 @@ class Kept:
         for name in ("others", "distances"):
             mine, its = getattr(self.pools, name), getattr(anew, name)
             assert mine[:, : self.k].tobytes() == its[:, : self.k].tobytes()
-        ruled = ruled_join(self.entities, self.rule, k=self.k, metric=self.metric)
+        size = self.ruled.lists.ids.shape[1]
+        ruled = ruled_join(self.entities, self.rule, k=size, metric=self.metric, spare=self.spare)
         assert first(self.ruled, self.k) == first(ruled, self.k)
         for name in ("permitted", "nowhere"):
             assert getattr(self.ruled, name).tobytes() == getattr(ruled, name).tobytes()
@@ -235,7 +258,9 @@ def opened(rng: np.random.Generator, museum: Museum) -> Kept:
         block=block,
         pools=join(block, [block], k=k + slack, metric=metric),
         entities=entities,
-        ruled=ruled_join(entities, rule, k=k + slack, metric=metric, spare=spare),
+        ruled=ruled_join(
+            entities, rule, k=pool_size(rule, k, slack, spare), metric=metric, spare=spare
+        ),
     )
 
 

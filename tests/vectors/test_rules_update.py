@@ -82,6 +82,12 @@ def keys_of(entities: Entities) -> list[tuple[int, ...]]:
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
+def pool_size(rule: Rule, k: int, slack: int, spare: int) -> int:
+    """Room for ``k`` and the slack, however many of the entries are spare ones."""
+    most = 1 if rule.most is None else rule.most
+    return -(-k * (most + spare) // most) + slack
+
+
 class History:
     """A catalog that changes night after night, and its pools."""
 
@@ -91,7 +97,8 @@ class History:
         self.rule, self.k, self.spare, self.metric = rule, k, spare, metric
         self.used = n
         self.live = rows_of(rule, coined(self.rng, self.names[:n]))
-        self.pools = ruled_join(self.live, rule, k=k + slack, metric=metric, spare=spare)
+        size = pool_size(rule, k, slack, spare)
+        self.pools = ruled_join(self.live, rule, k=size, metric=metric, spare=spare)
 
     def night(self, more: int, fewer: int, others: int, clustered: bool) -> Updated:
         count, rng = len(self.live.numbers), self.rng
@@ -231,6 +238,17 @@ def test_who_comes_takes_the_place_of_another_of_its_value_only() -> None:
     found = changed(line, ONE_EACH, [], added, 2, 0)
     assert lists_of(found, 2) == [[7, 2], [2, 7], [1, 0], [0, 1]]
     assert (found.met, found.recomputed) == (1, 0)
+
+
+def test_of_two_of_a_value_that_came_together_the_second_follows_the_first() -> None:
+    """Of value 1 there was nobody, so nobody of it was kept out before."""
+    line = on_a_line([(0,), (2,)], 0, 5)
+    added = on_a_line([(1,), (1,)], 1, 2, at=7)
+    came = changed(line, ONE_EACH, [], added, 2, 1)
+    assert lists_of(came, 2) == [[7, 1], [8, 0], [8, 0], [7, 0]]
+    rows = np.flatnonzero(came.entities.numbers == 7)
+    left = update(came.pools, came.entities, nobody(), rows, k=2, metric="euclidean")
+    assert lists_of(left, 2) == [[8, 1], [8, 0], [0, 1]]
 
 
 def test_where_a_whole_artist_goes_nothing_is_missed() -> None:

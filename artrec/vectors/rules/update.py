@@ -110,16 +110,22 @@ def renumbered(pools: RuledPools, to: Ints) -> RuledPools:
 
 
 def admitted(pools: RuledPools, found: Lists, most: int | None) -> RuledPools:
-    """``pools`` [n] with what their rows have ``found``, as far as they reach."""
+    """``pools`` [n] with what their rows have ``found``, as far as they reach.
+
+    What has found ``most`` of a value may have left out others of it behind them.
+    """
     n, size = pools.lists.ids.shape
     rows, distances, ids, values = found.flat()
     new = np.flatnonzero(_within(pools, rows, distances, ids, values))
+    full = np.zeros(len(rows), np.bool_)
+    if most is not None:
+        full = (values != FREE) & (ranks(rows, values) == most - 1)
     places = np.nonzero(pools.lists.ids != NOBODY)
     rows = np.concatenate((places[0], rows[new]))
     distances = np.concatenate((pools.lists.distances[places], distances[new]))
     ids = np.concatenate((pools.lists.ids[places], ids[new]))
     values = np.concatenate((pools.lists.values[places], values[new]))
-    ended = np.concatenate((pools.ends[places], np.zeros(len(new), np.bool_)))
+    ended = np.concatenate((pools.ends[places], full[new]))
     order, rows = order_entries(rows, distances, ids)
     values, ended = values[order], ended[order]
     if most is not None:
