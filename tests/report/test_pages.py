@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from artrec.report import (
+    Approximate,
     Became,
     Churn,
     Facts,
@@ -269,6 +270,17 @@ def test_a_report_of_an_older_artrec_has_one_page() -> None:
     older = full([THUMB]).model_copy(update={"morning": None})
     assert set(render(older)) == {"index.html", "data.json"}
     assert page(older).ids & SECTIONS == SECTIONS - {"morning", "beside", "nights"}
+
+
+def test_an_approximate_join_of_more_pairs_than_the_exact_one_names_the_cheaper_one() -> None:
+    counts = {"near": 2, "probes": 0, "cells": 7, "exact_products": 1000}
+    recall = {"mean": 0.99, "low": 0.98, "high": 1.0, "rows": 500}
+    rest = {"target": 0.98, "seconds": 0.2, "exact_seconds": 0.1, "recall": recall}
+    for products, said in ((1001, True), (1000, False)):
+        made = Approximate.model_validate({**counts, **rest, "products": products})
+        text = page(full([THUMB]).model_copy(update={"approximate": made})).text
+        assert "The neighbor table is approximate" in text
+        assert ("At this size the exact join is the cheaper one" in text) == said
 
 
 def test_a_stage_stands_beside_what_it_was_expected_to_take() -> None:

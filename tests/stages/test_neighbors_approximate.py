@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import structlog
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from structlog.testing import capture_logs
 
 from artrec.planning import joins
 from artrec.releases import StageRuns
@@ -104,7 +106,13 @@ def test_one_task_joins_a_catalog_that_it_holds_and_says_how(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     catalog = crowd(spread(500, 8))
-    found, result = joined(spark, tmp_path / "root", catalog, APPROXIMATE, "neighbors.recall=0.9")
+    structlog.reset_defaults()
+    with capture_logs() as lines:
+        found, result = joined(
+            spark, tmp_path / "root", catalog, APPROXIMATE, "neighbors.recall=0.9"
+        )
+    warned = [line for line in lines if "compared more pairs" in line["event"]]
+    assert [line["exact_products"] for line in warned] == [125_250]
     notes, own = result.notes, recall(found["neighbor_pool"], catalog)
     assert (notes["exact"], notes["target"]) == (False, 0.9)
     assert 0.9 <= own < 1
