@@ -63,6 +63,7 @@ def test_each_code_has_its_verdict(
         "release_id": "2026-01-02",
         "current": "2026-01-01",
         "ended": "2026-01-02T12:00:00Z",
+        "changes": None,
         "verdict": verdict,
         "retry": retry,
     }

@@ -84,7 +84,8 @@ def test_the_report_of_the_current_release_is_written(
     to = tmp_path / "a new" / "folder"
     called = artrec("report", "--to", str(to), "--root", str(root))
     assert (called.code, called.out, called.err) == (0, f"{to}/index.html\n", "")
-    assert tree(to) == {"index.html", "data.json", f"thumbs/{THUMB}.jpg"}
+    pages = {"index.html", "new.html", "changed.html"}
+    assert tree(to) == {*pages, "data.json", f"thumbs/{THUMB}.jpg"}
     assert (to / f"thumbs/{THUMB}.jpg").read_bytes() == JPEG
     found = written(to)
     assert (found.release, found.status) == ("2026-01-02", "published")
@@ -207,6 +208,8 @@ def test_the_files_of_a_report_can_be_listed(artrec: Call, root: Path) -> None:
     assert [Path(line).name for line in called.out.splitlines()] == [
         f"{THUMB}.jpg",
         "index.html",
+        "new.html",
+        "changed.html",
         "data.json",
     ]
     assert all(Path(line).is_file() for line in called.out.splitlines())
