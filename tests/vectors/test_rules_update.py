@@ -245,7 +245,7 @@ def test_of_two_of_a_value_that_came_together_the_second_follows_the_first() -> 
     line = on_a_line([(0,), (2,)], 0, 5)
     added = on_a_line([(1,), (1,)], 1, 2, at=7)
     came = changed(line, ONE_EACH, [], added, 2, 1)
-    assert lists_of(came, 2) == [[7, 1], [8, 0], [8, 0], [7, 0]]
+    assert lists_of(came, 2) == [[7, 1], [8, 0], [0, 8], [7, 0]]
     rows = np.flatnonzero(came.entities.numbers == 7)
     left = update(came.pools, came.entities, nobody(), rows, k=2, metric="euclidean")
     assert lists_of(left, 2) == [[8, 1], [8, 0], [0, 1]]
