@@ -360,6 +360,7 @@ def test_no_table_is_broadcast_by_a_guess_of_its_size(gone_on: GoneOn) -> None:
     assert joined == {
         "pending_members", "pending_pictures", "catalog", "rejects", "embeddings", "live_vectors",
         "neighbors_nested", "evaluated_images", "chosen_images", "hubs", "duplicates",
+        "catalog_changes",
     }  # fmt: skip
     assert {table for table, plan in gone_on.plans.items() if "Broadcast" in plan} == set()
 

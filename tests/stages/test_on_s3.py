@@ -98,7 +98,7 @@ def test_a_night_on_s3_is_that_on_a_disk(first: Night, release: Night) -> None:
     """Row for row, but for what names the objects of a folder: their ETags."""
     for table in (*PUBLISHED, "vectors", "neighbor_pool"):
         a, b = first.rows(table), release.rows(table)
-        assert a, table
+        assert a or table.endswith("_changes"), table  # a first release changes nothing
         if table in ("vectors", "neighbor_pool"):
             a, b = (sorted(rows, key=lambda row: row["vector_no"]) for rows in (a, b))
         assert a == b, table
