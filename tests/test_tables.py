@@ -426,6 +426,7 @@ KEYS = st.tuples(IDS, st.integers(-3, 3))
 
 
 @settings(max_examples=40, deadline=None)
+@example([("", 0), ("z" * 5000, 0)], ("a", 0), ("z" * 5000, 0), 1, 100_000, 1)
 @given(
     st.lists(KEYS, max_size=60).map(sorted),
     KEYS,
