@@ -139,4 +139,5 @@ def _sampled(blocks: Iterator[Block], wanted: int) -> tuple[list[Block], Iterato
 
 def _bounded(added: Block, sample: Sequence[Block], size: int, metric: str) -> pa.RecordBatch:
     rows, ceilings = vector_rows(added), bounds_among(added, sample, size, metric)
-    return rows.append_column("ceiling", pa.array(ceilings))
+    columns, names = [*rows.columns, pa.array(ceilings)], [*rows.schema.names, "ceiling"]
+    return pa.RecordBatch.from_arrays(columns, names=names)

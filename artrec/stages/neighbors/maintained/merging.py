@@ -80,6 +80,7 @@ def _ordered(work: _Work, index: int) -> pa.Table:
         *read_range(store, work.between, (low,), (high,), columns),
     ]
     schema = TABLES["neighbor_pool"].columns
-    rows = pa.Table.from_batches([batch.cast(schema) for batch in batches], schema)
+    parts = [pa.Table.from_batches([batch]).cast(schema) for batch in batches]
+    rows = pa.concat_tables([schema.empty_table(), *parts])
     order = np.argsort(np.asarray(rows.column("vector_no"), np.int64))
     return rows.take(pa.array(order))
