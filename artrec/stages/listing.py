@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tempfile
 import unicodedata
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -37,6 +38,9 @@ LISTED = ("members", "labels", "label_misses")
 """The tables that a listing is made of."""
 
 _ROWS = 10_000
+_NONE: Mapping[str, str] = MappingProxyType({})
+_OF_OBJECTS = ("folder", "parquet", "")
+"""Kinds of sources that are there no more once they have lost all members, unlike a file."""
 
 
 @dataclass
@@ -71,10 +75,11 @@ class Listing:
             self.counters[key] = self.counters.get(key, 0) + value
 
 
-def check_sources(settings: Settings, known: Collection[str] = ()) -> None:
+def check_sources(settings: Settings, known: Mapping[str, str] = _NONE) -> None:
     """Fail early, before Spark is started, on a source that is missing or is no archive.
 
-    ``known`` sources may be empty: they had members once, and a gate judges that.
+    ``known`` sources, by their kinds, may be empty: they had members once, and a gate judges that.
+    A file that is missing is no empty source.
     """
     if not any(source.url for source in settings.sources.values()):
         raise ConfigError("no source is set; name one with --set sources.main.url=PATH")
@@ -96,19 +101,20 @@ def as_member(row: Mapping[str, Any]) -> Member:
     return Member(name=decoded, method=row["method"], **{name: row[name] for name in names})
 
 
-def known_sources(release: Release | None) -> frozenset[str]:
-    """Sources that had members in a release: what they have now, a gate judges."""
+def known_sources(release: Release | None) -> dict[str, str]:
+    """Sources that had members in a release, by their kinds: what they have now, a gate judges."""
     inventory = release.stages.get("inventory") if release else None
     notes = inventory.notes if inventory else {}
-    return frozenset({*notes.get("sources", {}), *notes.get("pins", {})})
+    kinds = {name: str(pin["kind"]) for name, pin in notes.get("pins", {}).items()}
+    return dict.fromkeys(notes.get("sources", {}), "") | kinds
 
 
-def _known(name: str, settings: Settings, known: Collection[str]) -> Archive | None:
+def _known(name: str, settings: Settings, known: Mapping[str, str]) -> Archive | None:
     """The archive of a source; None where nothing is there of one that had members."""
     try:
         return _opened(name, settings)
     except EmptySource:
-        if name not in known:
+        if known.get(name) not in _OF_OBJECTS:
             raise
         return None
 
@@ -124,7 +130,7 @@ def _opened(name: str, settings: Settings, pin: Pin | None = None) -> Archive:
 
 
 @contextmanager
-def list_sources(settings: Settings, known: Collection[str] = ()) -> Iterator[Listing]:
+def list_sources(settings: Settings, known: Mapping[str, str] = _NONE) -> Iterator[Listing]:
     """List every source, in the order of their names.
 
     Raises InputError for a source that cannot be listed or holds no members at all, unless it is

@@ -118,8 +118,8 @@ def _add_archives(cases: Cases) -> None:
     cases.add("no zip", 4, "it seems to be a tar", cases.url("tar.zip", tar), kind)
     rows = parquet_bytes(OLD)[:-30]
     cases.add("cut rows", 4, "no whole Parquet", cases.url("cut.parquet", rows))
-    cases.add("empty archive", 4, "no members", cases.url("empty.zip", EMPTY_ZIP))
-    cases.add("empty folder", 4, "empty", cases.folder("empty", {}))
+    cases.add("empty archive", 5, "0 members in main", cases.url("empty.zip", EMPTY_ZIP))
+    cases.add("empty folder", 4, "no file and no folder", cases.folder("empty", {}))
     broken = {f"{n}.jpg": picture(n)[:500] for n in range(3)} | {"page.jpg": PAGE}
     path = write_zip(cases.place / "broken.zip", broken.items())
     cases.add("only broken", 5, "gate images", f"sources.main.url={path}")
