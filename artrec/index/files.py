@@ -92,7 +92,7 @@ def _download(store: Store, file: Listed, path: Path) -> None:
 def numbers_in(store: Store, file: Listed, columns: list[str]) -> Iterator[list[Any]]:
     """Integer columns of a Parquet file that is hashed as it is read, a row group at a time."""
     opened = pq.ParquetFile(pa.BufferReader(read_file(store, file)))
-    kinds = [opened.schema_arrow.field(name).type.to_pandas_dtype() for name in columns]
+    kinds = [np.dtype(str(opened.schema_arrow.field(name).type)) for name in columns]
     for group in range(opened.metadata.num_row_groups):
         rows = opened.read_row_group(group, columns=columns)
         parts = (rows.column(name) for name in columns)
