@@ -22,6 +22,7 @@ from artrec.tables import TableWriter
 LABELS = ["style", "artist", "title", "year", "genre", "split", "license", "extra"]
 
 PROMISED: dict[str, tuple[list[str], list[str]]] = {
+    "vector_images": (["vector_no", "image_id"], []),
     "members": (
         ["source", "entry"],
         ["raw_name", "image_id", "bytes", "fingerprint", "offset", "method"],
