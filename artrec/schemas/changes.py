@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from artrec.schemas.form import LABELS, SHA, Table, columns
+from artrec.schemas.form import SHA, Table, columns
+from artrec.schemas.night import NIGHT
 
 __all__ = ["CATALOG_CHANGES", "entry_changes"]
+
+
+_CATALOG = {
+    f"{field.name}_" if field.nullable else field.name: field.type
+    for table in NIGHT
+    if table.name == "catalog"
+    for field in table.columns
+    if field.name not in ("image_id", "entry")
+}
 
 
 def entry_changes(name: str) -> Table:
@@ -43,16 +53,7 @@ CATALOG_CHANGES = Table(
         labels=pa.bool_(),
         other_id_=pa.string(),
         old_content_sha256_=SHA,
-        source=pa.string(),
-        content_sha256=SHA,
-        vector_no=pa.int64(),
-        width=pa.int32(),
-        height=pa.int32(),
-        format=pa.string(),
-        bytes=pa.int64(),
-        **LABELS,
-        first_release=pa.string(),
-        changed_release=pa.string(),
+        **_CATALOG,
     ),
     key=("image_id",),
     sort=("image_id",),
