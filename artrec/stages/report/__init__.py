@@ -32,7 +32,7 @@ from artrec.releases import (
 from artrec.stages import RESULT_VERSIONS
 from artrec.stages.frames import add_counters
 from artrec.stages.report.findings import Findings, Row, find, stages_of
-from artrec.stages.report.morning import morning
+from artrec.stages.report.morning import morning, neighbors_of
 from artrec.stages.report.thumbnails import keep, kept_thumbnails, make_thumbnails, thumb_name
 
 __all__ = ["RESULT_VERSION", "run"]
@@ -130,18 +130,8 @@ def _facts(
         measures=_measures(found.measures),
         classes=_measures(found.classes),
         queries=tuple(
-            report.Query(
-                image=image(query),
-                neighbors=tuple(
-                    report.Neighbor(
-                        rank=row["rank"],
-                        distance=row["distance"],
-                        image=image(found.images.get(row["neighbor_id"]), row["neighbor_id"]),
-                    )
-                    for row in found.lists[query["image_id"]]
-                ),
-            )
-            for query in found.queries
+            report.Query(image=image(row), neighbors=neighbors_of(found, row["image_id"], image))
+            for row in found.queries
         ),
         ruled=_ruled(stages["neighbors"]),
         hubs=tuple(report.Hub(image=image(row), lists=row["lists"]) for row in found.hubs),

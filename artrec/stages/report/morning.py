@@ -15,7 +15,7 @@ from artrec.stages.report.findings import Findings
 from artrec.stages.report.nights import NIGHTS, beside, costs
 from artrec.tables import read_table
 
-__all__ = ["morning"]
+__all__ = ["morning", "neighbors_of"]
 
 ROWS = 20_000  # of the last release's measures that are looked at
 HUB_NAMES = 1_000
@@ -53,6 +53,18 @@ def morning(settings: Settings, draft: Draft, found: Findings, shown: Shown) -> 
     )
 
 
+def neighbors_of(found: Findings, image_id: str, shown: Shown) -> tuple[report.Neighbor, ...]:
+    """The list of an image, as it is shown."""
+    return tuple(
+        report.Neighbor(
+            rank=row["rank"],
+            distance=row["distance"],
+            image=shown(found.images.get(row["neighbor_id"]), row["neighbor_id"]),
+        )
+        for row in found.lists[image_id]
+    )
+
+
 def _became(rows: Iterable[Row], counts: dict[str, int]) -> list[report.Became]:
     """In the order of KINDS; what became of nobody stands there too."""
     samples = {kind: list(own) for kind, own in groupby(rows, key=lambda row: str(row["kind"]))}
@@ -69,16 +81,8 @@ def _became(rows: Iterable[Row], counts: dict[str, int]) -> list[report.Became]:
 
 def _fresh(found: Findings, shown: Shown) -> Iterable[report.Fresh]:
     for row in found.changes.fresh:
-        entries = found.lists[row["image_id"]]
-        neighbors = (
-            report.Neighbor(
-                rank=each["rank"],
-                distance=each["distance"],
-                image=shown(found.images.get(each["neighbor_id"]), each["neighbor_id"]),
-            )
-            for each in entries
-        )
-        yield report.Fresh(image=shown(row, ""), kind=row["kind"], neighbors=tuple(neighbors))
+        neighbors = neighbors_of(found, row["image_id"], shown)
+        yield report.Fresh(image=shown(row, ""), kind=row["kind"], neighbors=neighbors)
 
 
 def _turned(found: Findings, shown: Shown) -> Iterable[report.Turned]:
