@@ -149,27 +149,12 @@ def _work(
         kept=frozenset(kept),
         trains=outlook.trains,
         torch=not encoder.id.startswith(BUILTIN),
-        slice_bytes=settings.ingest.slice_bytes,
-        embed_slice_bytes=settings.embed.slice_bytes,
-        batch=settings.embed.batch,
         side=max(encoder.preprocess.size),
-        k=settings.neighbors.k,
-        pool=settings.neighbors.k + settings.neighbors.slack,
-        block_rows=settings.neighbors.block_rows,
-        pairs_from=settings.neighbors.pairs_from,
-        method=settings.neighbors.method,
-        exact_rows=settings.neighbors.exact_rows,
-        recall=settings.neighbors.recall,
         trees=target.usual(encoder.dim),
         trial_trees=0 if told else target.trial(encoder.dim),
         shards=shards if outlook.beside is None else outlook.counts["index"]["shards kept"],
         beside=outlook.beside,
-        queries=settings.evaluate.queries,
-        sample=settings.evaluate.sample,
         decoded=count if release and outlook.kept["embed"] else listed,
-        map_points=settings.evaluate.map_points,
-        thumbnails=settings.report.thumbnails,
-        embeddings=settings.catalog.embeddings,
         examples=min(listed, training.max_pictures),
         epochs=training.epochs,
         example_flops=_flops(channels, training.side),
@@ -180,8 +165,31 @@ def _work(
         joins="neighbors" in outlook.lists,
         ruled=_ruled(settings, outlook),
         change=outlook.change,
-        rebuild_share=settings.neighbors.rebuild_share,
+        **_as_set(settings),
     )
+
+
+def _as_set(settings: Settings) -> dict[str, Any]:
+    """What a plan takes from the settings as it stands there."""
+    lists, measured = settings.neighbors, settings.evaluate
+    return {
+        "slice_bytes": settings.ingest.slice_bytes,
+        "embed_slice_bytes": settings.embed.slice_bytes,
+        "batch": settings.embed.batch,
+        "k": lists.k,
+        "pool": lists.k + lists.slack,
+        "block_rows": lists.block_rows,
+        "pairs_from": lists.pairs_from,
+        "method": lists.method,
+        "exact_rows": lists.exact_rows,
+        "recall": lists.recall,
+        "rebuild_share": lists.rebuild_share,
+        "queries": measured.queries,
+        "sample": measured.sample,
+        "map_points": measured.map_points,
+        "thumbnails": settings.report.thumbnails,
+        "embeddings": settings.catalog.embeddings,
+    }
 
 
 def _ruled(settings: Settings, outlook: Outlook) -> tuple[RuledWork, ...]:
