@@ -112,7 +112,7 @@ def test_one_task_joins_a_catalog_that_it_holds_and_says_how(
             spark, tmp_path / "root", catalog, APPROXIMATE, "neighbors.recall=0.9"
         )
     warned = [line for line in lines if "compared more pairs" in line["event"]]
-    assert [line["exact_products"] for line in warned] == [125_250]
+    assert [line["exact_products"] for line in warned] == [500 * 499 // 2]
     notes, own = result.notes, recall(found["neighbor_pool"], catalog)
     assert (notes["exact"], notes["target"]) == (False, 0.9)
     assert 0.9 <= own < 1

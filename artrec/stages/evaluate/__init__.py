@@ -102,7 +102,6 @@ def _inputs(settings: Settings, draft: Draft) -> dict[str, Any]:
     catalog = ("source", "entry", "content_sha256", "vector_no", "style", "artist", "title")
     read = {
         ("inventory", "members"): (),
-        ("ingest", "pictures"): ("phash",),
         ("catalog", "catalog"): catalog,
         ("catalog", "rejects"): ("reason",),
         ("catalog", "live_vectors"): ("embedding",),

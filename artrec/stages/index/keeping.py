@@ -106,11 +106,11 @@ def _main_run(draft: Draft, inputs: Mapping[str, Any], rules: IndexSettings) -> 
 
 def _holds_forgotten(draft: Draft, main: Run) -> bool:
     """Whether a vector that was taken down is an item: masked it would still lie in the file."""
-    numbers = draft.ledger.vector_numbers()
-    if not numbers:
+    numbers = np.array(sorted(draft.ledger.vector_numbers()), np.int64)
+    if not len(numbers):
         return False
     batches = read_table(draft.store, main.receipts("shard_items"), ["vector_no"])
-    held = any(not numbers.isdisjoint(batch.column(0).to_pylist()) for batch in batches)
+    held = any(np.isin(np.asarray(each.column("vector_no")), numbers).any() for each in batches)
     if held:
         log.get(stage="index").info("shards are built anew: they hold what was forgotten")
     return held

@@ -182,7 +182,7 @@ class _Run:
             products=self._products + sum(step.products for step in self._steps),
             seconds=time.process_time() - self._began,
             planning=self._planning,
-            exact_products=total * (total + 1) // 2,
+            exact_products=total * (total - 1) // 2,
             exact_seconds=self._exact_seconds,
             cells=len(self._ranks),
         )
