@@ -10,6 +10,7 @@ import typer
 
 from artrec import __version__
 from artrec.commands import (
+    adding,
     changes,
     differences,
     encoders,
@@ -61,6 +62,7 @@ for stage, verb in VERBS.items():
     app.command(verb)(command(stage))
 app.command("doctor")(doctor)
 app.command("query")(query)
+app.command("add-encoder")(adding.add_encoder)
 
 Root = Annotated[
     str | None, typer.Option(help="Root of the store; else store.root of the settings.")

@@ -1,4 +1,4 @@
-"""The tables of a query: two that stay, and those that are scratch while it runs."""
+"""Tables that come from outside, or go there: vectors made elsewhere, and those of a query."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ from artrec.schemas.form import VECTOR, Table, columns
 __all__ = ["QUERY"]
 
 QUERY = [
+    Table(  # vectors made elsewhere, beside the card of the encoder that they stand for
+        "given_vectors",
+        columns(
+            name=pa.string(),
+            embedding=VECTOR,
+        ),
+        key=("name",),
+        sort=(),
+    ),
     Table(  # what is no query, and as entry -1 the sets that have no answer
         "query_rejects",
         columns(
