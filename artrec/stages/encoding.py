@@ -31,9 +31,9 @@ from artrec.storage import Store, open_store
 
 __all__ = [
     "Vector",
+    "checked",
     "encode_pictures",
     "encode_udf",
-    "checked",
     "keep_encoder",
     "vector_rows",
     "worker_encoder",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +33,19 @@ def given(path: Path, root: Path, capsys: pytest.CaptureFixture[str], **columns:
     return said.out.split()[0]
 
 
+@pytest.fixture(scope="module")
+def made(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Night:
+    place = tmp_path_factory.mktemp("given")
+    archive = write_zip(place / "works.zip", [*WORKS, (TWIN, WORKS[0][1])])
+    rules = ("encoder.id=handmade", "neighbors.k=3", "gates.reject_rate=0.5", "gates.drift=10")
+    return night(place / "root", "one", f"sources.main.url={archive}", *rules)
+
+
 @pytest.fixture
-def first(spark: SparkSession, tmp_path: Path) -> Night:
-    archive = write_zip(tmp_path / "works.zip", [*WORKS, (TWIN, WORKS[0][1])])
-    made = ("encoder.id=handmade", "neighbors.k=3", "gates.reject_rate=0.5", "gates.drift=10")
-    return night(tmp_path / "root", "one", f"sources.main.url={archive}", *made)
+def first(made: Night, tmp_path: Path) -> Night:
+    """A copy of the night's store, to go on with."""
+    shutil.copytree(made.root, tmp_path / "root")
+    return replace(made, root=tmp_path / "root", assignments=made.assignments[:-1])
 
 
 def test_a_release_of_given_vectors_lists_by_them_and_rejects_who_has_none(
@@ -47,7 +57,7 @@ def test_a_release_of_given_vectors_lists_by_them_and_rejects_who_has_none(
         image_id=[*names, "wikiart/of-another-catalog.jpg"],
         embedding=list(VECTORS),
     )
-    said = (*first.assignments[:-1], f"encoder.id={encoder}", "gates.shrinkage=0.5")
+    said = (*first.assignments, f"encoder.id={encoder}", "gates.shrinkage=0.5")
     second = night(first.root, "two", *said)
     found = {row["image_id"]: row["embedding"] for row in second.rows("embeddings")}
     expected = dict(zip(names, VECTORS[:11], strict=True)) | {TWIN: VECTORS[0]}
@@ -62,12 +72,25 @@ def test_a_release_of_given_vectors_lists_by_them_and_rejects_who_has_none(
     lists = {row["query_id"]: row["distances"] for row in second.rows("neighbors_nested")}
     for at, name in enumerate(sorted(expected)):
         np.testing.assert_allclose(lists[name], np.sort(far[at])[:3], atol=1e-6)
-    write_zip(tmp_path / "works.zip", [*WORKS, (TWIN, WORKS[0][1]), LATE])
-    third = night(first.root, "three", *said)
-    assert third.document["counts"]["rejected"] == 2
+
+
+@pytest.mark.long
+def test_an_image_of_a_later_night_has_no_vector_either(
+    first: Night, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [*(name for name, _ in WORKS), "wikiart/spare.jpg"][:12]
+    encoder = given(
+        *(tmp_path / "v.parquet", first.root, capsys), image_id=names, embedding=list(VECTORS)
+    )
+    said = (*first.assignments, f"encoder.id={encoder}")
+    night(first.root, "two", *said)
+    archive = write_zip(tmp_path / "more.zip", [*WORKS, (TWIN, WORKS[0][1]), LATE])
+    third = night(first.root, "three", *said, f"sources.main.url={archive}")
+    assert [row["reason"] for row in third.rows("rejects")] == ["not_given"]
     assert third.document["stages"]["embed"]["counters"]["encoded"] == 0
 
 
+@pytest.mark.long
 def test_vectors_named_by_content_find_theirs(
     first: Night, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,7 +101,7 @@ def test_vectors_named_by_content_find_theirs(
         content_sha256=[key.hex() for key in keys],
         embedding=list(VECTORS),
     )
-    second = night(first.root, "two", *first.assignments[:-1], f"encoder.id={encoder}")
+    second = night(first.root, "two", *first.assignments, f"encoder.id={encoder}")
     found = {row["image_id"]: row["embedding"] for row in second.rows("embeddings")}
     for key, vector in zip(keys, VECTORS, strict=True):
         assert np.array_equal(np.float32(found[shas[key]]), vector)
@@ -92,6 +115,6 @@ def test_a_name_with_two_vectors_ends_the_night_before_anything_is_kept(
     encoder = given(
         *(tmp_path / "v.parquet", first.root, capsys), image_id=names, embedding=list(VECTORS)
     )
-    said = (*first.assignments, f"encoder.id={encoder}")
+    said = (*first.assignments, f"encoder.id={encoder}", f"store.root={first.root}")
     assert execute("nightly", Options(assignments=said, release="two", verbosity="quiet")) == 4
     assert f"names with several vectors: {WORKS[0][0]}" in capsys.readouterr().err

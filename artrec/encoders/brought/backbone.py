@@ -83,10 +83,14 @@ class Backbone:
 
 
 class Timm(Backbone):
+    """A network of timm."""
+
     library = "timm"
 
 
 class Torchvision(Backbone):
+    """A network of torchvision."""
+
     library = "torchvision"
 
 

@@ -50,7 +50,11 @@ class Given:
 
     def encode(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """``ConfigError``, always."""
-        raise ConfigError(
+        raise self.unable()
+
+    def unable(self) -> ConfigError:
+        """What to tell who has a picture to encode."""
+        return ConfigError(
             f"encoder {self.id} is vectors made elsewhere: it cannot encode a picture; ask with an "
             "image of the catalog, or with vectors of the same origin"
         )
