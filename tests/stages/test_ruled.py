@@ -232,7 +232,7 @@ def test_rows_are_listed_together_as_far_as_their_candidates_fit(
     asked = Asked("x", RuleTable(never=("genre",)), 3, 2)
     (whole,) = naming._slices(images, batch, asked)
     assert whole.num_rows == 9
-    monkeypatch.setattr(naming, "ENTRIES", 10)
+    monkeypatch.setattr("artrec.stages.neighbors.naming.ENTRIES", 10)
     slices = list(naming._slices(images, batch, asked))
     # 5 candidates in each of the first three rows, 12 in the next, one in each of four
     assert [some.column("others").to_pylist() for some in slices] == [
