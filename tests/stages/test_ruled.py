@@ -25,7 +25,7 @@ from artrec.schemas import TABLES, rule_tables
 from artrec.stages import neighbors
 from artrec.stages.evaluate.counting import ruled_counts
 from artrec.stages.neighbors import ruled
-from artrec.stages.neighbors.ruled import dealing, joining, naming
+from artrec.stages.neighbors.ruled import dealing, naming
 from artrec.stages.neighbors.ruled.names import Images
 from artrec.stages.neighbors.ruled.rule import Asked
 from artrec.stages.session import Options, execute
@@ -397,8 +397,6 @@ def test_small_groups_share_packs_and_seldom_ones_are_cut(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dealing, "PACK_WORK", 200)
-    monkeypatch.setattr(joining, "PACKED", 7)
-    monkeypatch.setattr(joining, "CROWD", 50)
     rules = {"in_artist": Rule(4, within=["artist", "genre"]), **some("in_style")}
     checked(spark, tmp_path, scattered(80, 120), rules, "neighbors.block_rows=24")
 
