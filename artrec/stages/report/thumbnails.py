@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
 
@@ -27,6 +27,8 @@ from artrec.tables import Receipt
 
 __all__ = ["keep", "kept_thumbnails", "make_thumbnails", "thumb_name"]
 
+COPIES = 16  # of small pictures under way at once: each waits for the store, not for us
+
 Group = tuple[str, int, frozenset[bytes]]
 """A row group of the pictures: file, number, and the contents wanted of it."""
 
@@ -37,9 +39,10 @@ def thumb_name(content_sha256: bytes) -> str:
 
 
 def kept_thumbnails(
-    settings: Settings, draft: Draft, folder: str, contents: set[bytes]
+    settings: Settings, draft: Draft, folder: str, needed: set[bytes], welcome: set[bytes]
 ) -> dict[bytes, Artifact]:
-    """Copies of the small pictures that the last release's report has of these contents.
+    """Copies of the small pictures that the last release's report has of the ``needed`` contents,
+    and of the ``welcome`` ones as long as there is room.
 
     A small picture takes few bytes, the row group that it would be made of anew many.
     """
@@ -51,14 +54,23 @@ def kept_thumbnails(
         return {}
     there = artifacts_of(draft.store, base.refs("report"), "report")
     known = {artifact.path.rpartition("/")[2]: artifact.path for artifact in there}
-    found: dict[bytes, Artifact] = {}
-    for content in sorted(contents):
+    room = max(0, settings.report.thumbnails - len(needed))
+    must, may = (
+        [each for each in sorted(contents) if f"{thumb_name(each)}.jpg" in known]
+        for contents in (needed, welcome - needed)
+    )
+    wanted = must + may[:room]
+
+    def copied(content: bytes) -> Artifact | None:
         name = f"{thumb_name(content)}.jpg"
-        with suppress(NotFound):  # it is made anew then
-            if name in known:
-                data = draft.store.read(known[name])
-                found[content] = keep(draft.store, data, f"{folder}/thumbs/{name}")
-    return found
+        try:
+            return keep(draft.store, draft.store.read(known[name]), f"{folder}/thumbs/{name}")
+        except NotFound:  # it is made anew then
+            return None
+
+    with ThreadPoolExecutor(COPIES) as pool:
+        found = zip(wanted, pool.map(copied, wanted), strict=True)
+        return {content: artifact for content, artifact in found if artifact is not None}
 
 
 def make_thumbnails(
@@ -68,17 +80,18 @@ def make_thumbnails(
     folder: str,
     needed: set[bytes],
     welcome: set[bytes],
+    room: int,
 ) -> list[TaskReport]:
     """Small pictures of all ``needed`` contents, in ``folder``.
 
     Of the ``welcome`` ones those are made that lie in the row groups which have to be read anyway,
-    up to ``report.thumbnails`` in all.
+    as many as there is ``room`` for.
     """
     pictures = receipts_of(draft.store, draft.need("ingest").tables["pictures"], "pictures")
     groups = _groups(spark, settings, draft, needed)
     if not groups:
         return []
-    more = max(0, settings.report.thumbnails - len(needed)) // len(groups)
+    more = max(0, room) // len(groups)
     tasks = min(len(groups), 2 * parallelism(spark))
     cuts = [len(groups) * n // tasks for n in range(tasks + 1)]
     chunks = [groups[low:high] for low, high in pairwise(cuts)]
