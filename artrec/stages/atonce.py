@@ -23,6 +23,9 @@ from artrec.tables import Receipt, TableWriter, open_file, read_table
 
 __all__ = [
     "AT_ONCE",
+    "Places",
+    "array_of",
+    "codes_of",
     "few",
     "firsts",
     "joined_key",
@@ -102,10 +105,16 @@ def member_keys(rows: pa.Table) -> pa.ChunkedArray:
     return joined_key(*(rows.column(name) for name in names))
 
 
+def array_of(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """A column in one piece, also in pyarrow < 18, which may keep several chunks or none."""
+    if isinstance(column, pa.Array):
+        return column
+    return pa.concat_arrays([pa.array([], column.type), *column.chunks])
+
+
 def places_in(keys: pa.ChunkedArray, among: pa.ChunkedArray) -> pa.Array:
     """For each key its place ``among`` distinct ones; null where it is not there."""
-    found = pc.index_in(keys, value_set=among.combine_chunks())
-    return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+    return array_of(pc.index_in(keys, value_set=array_of(among)))
 
 
 def firsts(keys: pa.ChunkedArray | pa.Array) -> Places:
@@ -116,11 +125,7 @@ def firsts(keys: pa.ChunkedArray | pa.Array) -> Places:
 
 def codes_of(keys: pa.ChunkedArray | pa.Array) -> Places:
     """A number for each key, equal for equal ones."""
-    if isinstance(keys, pa.ChunkedArray):
-        keys = keys.combine_chunks()
-        if isinstance(keys, pa.ChunkedArray):  # pyarrow < 18 may keep no chunk
-            keys = pa.concat_arrays([pa.array([], keys.type), *keys.chunks])
-    return np.asarray(keys.dictionary_encode().indices, np.int64)
+    return np.asarray(array_of(keys).dictionary_encode().indices, np.int64)
 
 
 def verdict_rows(

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from artrec.schemas import TABLES
 from artrec.stages.atonce import (
+    array_of,
     firsts,
     member_keys,
     verdict_rows,
@@ -79,13 +80,13 @@ class Unread:
         found = pc.is_valid(content)
         if self.stored is not None:
             found = pc.and_(found, pc.is_in(content, value_set=self._there()))
-        return _array(known.column("key").filter(pc.or_(found, left)))
+        return array_of(known.column("key").filter(pc.or_(found, left)))
 
     def _there(self) -> pa.Array:
         pictures = whole(self.store, self.stored or (), "pictures", ["content_sha256", "recipe"])
         mine = pictures.filter(pc.equal(pictures.column("recipe"), self.rules["recipe"]))
         gone = pa.array(sorted(self.forgotten), pa.binary())
-        return pa.concat_arrays([_array(mine.column("content_sha256")), gone])
+        return pa.concat_arrays([array_of(mine.column("content_sha256")), gone])
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Unencoded:
         rows = rows.take(pa.array(firsts(rows.column("content_sha256"))))
         paths = pa.array([receipt.path for receipt in files], pa.string())
         at = rows.column_names.index("file")
-        rows = rows.set_column(at, "file", paths.take(_array(rows.column("file"))))
+        rows = rows.set_column(at, "file", paths.take(array_of(rows.column("file"))))
         table = TABLES["pending_pictures"]
         rows = rows.select(table.columns.names)
         rows = rows.sort_by([(name, "ascending") for name in table.sort])
@@ -126,24 +127,18 @@ class Unencoded:
     def _done(self) -> pa.Array:
         vectors = whole(self.store, self.vectors, "vectors", ["content_sha256", "encoder"])
         mine = vectors.filter(pc.equal(vectors.column("encoder"), self.rules["encoder"]))
-        return _array(mine.column("content_sha256"))
+        return array_of(mine.column("content_sha256"))
 
     def _tonight(self) -> pa.Array:
         """The contents of tonight's members, but those that were forgotten."""
         ingested = whole(self.store, self.ingested, "ingested", [*MEMBER_KEY, *_VERDICT])
         known = verdict_rows(ingested, self.rules, TRANSIENT)
         members = whole(self.store, self.members, "members", MEMBER_KEY)
-        listed = pc.is_in(known.column("key"), value_set=_array(member_keys(members)))
+        listed = pc.is_in(known.column("key"), value_set=array_of(member_keys(members)))
         live = pc.and_(listed, pc.is_null(known.column("reason")))
         gone = pa.array(sorted(self.forgotten), pa.binary())
-        content = _array(known.column("content_sha256").filter(live))
+        content = array_of(known.column("content_sha256").filter(live))
         return content.filter(pc.invert(pc.is_in(content, value_set=gone)))
-
-
-def _array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    if isinstance(column, pa.Array):
-        return column
-    return pa.concat_arrays([pa.array([], column.type), *column.chunks])
 
 
 def _written(store: Store, folder: str, name: str, rows: pa.Table, attempt: Attempt) -> TaskReport:

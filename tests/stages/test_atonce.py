@@ -71,11 +71,11 @@ def members_of(random: Random, known: Rows) -> Rows:
 def ingested_of(random: Random, known: Rows, rules: dict[str, Any]) -> Rows:
     """Several verdicts of some members, of other rules too; each once for each reading."""
     found = []
-    for row in [*known, *random.choices(known, k=len(known))]:
+    for n, row in enumerate([*known, *random.choices(known, k=len(known))]):
         reason = random.choice(REASONS)
         content = random.choice(CONTENTS) if reason is None else None
         detail = reason and random.choice([None, "", "of some kind", "of another"])
-        decoder = random.choice([rules["decoder"]] * 4 + ["older"])
+        decoder = rules["decoder"] if n < len(known) or n % 4 else "older"
         own = {"recipe": rules["recipe"], "decoder": decoder, "content_sha256": content}
         found.append(row | own | {"reason": reason, "detail": detail})
     return found
@@ -122,10 +122,10 @@ def night(request: pytest.FixtureRequest, tmp_path: Path, spark: SparkSession) -
     random = Random(request.param)
     settings = settings_of(f"store.root={tmp_path}", "sources.one.url=x")
     rules = ingest_rules(settings.ingest)
-    known = keys(random, 150)
+    known = keys(random, 170)
     ingested = ingested_of(random, known, rules)
     before, draft = (opened(settings, name) for name in ("before", "now"))
-    for each, left in ((before, known), (draft, [*known, *keys(random, 20)])):
+    for each, left in ((before, known[:150]), (draft, known)):
         each.hold(each.name or "")
         filled(each, random, left, ingested, rules)
         if each is before:

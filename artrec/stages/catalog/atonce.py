@@ -18,6 +18,7 @@ from artrec.schemas import TABLES
 from artrec.schemas.form import LABELS
 from artrec.stages.atonce import (
     Places,
+    array_of,
     codes_of,
     firsts,
     joined_key,
@@ -212,9 +213,8 @@ def _same_maps(one: pa.ChunkedArray, other: pa.ChunkedArray) -> Truths:
     """Maps compare as lists of their entries, in order; Arrow itself does not compare them."""
     sides = [_entries_of(each) for each in (one, other)]
     lengths = [each[0] for each in sides]
-    same = (lengths[0] == lengths[1]) & (
-        np.asarray(pc.is_null(one)) == np.asarray(pc.is_null(other))
-    )
+    known = [np.asarray(pc.is_valid(each)) for each in (one, other)]
+    same: Truths = (lengths[0] == lengths[1]) & (known[0] == known[1])
     places = [_members_of(each, same) for each in lengths]
     for column in (1, 2):
         left, right = (
@@ -230,7 +230,7 @@ def _same_maps(one: pa.ChunkedArray, other: pa.ChunkedArray) -> Truths:
 
 def _entries_of(column: pa.ChunkedArray) -> tuple[Places, pa.Array, pa.Array]:
     """(entries of each row, all keys, all items)."""
-    maps = pa.concat_arrays([pa.array([], column.type), *column.chunks])
+    maps = array_of(column)
     offsets = np.asarray(maps.offsets, np.int64)
     low, high = int(offsets[0]), int(offsets[-1])
     return np.diff(offsets), maps.keys.slice(low, high - low), maps.items.slice(low, high - low)

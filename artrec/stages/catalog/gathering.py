@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from artrec.errors import StoreFormatError
 from artrec.releases import Draft, receipts_of
 from artrec.schemas import TABLES
-from artrec.stages.atonce import Places, codes_of, few, firsts, whole, write_whole
+from artrec.stages.atonce import Places, array_of, codes_of, few, firsts, whole, write_whole
 from artrec.stages.frames import Attempt, TaskReport
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, read_table
@@ -93,7 +93,7 @@ class Gathering:
         """The vectors [n, dim] of distinct contents, in their order."""
         matrix = np.zeros((len(contents), self.dim), np.float32)
         found = np.zeros(len(contents), np.bool_)
-        among = pa.concat_arrays([pa.array([], contents.type), *contents.chunks])
+        among = array_of(contents)
         for rows in self._vectors():
             at = pc.index_in(rows.column("content_sha256"), value_set=among)
             mine = pc.is_valid(at)
@@ -124,11 +124,6 @@ class Gathering:
                 mine = matrix[places[low : low + ROWS]]
                 offsets = np.arange(len(mine) + 1, dtype=np.int32) * self.dim
                 lists = pa.ListArray.from_arrays(offsets, pa.array(mine.reshape(-1)))
-                key = pa.concat_arrays(_chunks(keys.slice(low, ROWS)))
-                arrays = [key, lists.cast(schema.field(1).type)]
+                arrays = [array_of(keys.slice(low, ROWS)), lists.cast(schema.field(1).type)]
                 writer.write(pa.RecordBatch.from_arrays(arrays, names=schema.names))
         return TaskReport(receipts=writer.receipts)
-
-
-def _chunks(column: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
-    return column.chunks if isinstance(column, pa.ChunkedArray) else [column]
