@@ -95,12 +95,12 @@ def foreseen(
     """What the stages will cost; takes about ``plan.sample_seconds`` where there is work."""
     encoder = _encoder(settings, store, release)
     work = _work(settings, release, listing, outlook, encoder, cores)
-    rates = _known_rates(release, listing, outlook)
-    if rates is None and not {"ingest", "embed", "neighbors", "evaluate"} <= work.kept:
+    rates, rules = Rates(), settings.plan
+    if not {"ingest", "embed", "neighbors", "evaluate"} <= work.kept:
         vectors = 0 if "neighbors" in work.kept else work.images
         chosen = list(_chosen(settings, listing, outlook))
-        rates = sample(chosen, settings, encoder, vectors, work.cores)
-    rates, rules = rates or Rates(), settings.plan
+        known = _known_rates(release, listing, outlook)
+        rates = known or sample(chosen, settings, encoder, vectors, work.cores)
     prices = Prices(hour=rules.price_hour, request=rules.price_request, gb=rules.price_gb)
     joins = joins_of(work, rates) if work.joins and "neighbors" not in work.kept else None
     return Planned(
