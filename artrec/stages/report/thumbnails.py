@@ -9,6 +9,7 @@ from functools import partial
 from itertools import pairwise
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -16,6 +17,7 @@ from artrec import report
 from artrec.config import Settings
 from artrec.errors import ConditionFailed, NotFound
 from artrec.releases import Artifact, Draft, artifacts_of, receipts_of, write_artifact
+from artrec.stages.atonce import few, firsts, whole_located
 from artrec.stages.decoding import shrinker
 from artrec.stages.frames import Attempt, TaskReport, parallelism, run_tasks
 from artrec.stages.places import first_places, row_groups
@@ -109,13 +111,44 @@ def _groups(
     needed: set[bytes],
 ) -> list[Group]:
     """Where the contents lie, in the order of the files; each at the first of its places."""
-    names = [content.hex().upper() for content in sorted(needed)]
-    places = first_places(spark, draft, picture_recipe(settings.ingest))
-    found = places.filter(F.hex("content_sha256").isin(names)).collect()
     wanted: dict[tuple[str, int], set[bytes]] = {}
-    for row in found:
-        wanted.setdefault((row.file, row.row_group), set()).add(bytes(row.content_sha256))
+    for file, group, content in _places(spark, settings, draft, needed):
+        wanted.setdefault((file, group), set()).add(content)
     return [(*place, frozenset(wanted[place])) for place in sorted(wanted)]
+
+
+def _places(
+    spark: SparkSession, settings: Settings, draft: Draft, needed: set[bytes]
+) -> Iterator[tuple[str, int, bytes]]:
+    """File, row group and hash of each content."""
+    store, recipe = draft.store, picture_recipe(settings.ingest)
+    pictures = receipts_of(store, draft.need("ingest").tables["pictures"], "pictures")
+    if few(pictures):
+        (report,) = run_tasks(spark, 1, partial(_found, store, pictures, recipe, needed))
+        for file, group, content in report.notes["places"]:
+            yield file, group, bytes.fromhex(content)
+        return
+    names = [content.hex().upper() for content in sorted(needed)]
+    found = first_places(spark, draft, recipe).filter(F.hex("content_sha256").isin(names))
+    for row in found.collect():
+        yield row.file, row.row_group, bytes(row.content_sha256)
+
+
+def _found(
+    store: Store, pictures: Sequence[Receipt], recipe: str, needed: set[bytes], _: Attempt
+) -> TaskReport:
+    """One task: the first place of each content."""
+    files = sorted(pictures, key=lambda receipt: receipt.path)
+    rows = whole_located(store, files, "pictures", ["content_sha256", "recipe"])
+    asked = pa.array(sorted(needed), pa.binary())
+    mine = pc.is_in(rows.column("content_sha256"), value_set=asked)
+    rows = rows.filter(pc.and_(mine, pc.equal(rows.column("recipe"), recipe)))
+    rows = rows.take(pa.array(firsts(rows.column("content_sha256"))))
+    places = [
+        (files[row["file"]].path, row["row_group"], row["content_sha256"].hex())
+        for row in rows.to_pylist()
+    ]
+    return TaskReport(notes={"places": places})
 
 
 def _make(
