@@ -292,7 +292,7 @@ def describe(spark: SparkSession, text: str) -> None:
 def places_at_once(spark: SparkSession) -> int | None:
     """How many tasks run at once, told without a job; None where the session cannot say."""
     with suppress(Exception):  # as above
-        set_by_hand = spark.conf.get("spark.sql.leafNodeDefaultParallelism", "")
+        set_by_hand = spark.conf.get("spark.sql.leafNodeDefaultParallelism", None)
         return int(set_by_hand or spark.sparkContext.defaultParallelism)
     return None
 

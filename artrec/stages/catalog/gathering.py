@@ -66,19 +66,18 @@ class Gathering:
         return self._written("embeddings", attempt, images.column("image_id"), matrix, place[codes])
 
     def live(self, attempt: Attempt) -> TaskReport:
-        """One of two tasks: live_vectors, or vector_images."""
+        """One task: live_vectors and vector_images."""
         images = self._images("image_id", "content_sha256", "vector_no")
-        if attempt.index == 1:
-            rows = images.select(TABLES["vector_images"].columns.names)
-            rows = rows.sort_by([("vector_no", "ascending"), ("image_id", "ascending")])
-            with self._writer("vector_images", attempt, {}) as writer:
-                write_whole(writer, rows)
-            return TaskReport(receipts=writer.receipts)
+        rows = images.select(TABLES["vector_images"].columns.names)
+        rows = rows.sort_by([("vector_no", "ascending"), ("image_id", "ascending")])
+        with self._writer("vector_images", attempt, {}) as writer:
+            write_whole(writer, rows)
         numbers = np.asarray(images.column("vector_no"), np.int64)
         distinct, first = np.unique(numbers, return_index=True)
         matrix = self._matrix(images.column("content_sha256").take(pa.array(first)))
-        every = np.arange(len(distinct))
-        return self._written("live_vectors", attempt, pa.array(distinct), matrix, every)
+        every, keys = np.arange(len(distinct)), pa.array(distinct)
+        made = self._written("live_vectors", attempt, keys, matrix, every)
+        return TaskReport(receipts=[*made.receipts, *writer.receipts])
 
     def _images(self, *columns: str) -> pa.Table:
         return whole(self.store, self.catalog, "catalog", columns)

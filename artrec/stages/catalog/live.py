@@ -49,9 +49,7 @@ def live_run(spark: SparkSession, draft: Draft, catalog: RunRef) -> Run:
     describe(spark, "catalog: vectors")
     gathering = gathered(draft, receipts_of(store, [catalog], "catalog"), folder, metadata)
     if gathering is not None:
-        made = [
-            receipt for report in run_tasks(spark, 2, gathering.live) for receipt in report.receipts
-        ]
+        made = run_tasks(spark, 1, gathering.live)[0].receipts
         reached("catalog.vectors")
         tables = {name: [each for each in made if each.table == name] for name in LIVE}
         return record_run(store, run.done(tables, begun))

@@ -29,6 +29,9 @@ __all__ = ["Findings", "find", "stages_of"]
 HUBS, TWINS, NAMES_OF_TWIN, RECONSTRUCTIONS = 12, 12, 5, 12
 POINTS, MEASURES, EXTREMES = 8_000, 2_000, 8
 GROUPS, OF_GROUP, READ = 8, 6, 10_000  # of near duplicates; rows that are looked at for them
+SAME = "the same every night"
+"""Seeds the draw of images whose neighbors are shown: as long as they are there, a reader sees what
+became of their lists, and their small pictures are there already."""
 KINDS = 200  # of rejects: there are fewer reasons than that
 
 Row = dict[str, Any]
@@ -77,10 +80,10 @@ def stages_of(draft: Draft) -> dict[str, StageRuns]:
 
 
 def find(spark: SparkSession, settings: ReportSettings, draft: Draft, seed: str) -> Findings:
-    """Gather everything; ``seed`` decides which images are drawn at random."""
+    """Gather everything; ``seed`` decides which of the new images are drawn at random."""
     tables = _Tables(draft)
     shown = Shown(draft.store, tables.receipts("catalog"), tables.receipts("rejects"))
-    queries, rejects = _first(spark, draft, tables, shown, settings.queries, seed)
+    queries, rejects = _first(spark, draft, tables, shown, settings.queries, SAME)
     changed = changes(spark, settings, draft, seed)
     asked = {row["image_id"] for row in [*queries, *changed.fresh]}
     lists = {name: _list(tables, name, settings) for name in sorted(asked)}
