@@ -8,7 +8,6 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.types import ArrayType, FloatType
 
@@ -43,6 +42,8 @@ def encode_udf(encoder_id: str = "handmade", root: str | None = None, batch: int
     ``root`` is the store that holds the encoder, where it is not a built-in one. The encoder is
     loaded once for each Python worker, whatever the number of tasks and batches.
     """
+    import pandas as pd  # a quarter of a second, which stages that use Arrow alone are spared
+
     store = open_store(root) if root else None
 
     def encode(columns: Iterator[pd.Series]) -> Iterator[pd.Series]:
@@ -52,6 +53,8 @@ def encode_udf(encoder_id: str = "handmade", root: str | None = None, batch: int
             found = encode_pictures(encoder, column, decode, batch)
             yield pd.Series([None if isinstance(v, Rejected) else v for v in found], dtype=object)
 
+    kind = Iterator[pd.Series]  # evaluated here: the module does not know the name
+    encode.__annotations__ = {"columns": kind, "return": kind}
     return pandas_udf(encode, ArrayType(FloatType()))  # type: ignore[call-overload]
 
 
