@@ -252,6 +252,23 @@ def test_vectors_find_what_brute_force_finds_bit_for_bit(
     assert "12 vectors, 84 neighbors of release first" in answer.called.out
 
 
+@pytest.mark.parametrize("sets", ["none", "any", "centroid"])
+def test_where_everything_is_a_reject_there_are_no_lists(
+    tmp_path: Path, ask: Asking, sets: str
+) -> None:
+    source = saved(
+        tmp_path / "q.parquet",
+        query_id=["a", "b"],
+        set_id=["one", "one"],
+        embedding=[[0.0] * 154, None],
+    )
+    answer = ask(source, "--sets", sets)
+    assert answer.called.code == 0, answer.called.err
+    assert answer.lists() == {}
+    assert answer.reasons() == {"a": "zero_vector", "b": "no_vector"}
+    assert answer.account["counts"]["queries"] == 0
+
+
 def sets_of_vectors(tmp_path: Path, catalog: Catalog) -> tuple[Path, Lists, dict[str, list[int]]]:
     """A file with sets of 1, 4 and 9 rows, some of which stand for a content of the catalog; its
     sets, and the contents that they leave out. And two rows without a set.

@@ -374,6 +374,13 @@ def test_tables_are_what_loops_over_images_give(spark: SparkSession, tmp_path: P
     checked(spark, tmp_path, scattered(60, 90), some("two_each", "of_all"))
 
 
+def test_where_there_is_no_image_no_table_has_a_row(spark: SparkSession, tmp_path: Path) -> None:
+    nobody = Catalog(images={}, vectors={5: [1.0, 2.0]})
+    found = made(spark, tmp_path, nobody, some("two_once", "two_in_style"), gone=5)
+    assert {table for table, rows in found.items() if rows} == set()
+    assert {"neighbors", "neighbors_two_once", "neighbors_two_in_style_pool"} <= found.keys()
+
+
 def test_groups_that_are_cut_to_blocks_give_the_same(spark: SparkSession, tmp_path: Path) -> None:
     rules = some("two_once", "two_in_style")
     checked(spark, tmp_path, scattered(50, 80, "dot"), rules, "neighbors.block_rows=13")
