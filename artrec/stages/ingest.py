@@ -125,8 +125,6 @@ def _pending(
     store = draft.store
     before = base.tables if base else {}
     buried = base.notes.get("buried") if base else None
-    members = receipts_of(store, inventory.tables["members"], "members")
-    ingested = receipts_of(store, before.get("ingested", []), "ingested")
     columns = [name for name in TABLES["pending_members"].digested if name != "slice"]
     inputs = {
         "members": digest_of(store, inventory.tables["members"], "members", columns),
@@ -138,32 +136,44 @@ def _pending(
     found = find_run(store, run.stage, run.run_id)
     if found is not None:
         return found
-    begun, folder = time.monotonic(), run.folder(draft.attempt)
-    sizes, cores = settings.ingest, parallelism(spark)
-    task = Unread(
-        store=store,
-        members=members,
-        ingested=ingested,
-        stored=_pictures_before(draft, base),
-        forgotten=draft.ledger.hashes,
-        rules=rules,
-        retry=sizes.retry_rejects,
-        slice_bytes=sizes.slice_bytes,
-        cores=cores,
-        folder=folder,
-    )
-    if few(members, ingested, task.stored or ()):
+    begun = time.monotonic()
+    task = _task(spark, settings, draft, base, rules, run.folder(draft.attempt))
+    if few(task.members, task.ingested, task.stored or ()):
         written = run_tasks(spark, 1, task.write)[0].receipts
     else:
         written = _joined(spark, draft, task, inventory.counters)
     reached("ingest.pending")
-    units = member_units(store, written)
-    cut = cut_segments(units, sizes.slice_bytes, sizes.segment_bytes, cores, apart=True)
+    units, sizes = member_units(store, written), settings.ingest
+    cut = cut_segments(units, sizes.slice_bytes, sizes.segment_bytes, task.cores, apart=True)
     log.get(stage="ingest").info(
         "cut", members=cut.items, slices=cut.slices, segments=len(cut.segments)
     )
     notes = {"cut": cut.model_dump(mode="json")}
     return record_run(store, run.done({"pending_members": written}, begun, notes=notes))
+
+
+def _task(
+    spark: SparkSession,
+    settings: Settings,
+    draft: Draft,
+    base: StageRuns | None,
+    rules: dict[str, Any],
+    folder: str,
+) -> Unread:
+    """What is to be found, and of what, whoever finds it."""
+    store, before = draft.store, base.tables if base else {}
+    return Unread(
+        store=store,
+        members=receipts_of(store, draft.need("inventory").tables["members"], "members"),
+        ingested=receipts_of(store, before.get("ingested", []), "ingested"),
+        stored=_pictures_before(draft, base),
+        forgotten=draft.ledger.hashes,
+        rules=rules,
+        retry=settings.ingest.retry_rejects,
+        slice_bytes=settings.ingest.slice_bytes,
+        cores=parallelism(spark),
+        folder=folder,
+    )
 
 
 def _joined(

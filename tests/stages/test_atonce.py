@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -122,11 +121,14 @@ def labels(random: Random, member: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(params=[1, 2])
-def night(request: pytest.FixtureRequest, tmp_path: Path, spark: SparkSession) -> Any:
+@pytest.fixture(scope="module", params=[1, 2])
+def night(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, spark: SparkSession
+) -> Any:
     """A draft on a release that had most of the same members, and its settings."""
+    root = tmp_path_factory.mktemp("night")
     random = Random(request.param)
-    settings = settings_of(f"store.root={tmp_path}", "sources.one.url=x")
+    settings = settings_of(f"store.root={root}", "sources.one.url=x")
     rules = ingest_rules(settings.ingest)
     known = keys(random, 170)
     ingested = ingested_of(random, known, rules)
@@ -196,7 +198,7 @@ def test_vectors_are_those_that_spark_joins(
     night: Any, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draft, settings = night
-    report = atonce.write_catalog(catalog._given(settings, draft, "task", {}), ONCE)
+    report = atonce.write_catalog(catalog._given(settings, draft, "images", {}), ONCE)
     images = [each for each in report.receipts if each.table == "catalog"]
     put(draft, "catalog", {"catalog": rows_of(draft, images)})
     found = catalog._embeddings(spark, draft, "task", {"dim": "2"}, {"catalog": images})
@@ -230,7 +232,7 @@ def test_members_to_read_are_those_that_spark_finds(
         retry=retry,
         slice_bytes=64 << 20,
         cores=2,
-        folder="task",
+        folder=f"task-{retry}-{stored}",
     )
     expected = ingest._joined(spark, draft, task, inventory.counters)
     again = rows_of(draft, task.write(Attempt(0, 0, 1)).receipts)
