@@ -199,6 +199,12 @@ class TrainSettings(Section):
         gt=0,
         lt=1,
     )
+    reader: Literal["arrow", "petastorm"] = key(
+        "arrow",
+        "What reads the examples: arrow, or petastorm, which needs versions of its own "
+        "(docker/constraints-petastorm.txt); both give the same rows in the same order.",
+        result=False,
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -25,6 +27,7 @@ from artrec.encoders import Preprocess, checkpoints
 from artrec.encoders.card import Tensors
 from artrec.encoders.checkpoints import Epoch, Progress
 from artrec.encoders.convolutional import Autoencoder, features, scaled
+from artrec.encoders.feeding import decoders, fed
 from artrec.encoders.reader import Batch, Reader, open_reader
 from artrec.encoders.rules import Rules
 from artrec.errors import TrainingError
@@ -60,13 +63,16 @@ class Trained:
     reconstructions: list[Reconstruction]
 
 
-def train(store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str) -> Trained:
+def train(
+    store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str, reader: str = "arrow"
+) -> Trained:
     """Train to the end, or on from the checkpoint that stands in ``folder`` of the store.
 
+    ``reader`` is the engine that reads the examples: all give the same, so that it is no rule.
     TrainingError when a loss is not a finite number, or when all examples get the same vector;
     StoreFormatError for a checkpoint that it cannot go on from.
     """
-    work = _Work(store, receipts, rules)
+    work = _Work(store, receipts, rules, reader)
     kept = checkpoints.read_latest(store, folder, work.shapes())
     if kept is None:
         progress, best = Progress(), work.weights()
@@ -97,12 +103,14 @@ def _is_over(progress: Progress, rules: Rules) -> bool:
 class _Work:
     """The network, its optimizer and its readers."""
 
-    def __init__(self, store: Store, receipts: Sequence[Receipt], rules: Rules) -> None:
+    def __init__(
+        self, store: Store, receipts: Sequence[Receipt], rules: Rules, reader: str = "arrow"
+    ) -> None:
         self._rules = rules
         self._preprocess = rules.preprocess
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._examples = open_reader("arrow", store, receipts, rules.batch, "train")
-        self._held_out = open_reader("arrow", store, receipts, rules.batch, "held_out")
+        self._examples = open_reader(reader, store, receipts, rules.batch, "train")
+        self._held_out = open_reader(reader, store, receipts, rules.batch, "held_out")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(rules.seed)
             self._network = Autoencoder(rules.channels)
@@ -131,8 +139,8 @@ class _Work:
     def _over(self, reader: Reader, epoch: int, learn: bool) -> float:
         """The mean loss over all examples of a reader, after a step on each batch or without."""
         total, count = 0.0, 0
-        with torch.set_grad_enabled(learn):
-            for step, (_, pictures) in enumerate(self._batches(reader, epoch), 1):
+        with closing(self._batches(reader, epoch)) as batches, torch.set_grad_enabled(learn):
+            for step, (_, pictures) in enumerate(batches, 1):
                 loss = functional.mse_loss(self._network(pictures), pictures)
                 value = float(loss.detach())
                 if not np.isfinite(value):
@@ -155,16 +163,19 @@ class _Work:
             "training by encoder.id=handmade"
         )
 
-    def _batches(self, reader: Reader, epoch: int) -> Iterator[tuple[Batch, Tensor]]:
+    def _batches(self, reader: Reader, epoch: int) -> Generator[tuple[Batch, Tensor]]:
+        """Read and decoded ahead; waiting for that is counted as reading."""
         batches = reader.batches(_COLUMNS, 0, 1, epoch, self._rules.seed)
-        while True:
-            begun = time.monotonic()
-            batch = next(batches, None)
-            if batch is None:
-                return
-            found = scaled(pixels(batch, self._preprocess), self._preprocess).to(self._device)
-            self._reading += time.monotonic() - begun
-            yield batch, found
+        decode = partial(pixels, preprocess=self._preprocess)
+        with closing(fed(batches, decode, decoders(self._device.type))) as made:
+            while True:
+                begun = time.monotonic()
+                found = next(made, None)
+                if found is None:
+                    return
+                pictures = scaled(found[1], self._preprocess).to(self._device)
+                self._reading += time.monotonic() - begun
+                yield found[0], pictures
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """A copy of all weights of the network."""
@@ -231,8 +242,8 @@ class _Work:
         total = np.zeros(self._rules.channels[-1])
         low, high = np.full_like(total, np.inf), np.full_like(total, -np.inf)
         count = 0
-        with torch.inference_mode():
-            for _, pictures in self._batches(self._examples, 0):
+        with closing(self._batches(self._examples, 0)) as batches, torch.inference_mode():
+            for _, pictures in batches:
                 found = features(self._network.encoder, pictures).cpu().numpy()
                 total += found.sum(axis=0, dtype=np.float64)
                 low, high = np.minimum(low, found.min(axis=0)), np.maximum(high, found.max(axis=0))

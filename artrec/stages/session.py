@@ -23,6 +23,7 @@ import typer
 from artrec import log
 from artrec.config import Settings, load
 from artrec.encoders import check_named
+from artrec.encoders.reader import check_engine
 from artrec.errors import ArtrecError, ReleaseConflict
 from artrec.releases import Draft, Outcome, StageRuns, holding, read_base
 from artrec.stages.connecting import connect
@@ -186,6 +187,8 @@ def _execute(name: str, options: Options, job: _Job, held: ExitStack) -> tuple[s
         check_sources(settings, known_sources(draft.base.release))
     if settings.encoder.id:
         check_named(store, settings.encoder.id)
+    if name == "train" or (name == "nightly" and draft.base.release is None):
+        check_engine(settings.train.reader)
     run = _runner(name)
     begun = time.monotonic()
     spark = start_spark(f"artrec {name}", options.verbosity)

@@ -26,6 +26,7 @@ from artrec.digests import name_of
 from artrec.encoders import contest, load_encoder
 from artrec.encoders.card import Card, Training, save_encoder
 from artrec.encoders.handmade import HANDMADE
+from artrec.encoders.reader import check_engine
 from artrec.encoders.rules import Rules
 from artrec.errors import TrainingError
 from artrec.failpoints import reached
@@ -79,6 +80,7 @@ def tonight(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
 
 def _run(spark: SparkSession, settings: Settings, draft: Draft, always: bool) -> StageRuns:
     begun, choosing = time.monotonic(), chooses(settings, draft)
+    check_engine(settings.train.reader)
     rules = Rules(**{name: getattr(settings.train, name) for name in Rules.__dataclass_fields__})
     examples = examples_begun(settings, draft).run_id
     inputs = name_of({"version": RESULT_VERSION, "examples": examples, "rules": asdict(rules)})
@@ -172,7 +174,8 @@ def _training_run(settings: Settings, draft: Draft, rules: Rules, examples: Run)
     from artrec.encoders.training import train  # with torch, which reads the variable
 
     kept = f"runs/{run.stage}/{run.run_id}/checkpoints"
-    trained = train(store, examples.receipts("examples"), rules, kept)
+    receipts, reader = examples.receipts("examples"), settings.train.reader
+    trained = train(store, receipts, rules, kept, reader)
     card = _card(run, rules, trained, examples.counters["held_out"])
     encoder_id = save_encoder(store, card, trained.tensors, _readme(card))
     folder = run.folder(draft.attempt)
