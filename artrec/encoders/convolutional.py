@@ -20,8 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
-from artrec.encoders import Metric, Preprocess
+from artrec.encoders import Metric
 from artrec.encoders.card import Card, Tensors
+from artrec.encoders.device import Precision
+from artrec.encoders.forward import Forward, scaled
 from artrec.errors import ConfigError
 
 __all__ = [
@@ -32,8 +34,6 @@ __all__ = [
     "finished",
     "scaled",
 ]
-
-_CHUNK = 16  # pictures in one forward pass: more are no faster, and take more memory
 
 
 class Parameters(BaseModel):
@@ -90,15 +90,7 @@ class Autoencoder(nn.Module):
         return repeated
 
 
-def scaled(pictures: NDArray[np.uint8], preprocess: Preprocess) -> Tensor:
-    """``uint8 [n, h, w, 3]`` to ``float32 [n, 3, h, w]``, by step 3 of the card's preprocess."""
-    writable = np.require(pictures, requirements=["C", "W"])
-    values = torch.from_numpy(writable).to(torch.float32) * preprocess.scale
-    mean, std = torch.tensor(preprocess.mean), torch.tensor(preprocess.std)
-    return ((values - mean) / std).permute(0, 3, 1, 2)
-
-
-def features(encoder: Encoder, pictures: Tensor) -> Tensor:
+def features(encoder: nn.Module, pictures: Tensor) -> Tensor:
     """The largest value of each channel: ``[n, 3, h, w]`` to ``[n, channels[-1]]``."""
     largest: Tensor = encoder(pictures).amax(dim=(2, 3))
     return largest
@@ -128,6 +120,11 @@ class Convolutional:
         names = (name for name in tensors if name != "center")
         self._network.load_state_dict({name: torch.tensor(tensors[name]) for name in names})
         self._network.eval()
+        self._forward = Forward(self._network, card.preprocess, features)
+
+    def move(self, device: str, precision: Precision) -> None:
+        """Run there from now on; the center is taken off here, in float64, wherever it runs."""
+        self._forward.move(device, precision)
 
     @staticmethod
     def shapes(card: Card) -> dict[str, tuple[int, ...]]:
@@ -151,12 +148,7 @@ class Convolutional:
                 f"pictures are {pictures.dtype} {pictures.shape}, "
                 f"expected uint8 (n, {height}, {width}, 3)"
             )
-        found = np.empty((len(pictures), self.dim), dtype=np.float32)
-        with torch.inference_mode():
-            for start in range(0, len(pictures), _CHUNK):
-                part = slice(start, start + _CHUNK)
-                found[part] = features(self._network, scaled(pictures[part], self.preprocess))
-        return finished(found, self._center)
+        return finished(self._forward(pictures, self.dim), self._center)
 
 
 def _parameters(card: Card) -> Parameters:
