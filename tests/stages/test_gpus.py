@@ -104,6 +104,29 @@ def test_outside_of_a_task_there_are_no_gpus() -> None:
     assert task_gpus() == ((), 0)
 
 
+@pytest.mark.parametrize(
+    ("visible", "listed", "expected"),
+    [
+        (None, "0\\n1\\n2\\n", ["0", "1", "2"]),
+        (None, "", []),
+        ("5,GPU-8a", "0\\n1\\n2\\n", ["0", "1"]),  # torch counts those that it may see
+        ("", "0\\n", []),
+    ],
+)
+def test_the_discovery_script_says_what_torch_would_number(
+    visible: str | None, listed: str, expected: list[str], tmp_path: Path
+) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\nprintf '{listed}'\n")
+    tool.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    if visible is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = visible
+    script = REPOSITORY / "conf/gpus.sh"
+    said = subprocess.run([script], env=environment, capture_output=True, text=True, check=True)
+    assert json.loads(said.stdout) == {"name": "gpu", "addresses": expected}
+
+
 ASKING = """
     import json, sys, time
     from pathlib import Path
