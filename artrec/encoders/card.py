@@ -20,6 +20,7 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    NonNegativeInt,
     PositiveInt,
     ValidationError,
     field_validator,
@@ -43,6 +44,7 @@ __all__ = [
     "Training",
     "WEIGHTS_FILE",
     "Weights",
+    "architecture_named",
     "encoder_id",
     "pack",
     "parse_card",
@@ -56,8 +58,12 @@ WEIGHTS_FILE = "model.safetensors"
 README_FILE = "README.md"
 
 ARCHITECTURES: dict[str, str] = {
-    "convolutional": "artrec.encoders.convolutional:Convolutional",
+    "convolutional": "artrec.encoders.networks.convolutional:Convolutional",
+    "dense": "artrec.encoders.networks.dense:Dense",
     "handmade": "artrec.encoders.handmade:Handmade",
+    "separable": "artrec.encoders.networks.separable:Separable",
+    "small": "artrec.encoders.networks.small:Small",
+    "tiny": "artrec.encoders.networks.tiny:Tiny",
 }
 """Architecture to ``module:class``; a string, so that unused ones cost no import."""
 
@@ -74,16 +80,19 @@ class Weights(BaseModel):
 
 
 class Training(BaseModel):
-    """How the weights came about; nothing here changes a vector."""
+    """How the weights came about; nothing here changes a vector.
+
+    What is fitted without epochs has 0 of them, and no best one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     run: str
     pictures: PositiveInt
     held_out: PositiveInt
-    epochs: PositiveInt
-    best_epoch: PositiveInt
-    best_loss: float
+    epochs: NonNegativeInt
+    best_epoch: PositiveInt | None
+    best_loss: float | None
     seed: int
 
 
@@ -209,7 +218,7 @@ def read_encoder(card_bytes: bytes, weights: bytes | None) -> Encoder:
     of other names, shapes or types than the architecture's, and values that are not finite.
     """
     card = parse_card(card_bytes)
-    architecture = _architecture(card)
+    architecture = architecture_named(card.architecture)
     tensors = _tensors(card, weights)
     _check_shapes(architecture.shapes(card), tensors)
     for name, tensor in tensors.items():
@@ -217,11 +226,12 @@ def read_encoder(card_bytes: bytes, weights: bytes | None) -> Encoder:
     return architecture(encoder_id(card_bytes), card, tensors)
 
 
-def _architecture(card: Card) -> Architecture:
-    place = ARCHITECTURES.get(card.architecture)
+def architecture_named(architecture: str) -> Architecture:
+    """The class of an architecture, imported; ``ConfigError`` lists those there are."""
+    place = ARCHITECTURES.get(architecture)
     if place is None:
         known = ", ".join(sorted(ARCHITECTURES))
-        raise ConfigError(f"unknown encoder architecture {card.architecture!r}; known: {known}")
+        raise ConfigError(f"unknown encoder architecture {architecture!r}; known: {known}")
     module, _, name = place.partition(":")
     return cast(Architecture, getattr(importlib.import_module(module), name))
 

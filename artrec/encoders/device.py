@@ -142,12 +142,15 @@ class Fitting:
         start = 0
         while start < len(pictures):
             part = pictures[start : start + (self.batch or min(PROBE, self.most))]
+            said = None
             try:
                 vectors = self._measured(part) if self.batch is None else self._encoder.encode(part)
             except Exception as error:
                 if not self._memory.is_exhausted(error):
                     raise
-                self._halve(len(part), error)
+                said = str(error)
+            if said is not None:  # only now is what the failed pass held free again
+                self._halve(len(part), said)
                 continue
             found[start : start + len(part)] = vectors
             start += len(part)
@@ -161,14 +164,14 @@ class Fitting:
         self._log("batch sized", free_bytes=free, picture_bytes=took // len(part))
         return vectors
 
-    def _halve(self, count: int, error: Exception) -> None:
+    def _halve(self, count: int, said: str) -> None:
         self._memory.release()
         if count == 1:
             raise ConfigError(
                 f"the memory of {self._device} does not hold one picture of encoder {self.id} "
-                f"({error}); let fewer tasks share it (spark.task.resource.gpu.amount), or set "
+                f"({said}); let fewer tasks share it (spark.task.resource.gpu.amount), or set "
                 "embed.device=cpu"
-            ) from error
+            )
         self.batch = count // 2
         self._log("batch halved: out of memory")
 

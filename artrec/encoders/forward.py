@@ -23,15 +23,12 @@ CHUNK = 16  # pictures in one forward pass on a processor: more are no faster, a
 
 
 class Forward:
-    """``uint8 [n, h, w, 3]`` to what ``features`` makes of the network and ``[n, 3, h, w]``."""
+    """``uint8 [n, h, w, 3]`` to what ``codes`` makes of ``[n, 3, h, w]`` with the network."""
 
     def __init__(
-        self,
-        network: nn.Module,
-        preprocess: Preprocess,
-        features: Callable[[nn.Module, Tensor], Tensor],
+        self, network: nn.Module, preprocess: Preprocess, codes: Callable[[Tensor], Tensor]
     ) -> None:
-        self._network, self._preprocess, self._features = network, preprocess, features
+        self._network, self._preprocess, self._codes = network, preprocess, codes
         self._device, self._precision = torch.device("cpu"), "float32"
 
     def move(self, device: str, precision: Precision) -> None:
@@ -46,7 +43,7 @@ class Forward:
             for start in range(0, len(pictures), chunk):
                 part = slice(start, start + chunk)
                 seen = scaled(pictures[part], self._preprocess, self._device)
-                found[part] = self._features(self._network, seen).float().cpu()
+                found[part] = self._codes(seen).float().cpu()
         return found
 
 

@@ -37,11 +37,12 @@ from PIL import Image, ImageDraw
 from artrec import picture
 from artrec.encoders import Encoder, Preprocess
 from artrec.encoders.card import Card, pack, read_encoder
-from artrec.encoders.convolutional import Autoencoder
 from artrec.encoders.device import Fitting, place
 from artrec.encoders.feeding import fed
-from artrec.encoders.forward import CudaMemory, scaled
+from artrec.encoders.forward import CudaMemory
 from artrec.encoders.reader import Batch, open_reader
+from artrec.encoders.recipes import train
+from artrec.encoders.rules import Rules
 from artrec.schemas import TABLES
 from artrec.storage import Store, open_store
 from artrec.tables import Receipt, TableWriter
@@ -57,8 +58,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--train", help=argparse.SUPPRESS)
     parser.add_argument("--share", type=float, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.train is not None:
+        print(json.dumps(trained(json.loads(given.train))))
+        return
     if given.share is not None:
         print(json.dumps(embedding_for(given.share, given.side)))
         return
@@ -167,51 +172,44 @@ def feeding(store: Store, receipts: list[Receipt], side: int) -> list[dict[str, 
 def training(
     store: Store, receipts: list[Receipt], given: argparse.Namespace, devices: list[str]
 ) -> list[dict[str, Any]]:
-    """The same epochs, from the same first weights and in the same order."""
+    """The same epochs by the training itself, from the same weights and in the same order."""
     ways = [(device, precision) for device in devices for precision in ("float32", "bfloat16")]
     ways.remove(("cpu", "bfloat16"))
-    return [
-        trained(store, receipts, given, device, precision)
-        for device, precision in ways
-    ]  # fmt: skip
+    found = []
+    for device, precision in ways:
+        task = {
+            "root": store.url,
+            "receipts": [each.model_dump(mode="json") for each in receipts],
+            "folder": f"checkpoints/{device[:4]}-{precision}",
+            "rules": {
+                "side": given.side,
+                "channels": CHANNELS,
+                "epochs": given.epochs,
+                "batch": given.batch,
+                "learning_rate": 0.001,
+                "patience": given.epochs,
+                "seed": 0,
+                "precision": precision,
+            },
+        }
+        hidden = {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.bench.gpu", "--train", json.dumps(task)],
+            env=os.environ | hidden,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        epochs = json.loads(done.stdout.splitlines()[-1])
+        found.append({"device": device, "precision": precision, "epochs": epochs})
+    return found
 
 
-def trained(
-    store: Store, receipts: list[Receipt], given: argparse.Namespace, device: str, precision: str
-) -> dict[str, Any]:
-    torch.manual_seed(0)
-    network = Autoencoder(CHANNELS).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.001)
-    look = Preprocess(size=(given.side, given.side), scale=1 / 255)
-    readers = {of: open_reader("arrow", store, receipts, given.batch, of) for of in
-               ("train", "held_out")}  # fmt: skip
-    where, curve = torch.device(device), []
-
-    def over(of: str, epoch: int) -> float:
-        total, count = 0.0, 0
-        batches = readers[of].batches(("picture",), 0, 1, epoch, 0)
-        threads = 1 if device == "cpu" else min(8, os.cpu_count() or 1)
-        with closing(fed(batches, partial(pixels, side=given.side), threads)) as made:
-            for _, found in made:
-                seen = scaled(found, look, where)
-                with (
-                    torch.set_grad_enabled(of == "train"),
-                    torch.autocast(where.type, torch.bfloat16, enabled=precision == "bfloat16"),
-                ):
-                    loss = torch.nn.functional.mse_loss(network(seen).float(), seen)
-                if of == "train":
-                    optimizer.zero_grad()
-                    loss.backward()  # type: ignore[no-untyped-call]
-                    optimizer.step()
-                total += float(loss.detach()) * len(found)
-                count += len(found)
-        return total / count
-
-    for epoch in range(1, given.epochs + 1):
-        begun = time.perf_counter()
-        losses = {of: over(of, epoch) for of in ("train", "held_out")}
-        curve.append({**losses, "seconds": time.perf_counter() - begun})
-    return {"device": device, "precision": precision, "epochs": curve}
+def trained(task: dict[str, Any]) -> list[dict[str, Any]]:
+    rules = task["rules"] | {"channels": tuple(task["rules"]["channels"])}
+    receipts = [Receipt.model_validate(each) for each in task["receipts"]]
+    made = train(open_store(task["root"]), receipts, Rules(**rules), task["folder"])
+    return [each.model_dump() for each in made.epochs]
 
 
 # -- embedding ------------------------------------------------------------------------------

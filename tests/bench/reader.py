@@ -173,18 +173,19 @@ def step(given: argparse.Namespace) -> dict[str, Any]:
     """Rows in a second that the network takes, all cores its own."""
     import torch
 
-    from artrec.encoders.convolutional import Autoencoder
+    from artrec.encoders.networks.convolutional import Convolutional, Kept
 
     side = given.side
     torch.manual_seed(0)
     channels = tuple(map(int, given.channels.split(",")))
-    network = Autoencoder(channels).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = Convolutional.autoencoder(Kept(channels=channels), (side, side))
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(network.parameters())
     seen = torch.rand(BATCH, side, side, 3).permute(0, 3, 1, 2)
     for number in range(given.steps + 2):
         if number == 2:  # warm
             begun, processor = time.perf_counter(), time.process_time()
-        loss = torch.nn.functional.mse_loss(network(seen), seen)
+        loss = torch.nn.functional.mse_loss(network.repeat(seen), seen)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
