@@ -187,7 +187,8 @@ def _execute(name: str, options: Options, job: _Job, held: ExitStack) -> tuple[s
         check_sources(settings, known_sources(draft.base.release))
     if settings.encoder.id:
         check_named(store, settings.encoder.id)
-    if name == "train" or (name == "nightly" and draft.base.release is None):
+    first = draft.base.release is None and not settings.encoder.id
+    if name == "train" or (name == "nightly" and first):  # the others read no examples
         check_engine(settings.train.reader)
     run = _runner(name)
     begun = time.monotonic()

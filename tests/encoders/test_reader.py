@@ -22,6 +22,8 @@ from hypothesis import strategies as st
 
 from artrec.encoders.reader import ENGINES, ArrowEngine, Reader, TableReader, check_engine
 from artrec.encoders.reader import open_reader as opened
+from artrec.encoders.recipes import train
+from artrec.encoders.rules import Rules
 from artrec.errors import ArtrecError, ConfigError, StoreFormatError
 from artrec.storage import Store, open_store
 from artrec.tables import Receipt
@@ -354,3 +356,20 @@ def test_without_petastorm_or_its_pyarrow_both_ways_out_are_named(tmp_path: Path
     assert "artrec[petastorm]" in said
     assert "train.reader=arrow" in said
     assert "petastorm" not in sys.modules
+
+
+@petastorm
+def test_a_training_by_either_engine_ends_with_the_same_encoder(tmp_path: Path) -> None:
+    rules = Rules(
+        side=8, channels=(6, 12), epochs=2, batch=5, learning_rate=0.01, patience=9, seed=3
+    )
+    made = []
+    for engine in sorted(ENGINES):
+        store = open_store(str(tmp_path / engine))
+        made.append(train(store, written(store, ROWS, 4), rules, "checkpoints", engine))
+    one, other = made
+    assert [each.held_out_loss for each in one.epochs] == [
+        each.held_out_loss for each in other.epochs
+    ]
+    assert one.tensors.keys() == other.tensors.keys()
+    assert all(np.array_equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
