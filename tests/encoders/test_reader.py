@@ -304,7 +304,7 @@ def test_a_reader_that_is_left_early_leaves_nothing_behind(engine: str, tmp_path
 
 @petastorm
 def test_petastorm_never_loses_a_row_in_fifty_epochs(tmp_path: Path) -> None:
-    """Its own pools of threads did so in several of thirty."""
+    """Its own pool of threads was seen to do so in several of thirty."""
     made = reader("petastorm", tmp_path, group=3)
     assert {len(keys(made, epoch=epoch)) for epoch in range(50)} == {30}
 

@@ -134,13 +134,10 @@ ASKING = """
     from artrec.config import EmbedSettings
     from artrec.stages.encoding import encode_udf, task_gpus
 
-    folder, root, name = sys.argv[1:]
-    script = Path(folder, "discover.sh")
-    script.write_text('#!/bin/sh\\necho \\'{"name": "gpu", "addresses": ["0", "1"]}\\'\\n')
-    script.chmod(0o755)
+    folder, root, name, script = sys.argv[1:]
     options = {
         "spark.worker.resource.gpu.amount": 2,
-        "spark.worker.resource.gpu.discoveryScript": str(script),
+        "spark.worker.resource.gpu.discoveryScript": script,
         "spark.executor.resource.gpu.amount": 2,
         "spark.task.resource.gpu.amount": 1,
         "spark.driver.host": "127.0.0.1",
@@ -163,7 +160,8 @@ ASKING = """
             time.sleep(0.05)
         yield pa.RecordBatch.from_pydict({"partition": [partition], "gpus": [" ".join(addresses)]})
 
-    rows = spark.range(2, numPartitions=2).mapInArrow(asked, "partition int, gpus string").collect()
+    two = spark.range(2, numPartitions=2)
+    rows = two.mapInArrow(asked, "partition long, gpus string").collect()
     print(json.dumps(sorted(row.gpus for row in rows)))
     data = spark.createDataFrame([(bytearray(b"no picture"),)], ["data"])
     try:
@@ -178,13 +176,15 @@ ASKING = """
 @pytest.mark.long
 @pytest.mark.skipif("int(__import__('torch').cuda.device_count()) > 0", reason="GPUs are here")
 def test_on_a_cluster_that_counts_gpus_two_tasks_get_two(store: Store, tmp_path: Path) -> None:
-    """Spark's own accounting, with a discovery script that only says so; torch then says no."""
+    """Spark's own accounting of two GPUs that are none: torch then says that it sees no such."""
     name = save_encoder(store, card(), tensors())
     (tmp_path / "asking.py").write_text(textwrap.dedent(ASKING))
     paths = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
-        [sys.executable, str(tmp_path / "asking.py"), str(tmp_path), store.url, name],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        [sys.executable, "asking.py", str(tmp_path), store.url, name, f"{REPOSITORY}/conf/gpus.sh"],
+        cwd=tmp_path,
+        env=os.environ
+        | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "CUDA_VISIBLE_DEVICES": "0,1"},
         capture_output=True,
         text=True,
         timeout=300,
