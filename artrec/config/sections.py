@@ -231,6 +231,13 @@ class TrainSettings(Section):
         5, "Training ends after so many epochs without a better loss on held-out examples."
     )
     seed: int = key(0, "Seed of the first weights and of the order of the examples.", ge=0)
+    license: str = key("", "Licence that the encoder's card names; empty: none is stated.")
+    where: Literal["driver", "beside"] = key(
+        "driver",
+        "Where a network is trained: driver, or beside, in a process of its own without a JVM; the "
+        "stage then writes the examples and says how to go on (artrec train-encoder).",
+        result=False,
+    )
     max_pictures: PositiveInt = key(
         20_000, "Pictures to train on, held-out ones included; chosen by their hashes."
     )

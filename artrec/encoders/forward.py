@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from artrec.encoders import Preprocess
 from artrec.encoders.device import Precision
 
-__all__ = ["CudaMemory", "Forward", "scaled"]
+__all__ = ["CHUNK", "CudaMemory", "Forward", "scaled"]
 
 CHUNK = 16  # pictures in one forward pass on a processor: more are no faster, and take more memory
 

@@ -48,6 +48,11 @@ def train(
     ConfigError for a size that the network cannot take; StoreFormatError for a checkpoint that it
     cannot go on from.
     """
+    if rules.processes > rules.batch:
+        raise ConfigError(
+            f"{rules.processes} processes cannot share batches of {rules.batch}: lower "
+            "train.processes, or raise train.batch"
+        )
     task = (store, receipts, rules, folder, reader)
     with together(rules.processes, f"{__name__}:learn", task) as group:
         progress, best = learn(group, *task)

@@ -188,7 +188,8 @@ def _execute(name: str, options: Options, job: _Job, held: ExitStack) -> tuple[s
     if settings.encoder.id:
         check_named(store, settings.encoder.id)
     first = draft.base.release is None and not settings.encoder.id
-    if name == "train" or (name == "nightly" and first):  # the others read no examples
+    here = settings.train.where == "driver"  # elsewhere, that place has to have it
+    if here and (name == "train" or (name == "nightly" and first)):
         check_engine(settings.train.reader)
     run = _runner(name)
     begun = time.monotonic()

@@ -112,9 +112,9 @@ class Network(ABC):
         self.metric: Metric = card.metric
         self.preprocess = card.preprocess
         parameters = self.checked(card)
-        self._unit = parameters.unit
+        self.unit = parameters.unit
         own = {name: torch.tensor(each) for name, each in tensors.items() if name != "center"}
-        self._center = np.array(tensors["center"], np.float32) if parameters.center else None
+        self.center = np.array(tensors["center"], np.float32) if parameters.center else None
         self.inner = self.inner_half(parameters, card.preprocess.size)
         self.inner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.inner.load_state_dict(own)
@@ -209,7 +209,7 @@ class Network(ABC):
                 f"pictures are {pictures.dtype} {pictures.shape}, "
                 f"expected uint8 (n, {height}, {width}, 3)"
             )
-        return finished(self._forward(pictures, self.dim), self._center, self._unit)
+        return finished(self._forward(pictures, self.dim), self.center, self.unit)
 
 
 def architecture_of(name: str) -> type[Network]:
