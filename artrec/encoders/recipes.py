@@ -1,10 +1,11 @@
 """Recipes: what ``train.recipe`` may name, what each is given, and what each gives back.
 
-A recipe is a function ``(store, receipts, rules, folder) -> Made``. It reads the table ``examples``
-through the Store by ``receipts``, may keep checkpoints in ``folder`` of the store, and knows no
-Spark. The stage stores the examples by the recipe's own ``preprocess``, makes the card of what it
-returns, and compares. A new recipe is one more entry of ``RECIPES``, and of ``card.ARCHITECTURES``
-where its encoder is a new one. Known without torch: its module is imported when it is asked for.
+A recipe is a function ``(store, receipts, rules, folder, reader) -> Made``. It reads the table
+``examples`` by ``receipts`` with the engine ``reader``, may keep checkpoints in ``folder`` of the
+store, and knows no Spark. The stage stores the examples by the recipe's own ``preprocess``, makes
+the card of what it returns, and compares. A new recipe is one more entry of ``RECIPES``, and of
+``card.ARCHITECTURES`` where its encoder is a new one. Known without torch: its module is imported
+when it is asked for.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from artrec.encoders.card import Tensors
 from artrec.encoders.checkpoints import Epoch
 from artrec.encoders.rules import Rules
 from artrec.errors import ConfigError
+from artrec.picture import Filter
 from artrec.storage import Store
 from artrec.tables import Receipt
 
@@ -38,11 +40,18 @@ class Recipe:
     preprocess: Preprocess
 
 
+def _autoencoder(height: int, width: int, filter: Filter = "lanczos") -> Recipe:
+    """Learns to repeat the whole picture, stretched, values 0 to 1."""
+    seen = Preprocess(size=(height, width), fit="stretch", filter=filter, scale=1 / 255)
+    return Recipe("artrec.encoders.training:train", seen)
+
+
 RECIPES: dict[str, Recipe] = {
-    "convolutional": Recipe(
-        "artrec.encoders.training:train",
-        Preprocess(size=(64, 64), fit="stretch", filter="lanczos", scale=1 / 255),
-    ),
+    "convolutional": _autoencoder(64, 64),
+    "dense": _autoencoder(100, 100),
+    "separable": _autoencoder(80, 60),
+    "small": _autoencoder(100, 100),
+    "tiny": _autoencoder(32, 32, "nearest"),
 }
 
 
@@ -61,7 +70,8 @@ class Made:
     """An encoder and how it came about: all that a card, its curves and its sheet are made of.
 
     ``best`` is None, and ``epochs`` empty, for what is fitted without epochs; ``pictures`` is how
-    many it was trained on; ``reconstructions`` is empty where nothing can be repeated.
+    many it was trained on; ``reconstructions`` and ``decoder`` (the outer half's weights) are empty
+    where nothing can be repeated.
     """
 
     architecture: str
@@ -75,6 +85,7 @@ class Made:
     epochs: tuple[Epoch, ...] = ()
     best: Epoch | None = None
     reconstructions: list[Reconstruction] = field(default_factory=list)
+    decoder: Tensors = field(default_factory=dict)
 
 
 def recipe_of(rules: Rules) -> Recipe:
@@ -92,9 +103,11 @@ def preprocess_of(rules: Rules) -> Preprocess:
     return wanted.model_copy(update={"size": size})
 
 
-def train(store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str) -> Made:
-    """By the recipe that the rules name."""
+def train(
+    store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str, reader: str = "arrow"
+) -> Made:
+    """By the recipe that the rules name; every ``reader`` gives the same examples."""
     module, _, name = recipe_of(rules).place.partition(":")
     function = getattr(importlib.import_module(module), name)
-    work = cast(Callable[[Store, Sequence[Receipt], Rules, str], Made], function)
-    return work(store, receipts, rules, folder)
+    work = cast(Callable[[Store, Sequence[Receipt], Rules, str, str], Made], function)
+    return work(store, receipts, rules, folder, reader)

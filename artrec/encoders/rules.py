@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from artrec.config import TrainSettings
+if TYPE_CHECKING:
+    from artrec.config import TrainSettings
 
 __all__ = ["Rules"]
 
@@ -25,6 +26,13 @@ class Rules:
     patience: int
     seed: int
     recipe: str = "convolutional"
+    latent: int = 0
+    center: bool = True
+    loss: str = ""
+    schedule: str = "constant"
+    precision: str = "auto"
+    processes: int = 1
+    license: str = ""
 
     @classmethod
     def of(cls, settings: TrainSettings) -> Self:

@@ -19,13 +19,13 @@ from torch import nn
 from artrec.encoders import Metric, Preprocess
 from artrec.encoders.brought import check_pictures, finished, package
 from artrec.encoders.card import Card, Tensors
-from artrec.encoders.convolutional import scaled
+from artrec.encoders.device import Precision
+from artrec.encoders.forward import Forward
 from artrec.errors import ConfigError
 
 __all__ = ["Backbone", "Parameters", "Timm", "Torchvision", "tensors_of", "usual"]
 
 Library = Literal["timm", "torchvision"]
-_CHUNK = 16
 _HEADS = ("fc", "classifier", "heads", "head")
 _COUNTERS = "num_batches_tracked"  # int64, and of no matter once trained
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -53,13 +53,18 @@ class Backbone:
         self.preprocess = card.preprocess
         parameters = _parameters(card)
         self._normalise = parameters.normalise
-        self._network = _network(self.library, parameters)
-        missing, left = self._network.load_state_dict(
+        network = _network(self.library, parameters)
+        missing, left = network.load_state_dict(
             {name: torch.tensor(tensor) for name, tensor in tensors.items()}, strict=False
         )
         assert not left
         assert all(name.endswith(_COUNTERS) for name in missing)
-        self._network.eval()
+        network.eval()
+        self._forward = Forward(network, card.preprocess, lambda seen: network(seen).flatten(1))
+
+    def move(self, device: str, precision: Precision) -> None:
+        """Run there from now on."""
+        self._forward.move(device, precision)
 
     @classmethod
     def shapes(cls, card: Card) -> dict[str, tuple[int, ...]]:
@@ -74,12 +79,7 @@ class Backbone:
     def encode(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """``uint8 [n, h, w, 3]`` to ``float32 [n, dim]``."""
         check_pictures(pictures, self.preprocess)
-        found = np.empty((len(pictures), self.dim), dtype=np.float32)
-        with torch.inference_mode():
-            for start in range(0, len(pictures), _CHUNK):
-                part = slice(start, start + _CHUNK)
-                found[part] = self._network(scaled(pictures[part], self.preprocess)).flatten(1)
-        return finished(found, self._normalise)
+        return finished(self._forward(pictures, self.dim), self._normalise)
 
 
 class Timm(Backbone):
