@@ -251,7 +251,7 @@ def test_the_card_says_how_the_encoder_was_trained(first: Night) -> None:
         "run": run, "pictures": splits["train"], "held_out": splits["held_out"], "epochs": 3,
         "best_epoch": notes["best_epoch"], "best_loss": notes["best_loss"], "seed": 0,
     }  # fmt: skip
-    assert f"run `train/{run}`" in (folder / "README.md").read_text()
+    assert f"Run `train/{run}`" in (folder / "README.md").read_text()
     assert not (first.root / f"runs/train/{run}/checkpoints").exists()
 
 
