@@ -18,11 +18,11 @@ from artrec.config.sections import (
 )
 
 __all__ = [
+    "EmbedSettings",
     "FINAL_GATES",
     "GATES",
     "GatesSettings",
     "IndexSettings",
-    "EmbedSettings",
     "IngestSettings",
     "Key",
     "NeighborsSettings",
