@@ -26,7 +26,7 @@ from artrec.stages.evaluate.agreeing import (
 )
 from artrec.stages.evaluate.copies import group_counts, grouping
 from artrec.stages.evaluate.ground import Ground
-from artrec.stages.evaluate.lists import list_rows
+from artrec.stages.evaluate.lists import list_rows, lists_of, look_at_lists
 from artrec.stages.evaluate.looking import Looking
 from artrec.stages.evaluate.measuring import scan_block, scan_sample
 from artrec.stages.evaluate.pairs import Near
@@ -58,7 +58,7 @@ from artrec.stages.evaluate.surveying import (
     missing_places,
     survey,
 )
-from artrec.stages.evaluate.together import Part, Work
+from artrec.stages.evaluate.together import Part
 from artrec.stages.frames import TaskReport, add_counters, parallelism
 from artrec.stages.index.keeping import SIDE_TABLES
 from artrec.stages.session import describe
@@ -76,20 +76,22 @@ class Assessment(Looking):
 
     def measured(self, begun: float) -> Run:
         """The run, recorded. Of an empty catalog there are counts, and tables without rows."""
-        counts, lists = self.look()
+        counts = self.look()
         stored, encoder = counts["stored"], self.encoder
         ground = self._ground()
         notes: dict[str, Any] = {"index_recall": {}, "table_recall": None, "cloud": None}
-        near, grouping = self._grouping()
+        near, beside = self._beside()
         if counts["vectors"] and not counts["non_finite"] + counts["zero"]:
             index = None if counts.get("shard_files_missing") else self.draft.stage("index")
-            found, report = self._measure(ground, stored, index, grouping)
+            found, reports = self._measure(ground, stored, index, beside)
             notes |= found
         else:
-            ((report,),) = self.together("near duplicates", [Part(1, grouping)])
+            reports = self.together("lists and near duplicates", beside)
             self._no_coordinates()
+        listed, (grouped,) = reports
+        lists = listed[0].notes if self.lists is None else self.lists
         self.rows += list_rows(lists, encoder)
-        self.rows += near_rows(group_counts(near, report), stored, encoder)
+        self.rows += near_rows(group_counts(near, grouped), stored, encoder)
         self.rows.append(row(encoder, "distinct_vectors", counts["distinct_vectors"], 0))
         self.tables["evaluation"] = write_rows(self.draft.store, self.folder, "all", self.rows)
         reached("evaluate.measured")
@@ -115,17 +117,22 @@ class Assessment(Looking):
             block=max(LEAST_BLOCK, min(rules.block_rows, even)),
         )
 
-    def _grouping(self) -> tuple[Near, Work]:
+    def _beside(self) -> tuple[Near, list[Part]]:
+        """Tasks that ask for no sound vectors: one that counts lists, if that is not done yet, and
+        one that makes groups of near duplicates."""
+        draft, folder = self.draft, self.folder
         describe(self.spark, "evaluate: near duplicates")
         twins = self.tables["duplicates"]
-        return grouping(self.spark, self.settings, self.draft, self.folder, self.apart, twins)
+        near, work = grouping(self.spark, self.settings, draft, folder, self.apart, twins)
+        listing = partial(look_at_lists, lists_of(draft, folder))
+        return near, [Part(int(self.lists is None), listing), Part(1, work)]
 
     def _measure(
-        self, ground: Ground, stored: int, index: StageRuns | None, grouping: Work
-    ) -> tuple[dict[str, Any], TaskReport]:
+        self, ground: Ground, stored: int, index: StageRuns | None, beside: list[Part]
+    ) -> tuple[dict[str, Any], list[list[TaskReport]]]:
         """All that needs sound vectors; what the gates, or the next night, want to know of it.
 
-        Without an ``index`` none is asked. ``grouping`` comes along, for its report.
+        Without an ``index`` none is asked. ``beside`` comes along, for the reports.
         """
         queries = min(ground.queries, stored)
         blocks, share = -(-queries // ground.block), queries / stored
@@ -134,16 +141,16 @@ class Assessment(Looking):
         found = self.together(
             "lists, pictures and map",
             [
+                *beside,
                 Part(blocks, partial(scan_block, ground)),
                 Part(asked.looks_up * blocks, partial(truth_block, ground)),
-                Part(1, grouping),
                 Part(1, partial(survey, ground)),
                 Part(asked.scans * len(asked.parts), scanning),
                 *self._floors(ground),
             ],
-            scratch=[1],
+            scratch=[3],
         )
-        _, truth, (grouped,), (seen,), scans, *_ = found
+        *reports, _, truth, (seen,), scans, _, _ = found
         truths = tuple(receipt for report in truth for receipt in report.receipts)
         agreement = self._agreement()
         asking = partial(ask_shard, ground, truths, asked.parts, asked.opened)
@@ -164,7 +171,7 @@ class Assessment(Looking):
             "cloud": {"encoder": ground.encoder, **seen.notes["cloud"]},
             "index_recall": self._recall(ground, truths, answers, scans, share),
         }
-        return notes, grouped
+        return notes, reports
 
     def _score(self, ground: Ground, stored: int, random: Sequence[float]) -> None:
         store, sample = self.draft.store, min(ground.sample, stored)

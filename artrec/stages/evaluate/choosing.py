@@ -62,7 +62,7 @@ def _receipts(draft: Draft, stage: str, table: str) -> tuple[Receipt, ...]:
 
 
 def choose_alone(choice: Choice, attempt: Attempt) -> TaskReport:
-    """One task: the tables evaluated_images and chosen_images of a small catalog."""
+    """One task: evaluated_images and chosen_images of a small catalog, and its duplicates."""
     schema = pa.schema([TABLES["catalog"].columns.field(name) for name in _OWN])
     images = pa.Table.from_batches(read_table(choice.store, choice.catalog, _OWN), schema)
     pictures = _pictures(choice)
@@ -71,7 +71,25 @@ def choose_alone(choice: Choice, attempt: Attempt) -> TaskReport:
         images = images.append_column(name, pictures.column(name).take(place))
     images = images.sort_by([(name, "ascending") for name in TABLES["evaluated_images"].sort])
     written = write_coded(choice.store, choice.folder, attempt.stem, choice.draw, [images])
-    return TaskReport(receipts=written)
+    return TaskReport(receipts=[*written, *_write(choice, "duplicates", attempt, _twins(images))])
+
+
+def _write(choice: Choice, name: str, attempt: Attempt, rows: pa.Table) -> list[Receipt]:
+    table = TABLES[name]
+    with TableWriter(choice.store, choice.folder, table, attempt.stem, even_empty=True) as writer:
+        for batch in rows.combine_chunks().to_batches():
+            writer.write(batch)
+    return writer.receipts
+
+
+def _twins(images: pa.Table) -> pa.Table:
+    """Images of a content that has other names too."""
+    contents = images.column("content_sha256").combine_chunks().dictionary_encode()
+    codes = np.asarray(contents.indices, np.int64)
+    several = np.flatnonzero(np.bincount(codes)[codes] > 1)
+    table = TABLES["duplicates"]
+    rows = images.select(table.columns.names).take(pa.array(several))
+    return rows.sort_by([(name, "ascending") for name in table.sort])
 
 
 def _pictures(choice: Choice) -> pa.Table:
@@ -126,7 +144,5 @@ def _choose_among(choice: Choice, parts: tuple[Receipt, ...], attempt: Attempt) 
     table = TABLES["chosen_images"]
     rows = pa.Table.from_batches(read_table(choice.store, parts), table.columns)
     rows = rows.sort_by([(name, "ascending") for name in table.sort])
-    with TableWriter(choice.store, choice.folder, table, attempt.stem, even_empty=True) as writer:
-        for batch in drawn(rows, choice.draw).combine_chunks().to_batches():
-            writer.write(batch)
-    return TaskReport(receipts=writer.receipts)
+    written = _write(choice, table.name, attempt, drawn(rows, choice.draw))
+    return TaskReport(receipts=written)

@@ -79,21 +79,17 @@ def list_rows(counts: Mapping[str, int], encoder: str) -> Iterator[Row]:
 
 
 def look_at_lists(lists: Lists, attempt: Attempt) -> TaskReport:
-    """One task: the tables hubs and duplicates of a small catalog, and the counts in its notes."""
+    """One task: the table hubs of a small catalog, and the counts in its notes."""
     schema = pa.schema([TABLES["catalog"].columns.field(name) for name in _NAMES])
     images = pa.Table.from_batches(read_table(lists.store, lists.catalog, _NAMES), schema)
     seen = _Seen(images.column("image_id").combine_chunks())
     for batch in read_table(lists.store, lists.nested, _LISTS):
         seen.add(batch)
-    found = {"hubs": _hubs(images, seen.lists), "duplicates": _duplicates(images)}
-    files = []
-    for name, rows in found.items():
-        table = TABLES[name]
-        with TableWriter(lists.store, lists.folder, table, attempt.stem, even_empty=True) as writer:
-            for batch in rows.select(table.columns.names).combine_chunks().to_batches():
-                writer.write(batch)
-        files += writer.receipts
-    return TaskReport(receipts=files, notes=seen.counts())
+    table, hubs = TABLES["hubs"], _hubs(images, seen.lists)
+    with TableWriter(lists.store, lists.folder, table, attempt.stem, even_empty=True) as writer:
+        for batch in hubs.select(table.columns.names).combine_chunks().to_batches():
+            writer.write(batch)
+    return TaskReport(receipts=writer.receipts, notes=seen.counts())
 
 
 @dataclass(eq=False)
@@ -145,20 +141,10 @@ def _hubs(images: pa.Table, lists: Ints) -> pa.Table:
     return images.take(pa.array(own)).append_column("lists", pa.array(lists[own]))
 
 
-def _duplicates(images: pa.Table) -> pa.Table:
-    """Images of a content that has other names too."""
-    contents = images.column("content_sha256").combine_chunks().dictionary_encode()
-    codes = np.asarray(contents.indices, np.int64)
-    several = np.flatnonzero(np.bincount(codes)[codes] > 1)
-    names = TABLES["duplicates"].sort
-    rows = images.select(["content_sha256", "image_id"]).take(pa.array(several))
-    return rows.sort_by([(name, "ascending") for name in names])
-
-
 def count_lists(
     spark: SparkSession, draft: Draft, folder: str
 ) -> tuple[list[Receipt], dict[str, int]]:
-    """The same of tables of any size."""
+    """The same of tables of any size, and the table duplicates."""
     listed = _listed(spark, draft).persist()
     files = []
     for name, frame in (

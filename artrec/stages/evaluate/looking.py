@@ -16,7 +16,7 @@ from artrec.releases import Draft, Run, receipts_of
 from artrec.stages.evaluate.choosing import choice_of, choose, choose_alone
 from artrec.stages.evaluate.counting import balance_task, counts_of, noted_counts
 from artrec.stages.evaluate.ground import distinct_vectors
-from artrec.stages.evaluate.lists import count_lists, lists_of, look_at_lists
+from artrec.stages.evaluate.lists import count_lists
 from artrec.stages.evaluate.scores import Row
 from artrec.stages.evaluate.surveying import look_over
 from artrec.stages.evaluate.together import Part, is_small, one_of, split
@@ -42,6 +42,8 @@ class Looking:
     rows: list[Row] = field(default_factory=list)
     apart: float | None = None
     """The distance of two random vectors."""
+    lists: dict[str, int] | None = None
+    """Counts of the lists, where a task cannot make them on the way."""
 
     @property
     def folder(self) -> str:
@@ -76,30 +78,26 @@ class Looking:
                 self.keep(receipt for report in own for receipt in report.receipts)
         return found
 
-    def look(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Counts that gates judge, and counts of lists; all that needs whole tables is made."""
+    def look(self) -> dict[str, int]:
+        """Counts that gates judge; the images by codes, and those that are chosen, are made."""
         draft, spark, store = self.draft, self.spark, self.draft.store
         live, metric = self.files("catalog", "live_vectors"), draft.need("embed").notes["metric"]
         choice = choice_of(self.settings, draft, self.folder, name_of(self.run.inputs))
         looking = Part(len(live), partial(look_over, store, live, metric))
         if is_small(draft):
-            works = (
-                partial(look_at_lists, lists_of(draft, self.folder)),
-                partial(choose_alone, choice),
-                balance_task(draft),
-            )
+            works = partial(choose_alone, choice), balance_task(draft)
             parts = [*(Part(1, work) for work in works), looking]
-            (listed,), _, (balance,), looked = self.together("images and vectors", parts)
-            counts, lists = noted_counts(draft) | balance.notes, dict(listed.notes)
+            _, (balance,), looked = self.together("images and vectors", parts)
+            counts = noted_counts(draft) | balance.notes
         else:
             (looked,) = self.together("vectors", [looking])
             self.keep(choose(spark, draft, choice))
             describe(spark, "evaluate: members")
             counts = counts_of(spark, draft)
             describe(spark, "evaluate: who lists whom")
-            files, lists = count_lists(spark, draft, self.folder)
+            files, self.lists = count_lists(spark, draft, self.folder)
             self.keep(files)
-        return counts | self._looked(live, looked), lists
+        return counts | self._looked(live, looked)
 
     def _looked(self, live: Sequence[Receipt], reports: Sequence[TaskReport]) -> dict[str, int]:
         names = ("vectors", "non_finite", "zero", "flat")

@@ -148,7 +148,7 @@ def _moved(images: Sequence[dict[str, Any]]) -> dict[str, str]:
             came.setdefault(row["content_sha256"], []).append(row["image_id"])
         elif row["change"] == "delete" or row["old_content_sha256"] != row["content_sha256"]:
             left.setdefault(row["old_content_sha256"], []).append((row["change"], row["image_id"]))
-    found = {}
+    found: dict[str, str] = {}
     for content, names in came.items():
         for name, (_, old) in zip(names, sorted(left.get(content, [])), strict=False):
             found |= {name: old, old: name}
