@@ -175,20 +175,21 @@ class _Tile:
     def _fill(self, costs: Floats, allowed: Mapping[str, Bools]) -> None:
         """Fill lists that are not full by those of least cost, and allow these no more.
 
-        They need not be the nearest: by them far fewer of the others have to be measured.
+        They need not be the nearest: by them far fewer of the others have to be measured. What
+        fills the list that leaves out most fills the others too.
         """
         scan, k = self._scan, self._scan.k
-        first: dict[str, Bools] = {}
-        for name, may in allowed.items():
+        for name in sorted(allowed, key=lambda each: -len(scan.variants[each])):
             is_open = np.isinf(scan._found[name].distances[self._rows, -1])
-            if is_open.any() and costs.shape[1] > k:
-                near = np.argpartition(np.where(may, costs, np.inf), k - 1, axis=1)[:, :k]
-                chosen = np.zeros_like(may)
-                np.put_along_axis(chosen, near, is_open[:, None], axis=1)
-                first[name] = chosen & may
-                may &= ~first[name]
-        if first:
-            self._measure(first)
+            if not is_open.any() or costs.shape[1] <= k:
+                continue
+            masked = np.where(allowed[name], costs, np.float32(np.inf))
+            near = np.argpartition(masked, k - 1, axis=1)[:, :k]
+            chosen = np.zeros_like(allowed[name])
+            np.put_along_axis(chosen, near, is_open[:, None], axis=1)
+            self._measure({each: chosen & may for each, may in allowed.items()})
+            for may in allowed.values():
+                may &= ~chosen
 
     def _costs(self, screen: Screen, left: Floats) -> Floats:
         """Costs [q, n] of images; each vector is multiplied once."""
