@@ -69,6 +69,9 @@ __all__ = ["Assessment"]
 
 LEAST_BLOCK = 64
 
+AT_ONCE = 200
+"""Pictures that a task decodes at the least, where there are so many."""
+
 
 @dataclass
 class Assessment(Looking):
@@ -186,11 +189,11 @@ class Assessment(Looking):
         The driver holds the places of the sample's pictures: at most evaluate.sample of them.
         """
         known = tuple(self._known_floors())
-        places = missing_places(ground, known)
+        places, missing = missing_places(ground, known)
         files = {file for file, _ in places}
         named = {each.path: each for each in self.files("ingest", "pictures")}
         pictures = {path: each for path, each in named.items() if path in files}
-        tasks = min(len(places), 2 * parallelism(self.spark))
+        tasks = min(len(places), 2 * parallelism(self.spark), -(-missing // AT_ONCE))
         work = partial(decode_sample, ground, known, pictures, places, tasks, self.settings.ingest)
         return [Part(1, partial(keep_floors, ground, known)), Part(tasks, work)]
 

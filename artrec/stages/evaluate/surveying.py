@@ -57,9 +57,10 @@ def keep_floors(ground: Ground, known: tuple[Receipt, ...], attempt: Attempt) ->
     return TaskReport(receipts=writer.receipts, counters={"floors_kept": kept})
 
 
-def missing_places(ground: Ground, done: Sequence[Receipt]) -> list[tuple[str, int]]:
-    """Where the sample's pictures lie that have no floor vectors yet, in order."""
-    return sorted(_by_place(_missing(ground, done)))
+def missing_places(ground: Ground, done: Sequence[Receipt]) -> tuple[list[tuple[str, int]], int]:
+    """Where the sample's pictures lie that have no floor vectors yet, in order; how many there are."""
+    missing = _missing(ground, done)
+    return sorted(_by_place(missing)), len(missing)
 
 
 def _missing(ground: Ground, done: Sequence[Receipt]) -> pa.Table:
