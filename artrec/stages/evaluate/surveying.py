@@ -58,7 +58,7 @@ def keep_floors(ground: Ground, known: tuple[Receipt, ...], attempt: Attempt) ->
 
 
 def missing_places(ground: Ground, done: Sequence[Receipt]) -> tuple[list[tuple[str, int]], int]:
-    """Where the sample's pictures lie that have no floor vectors yet, in order; how many there are."""
+    """Where the sample's pictures lie that have no floor vectors yet, in order; and how many."""
     missing = _missing(ground, done)
     return sorted(_by_place(missing)), len(missing)
 
