@@ -12,7 +12,7 @@ RESULT_VERSIONS = {
     "catalog": 1,
     "index": 3,
     "neighbors": 1,
-    "evaluate": 6,
+    "evaluate": 7,
     "report": 4,
 }
 """Of each stage that writes something; raised when the same inputs give other rows than before."""
