@@ -40,6 +40,7 @@ from artrec.stages.compaction.living import living_vectors
 from artrec.stages.decoding import decoder
 from artrec.stages.encoding import (
     Vector,
+    batch_of,
     encode_pictures,
     encode_udf,
     keep_encoder,
@@ -90,7 +91,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
             f"encoder {encoder.id} uses the inner product; the neighbor tables are made for cosine "
             "and euclidean"
         )
-    identity = vectors_identity(encoder, settings.ingest)
+    identity = vectors_identity(encoder, settings.ingest, settings.embed.precision)
     rules = {"encoder": identity, **ingest_rules(settings.ingest)}
     columns = ("content_sha256", "reason")
     ingested = ever_appended(store, ingest, "ingested", columns)
@@ -227,7 +228,8 @@ def _encode_slice(
     attempt: Attempt,
 ) -> TaskReport:
     """One task: the pictures of a slice, read by row groups, encoded, and their vectors written."""
-    encoder = worker_encoder(encoder_id, store)
+    encoder = worker_encoder(encoder_id, store, settings.embed)
+    batch = batch_of(encoder, settings.embed)
     counters = {"encoded": 0, "rejected": 0}
     metadata = {"encoder": identity, "metric": encoder.metric, "dim": str(encoder.dim)}
     with (
@@ -236,7 +238,7 @@ def _encode_slice(
     ):
         for rows, data in placed_pictures(store, pending, pictures, spec):
             keys = [row["content_sha256"] for row in rows]
-            found = list(encode_pictures(encoder, data, decode, settings.embed.batch))
+            found = list(encode_pictures(encoder, data, decode, batch))
             vectors.write(_vector_rows(keys, found, identity))
             rejected = sum(isinstance(each, Rejected) for each in found)
             counters["rejected"] += rejected

@@ -22,6 +22,7 @@ import typer
 from artrec import log
 from artrec.config import Settings, load
 from artrec.encoders import check_named
+from artrec.encoders.reader import check_engine
 from artrec.errors import ArtrecError, ReleaseConflict
 from artrec.releases import Draft, Outcome, StageRuns, holding, read_base
 from artrec.stages.connecting import connect
@@ -186,6 +187,10 @@ def _execute(name: str, options: Options, job: _Job, held: ExitStack) -> tuple[s
         check_sources(settings, known_sources(draft.base.release))
     if settings.encoder.id:
         check_named(store, settings.encoder.id)
+    first = draft.base.release is None and not settings.encoder.id
+    here = settings.train.where == "driver"  # elsewhere, that place has to have it
+    if here and (name == "train" or (name == "nightly" and first)):
+        check_engine(settings.train.reader)
     run, spark = _runner(name), Later(partial(_started, name, settings, options.verbosity))
     try:
         job.result = result = run(spark.session, settings, draft)
