@@ -182,6 +182,7 @@ def _rejects(spark: SparkSession, tables: _Tables) -> list[Row]:
         .filter(F.col("place") <= SAMPLES)
         .orderBy(F.desc("count"), "stage", "reason", "place")
         .limit(KINDS * SAMPLES)
+        .drop("place")
     )
     return [row.asDict() for row in some.collect()]
 
