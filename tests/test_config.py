@@ -389,6 +389,7 @@ CHANGED: dict[str, str] = {
     "ingest.retry_rejects": "true",
     "ingest.slice_bytes": "1000",
     "ingest.segment_bytes": "1000",
+    "train.recipe": "other",
     "train.side": "32",
     "train.channels": "[8, 16]",
     "train.epochs": "1",

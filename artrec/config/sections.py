@@ -177,7 +177,16 @@ class EncoderSettings(Section):
 class TrainSettings(Section):
     """Training an encoder on the pictures themselves, without labels."""
 
-    side: PositiveInt = key(64, "Side of the square that the network sees, in pixels.")
+    recipe: str = key(
+        "convolutional",
+        "How an encoder is made of the pictures: convolutional (a network learns to repeat them).",
+    )
+    side: int = key(
+        0,
+        "Side of the square that the network sees, in pixels; 0: as the recipe has it "
+        "(convolutional 64).",
+        ge=0,
+    )
     channels: tuple[int, ...] = key(
         (64, 128, 256, 512),
         "Channels of the network's blocks; the last number is the length of a vector.",
@@ -206,7 +215,7 @@ class TrainSettings(Section):
         if min(self.channels) < 1:
             raise ValueError(f"channels {self.channels} must be at least 1 each")
         least = 2 ** len(self.channels)
-        if self.side % least:
+        if self.recipe == "convolutional" and self.side % least:
             raise ValueError(
                 f"side {self.side} is no multiple of {least}, 2 for each of the "
                 f"{len(self.channels)} channels"

@@ -20,6 +20,7 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    NonNegativeInt,
     PositiveInt,
     ValidationError,
     field_validator,
@@ -74,16 +75,19 @@ class Weights(BaseModel):
 
 
 class Training(BaseModel):
-    """How the weights came about; nothing here changes a vector."""
+    """How the weights came about; nothing here changes a vector.
+
+    What is fitted without epochs has 0 of them, and no best one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     run: str
     pictures: PositiveInt
     held_out: PositiveInt
-    epochs: PositiveInt
-    best_epoch: PositiveInt
-    best_loss: float
+    epochs: NonNegativeInt
+    best_epoch: PositiveInt | None
+    best_loss: float | None
     seed: int
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -26,41 +25,21 @@ from artrec.encoders.card import Tensors
 from artrec.encoders.checkpoints import Epoch, Progress
 from artrec.encoders.convolutional import Autoencoder, features, scaled
 from artrec.encoders.reader import Batch, Reader, open_reader
+from artrec.encoders.recipes import Made, Reconstruction, preprocess_of
 from artrec.encoders.rules import Rules
 from artrec.errors import TrainingError
 from artrec.failpoints import reached
 from artrec.storage import Store
 from artrec.tables import Receipt
 
-__all__ = ["Reconstruction", "Trained", "pixels", "train"]
+__all__ = ["pixels", "train"]
 
 SHOWN = 16
 _LIMITS = picture.Limits()
 _COLUMNS = ("content_sha256", "picture")
 
 
-@dataclass(frozen=True)
-class Reconstruction:
-    """A held-out example beside what the network made of it, both PNG; ``error`` is the MSE."""
-
-    content_sha256: bytes
-    error: float
-    original: bytes
-    reconstruction: bytes
-
-
-@dataclass(frozen=True)
-class Trained:
-    """The best epoch's encoder and what the training was like; ``pictures`` were trained on."""
-
-    tensors: Tensors
-    epochs: tuple[Epoch, ...]
-    best: Epoch
-    pictures: int
-    reconstructions: list[Reconstruction]
-
-
-def train(store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str) -> Trained:
+def train(store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str) -> Made:
     """Train to the end, or on from the checkpoint that stands in ``folder`` of the store.
 
     TrainingError when a loss is not a finite number, or when all examples get the same vector;
@@ -99,7 +78,7 @@ class _Work:
 
     def __init__(self, store: Store, receipts: Sequence[Receipt], rules: Rules) -> None:
         self._rules = rules
-        self._preprocess = rules.preprocess
+        self._preprocess = preprocess_of(rules)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._examples = open_reader("arrow", store, receipts, rules.batch, "train")
         self._held_out = open_reader("arrow", store, receipts, rules.batch, "held_out")
@@ -213,16 +192,22 @@ class _Work:
         self._network.load_state_dict(found)
         self._place()
 
-    def result(self, progress: Progress, best: Tensors) -> Trained:
+    def result(self, progress: Progress, best: Tensors) -> Made:
         self._load(best)
         center, pictures = self._center()
         own = "encoder."
         tensors = {n.removeprefix(own): a for n, a in best.items() if n.startswith(own)}
-        return Trained(
+        return Made(
+            architecture="convolutional",
+            dim=self._rules.channels[-1],
+            metric="cosine",
+            preprocess=self._preprocess,
+            parameters={"channels": list(self._rules.channels)},
             tensors={**tensors, "center": center},
+            notes="convolutional autoencoder; the largest value of each channel of its last block",
+            pictures=pictures,
             epochs=progress.epochs,
             best=progress.best,
-            pictures=pictures,
             reconstructions=self._reconstructions(),
         )
 

@@ -188,6 +188,8 @@ def _training(runs: dict[str, Any]) -> str:
     notes = runs["notes"]
     if not notes["trained"]:
         return "none was trained"
+    if "best_loss" not in notes:
+        return "fitted"
     return f"{runs['epochs']} epochs, best loss {notes['best_loss']:.5f}"
 
 

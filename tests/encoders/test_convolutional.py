@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from artrec.encoders import Preprocess, load_encoder
 from artrec.encoders.card import Card, pack, read_encoder, save_encoder
 from artrec.encoders.convolutional import Autoencoder, Convolutional
+from artrec.encoders.recipes import preprocess_of
 from artrec.encoders.rules import Rules
 from artrec.errors import ConfigError
 from artrec.storage import open_store
@@ -32,7 +33,7 @@ def card(**changed: Any) -> Card:
         "architecture": "convolutional",
         "dim": 6,
         "metric": "cosine",
-        "preprocess": rules().preprocess,
+        "preprocess": preprocess_of(rules()),
         "parameters": {"channels": [4, 6]},
     }
     return Card(**(fields | changed))

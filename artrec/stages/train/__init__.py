@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,9 +23,10 @@ from pyspark.sql import SparkSession
 from artrec import log, picture
 from artrec.config import Settings
 from artrec.digests import name_of
-from artrec.encoders import contest, load_encoder
+from artrec.encoders import Encoder, checkpoints, contest, load_encoder
 from artrec.encoders.card import Card, Training, save_encoder
 from artrec.encoders.handmade import HANDMADE
+from artrec.encoders.recipes import Made, preprocess_of, train
 from artrec.encoders.rules import Rules
 from artrec.errors import TrainingError
 from artrec.failpoints import reached
@@ -47,16 +48,15 @@ from artrec.stages.train.examples import examples_begun, examples_run
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, read_table
 
-if TYPE_CHECKING:
-    from artrec.encoders.training import Trained
-
 __all__ = ["RESULT_VERSION", "chooses", "run", "tonight"]
 
 RESULT_VERSION = RESULT_VERSIONS["train"]
 LEAST = 2  # examples to train on: less their mean, a single one would leave nothing
+AT_ONCE = 64
 MOST = 2000  # held-out examples that the comparison looks at, by their hashes
 
 Row = dict[str, Any]
+Pixels = NDArray[np.uint8]
 
 
 def chooses(settings: Settings, draft: Draft) -> bool:
@@ -79,15 +79,16 @@ def tonight(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
 
 def _run(spark: SparkSession, settings: Settings, draft: Draft, always: bool) -> StageRuns:
     begun, choosing = time.monotonic(), chooses(settings, draft)
-    rules = Rules(**{name: getattr(settings.train, name) for name in Rules.__dataclass_fields__})
-    examples = examples_begun(settings, draft).run_id
+    rules = Rules.of(settings.train)
+    wanted = preprocess_of(rules)
+    examples = examples_begun(settings, draft, wanted).run_id
     inputs = name_of({"version": RESULT_VERSION, "examples": examples, "rules": asdict(rules)})
     known = draft.known("train", inputs) if choosing else None
     if known is not None and (known.notes["trained"] or not always):
         return draft.record(known)
     if choosing:
         draft.begin_work()
-    found = examples_run(spark, settings, draft, rules.preprocess)
+    found = examples_run(spark, settings, draft, wanted)
     reached("train.examples")
     made = StageRuns(stage="train", inputs=inputs, tables={"examples": [RunRef.of(found)]})
     short = _shortage(found.counters, always)
@@ -148,9 +149,8 @@ def _trained(
         "why": why,
         "trained": encoder_id,
         "compared": compared,
-        "best_epoch": found.notes["best_epoch"],
-        "best_loss": found.notes["best_loss"],
     }
+    notes |= {n: found.notes[n] for n in ("best_epoch", "best_loss") if n in found.notes}
     ref = RunRef.of(found)
     tables = {**tables, "curves": [ref], "reconstructions": [ref]}
     return {"tables": tables, "counters": found.counters, "notes": notes}
@@ -168,26 +168,22 @@ def _training_run(settings: Settings, draft: Draft, rules: Rules, examples: Run)
     if found is not None:
         return found
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads spin beside others' work else
-    from artrec.encoders import checkpoints
-    from artrec.encoders.training import train  # with torch, which reads the variable
-
     kept = f"runs/{run.stage}/{run.run_id}/checkpoints"
-    trained = train(store, examples.receipts("examples"), rules, kept)
-    card = _card(run, rules, trained, examples.counters["held_out"])
-    encoder_id = save_encoder(store, card, trained.tensors, _readme(card))
+    # imports torch, where the recipe needs it, which reads the variable
+    made = train(store, examples.receipts("examples"), rules, kept)
+    card = _card(run, rules, made, examples.counters["held_out"])
+    encoder_id = save_encoder(store, card, made.tensors, _readme(card))
     folder = run.folder(draft.attempt)
     tables = {
-        "curves": _written(store, folder, "curves", _curves(trained)),
+        "curves": _written(store, folder, "curves", _curves(made)),
         "reconstructions": _written(
-            store, folder, "reconstructions", [asdict(each) for each in trained.reconstructions]
+            store, folder, "reconstructions", [asdict(each) for each in made.reconstructions]
         ),
     }
-    notes = {
-        "encoder_id": encoder_id,
-        "best_epoch": trained.best.epoch,
-        "best_loss": trained.best.held_out_loss,
-    }
-    counters = {"epochs": len(trained.epochs)}
+    notes: dict[str, Any] = {"encoder_id": encoder_id}
+    if made.best is not None:
+        notes |= {"best_epoch": made.best.epoch, "best_loss": made.best.held_out_loss}
+    counters = {"epochs": len(made.epochs)}
     recorded = record_run(store, run.done(tables, begun, counters, notes))
     checkpoints.clear(store, kept)
     return recorded
@@ -200,30 +196,31 @@ def _written(store: Store, folder: str, table: str, rows: list[Row]) -> list[Rec
     return writer.receipts
 
 
-def _curves(trained: Trained) -> list[Row]:
+def _curves(made: Made) -> list[Row]:
     return [
         {"epoch": each.epoch, "measure": measure, "value": float(value)}
-        for each in trained.epochs
+        for each in made.epochs
         for measure, value in sorted(each.model_dump(exclude={"epoch"}).items())
     ]
 
 
-def _card(run: Run, rules: Rules, trained: Trained, held_out: int) -> Card:
+def _card(run: Run, rules: Rules, made: Made, held_out: int) -> Card:
+    best = made.best
     return Card(
-        name="convolutional",
-        architecture="convolutional",
-        dim=rules.channels[-1],
-        metric="cosine",
-        preprocess=rules.preprocess,
-        parameters={"channels": list(rules.channels)},
-        notes="convolutional autoencoder; the largest value of each channel of its last block",
+        name=rules.recipe,
+        architecture=made.architecture,
+        dim=made.dim,
+        metric=made.metric,
+        preprocess=made.preprocess,
+        parameters=made.parameters,
+        notes=made.notes,
         training=Training(
             run=run.run_id,
-            pictures=trained.pictures,
+            pictures=made.pictures,
             held_out=held_out,
-            epochs=len(trained.epochs),
-            best_epoch=trained.best.epoch,
-            best_loss=trained.best.held_out_loss,
+            epochs=len(made.epochs),
+            best_epoch=best.epoch if best else None,
+            best_loss=best.held_out_loss if best else None,
             seed=rules.seed,
         ),
     )
@@ -234,21 +231,22 @@ def _readme(card: Card) -> str:
     how = card.training
     assert how is not None
     height, width = card.preprocess.size
-    blocks = "-".join(map(str, card.parameters["channels"]))  # type: ignore[arg-type]
+    best = ""
+    if how.best_epoch is not None:
+        best = (
+            f"- Best of {how.epochs} epochs: {how.best_epoch}, with a loss of "
+            f"{how.best_loss:.5f} on the held-out pictures.\n"
+        )
     return (
         f"# {card.name}\n\n"
         f"An encoder of artrec: pictures in, {card.dim} numbers out, to be compared by "
         f"{card.metric}.\n\n"
-        f"- Network: blocks of {blocks} channels; global max pooling, centered, length 1.\n"
-        f"- Sees: the whole picture stretched to {width}x{height} pixels "
+        f"- What: {card.notes}.\n"
+        f"- Sees: the picture by {card.preprocess.fit} at {width}x{height} pixels "
         f"({card.preprocess.filter}), RGB.\n"
-        f"- Trained without labels, to repeat {how.pictures:,} pictures; {how.held_out:,} others "
-        "were held out.\n"
-        f"- Best of {how.epochs} epochs: {how.best_epoch}, with a mean squared error of "
-        f"{how.best_loss:.5f} on the held-out pictures.\n"
+        f"- Trained on {how.pictures:,} pictures; {how.held_out:,} others were held out.\n"
+        f"{best}"
         f"- Seed {how.seed}, run `train/{how.run}`: its tables hold curves and reconstructions.\n"
-        "\nIt knows colours and coarse forms; it was told nothing about who painted what. A small "
-        "error in repeating\npictures does not show that it finds similar ones: compare it.\n"
     )
 
 
@@ -260,21 +258,39 @@ def _compared(store: Store, encoder_id: str, examples: Run) -> tuple[bool, str, 
     """
     encoder = load_encoder(store, encoder_id)
     rows = list(islice(_held_out(store, examples), MOST))
-    seen = np.stack([picture.decode(row["picture"], picture.Limits()) for row in rows])
-    ours = encoder.encode(seen)
+    ours = _seen(encoder, rows)
     keys = [row["content_sha256"] for row in rows]
     theirs, others = _handmade(store, examples.receipts("held_out_vectors"), keys)
     for label in ("artist", "style"):
         names = [row[label] for row in rows]
         if contest.has_enough(names):
-            scores = [contest.by_label(label, vectors, names) for vectors in (ours, theirs)]
+            scores = [
+                contest.by_label(label, ours, names, encoder.metric),
+                contest.by_label(label, theirs, names),
+            ]
             break
     else:
-        copies = encoder.encode(contest.altered(seen))
-        scores = [contest.by_copies(ours, copies), contest.by_copies(theirs, others)]
+        copies = _seen(encoder, rows, contest.altered)
+        scores = [
+            contest.by_copies(ours, copies, encoder.metric),
+            contest.by_copies(theirs, others),
+        ]
     won, why = contest.verdict(*scores)
     figures = zip(("trained", "handmade"), scores, strict=True)
     return won, why, {name: asdict(score) for name, score in figures}
+
+
+def _seen(
+    encoder: Encoder, rows: Sequence[Row], changed: Callable[[Pixels], Pixels] = lambda same: same
+) -> NDArray[np.float32]:
+    """The vectors of these examples, or of what becomes of them; few pictures at a time."""
+    wanted = (encoder.preprocess.size, encoder.preprocess.fit, encoder.preprocess.filter)
+    parts = [np.empty((0, encoder.dim), np.float32)]
+    for start in range(0, len(rows), AT_ONCE):
+        data = (row["picture"] for row in rows[start : start + AT_ONCE])
+        pixels = np.stack([picture.decode(each, picture.Limits(), *wanted) for each in data])
+        parts.append(encoder.encode(changed(pixels)))
+    return np.concatenate(parts)
 
 
 def _handmade(
