@@ -179,12 +179,14 @@ class TrainSettings(Section):
 
     recipe: str = key(
         "convolutional",
-        "How an encoder is made of the pictures: convolutional (a network learns to repeat them).",
+        "How an encoder is made of the pictures: convolutional (a network learns to repeat them); "
+        "descriptor, descriptor-fast (hand-made features, projected as fitted; nothing is learnt "
+        "by gradient).",
     )
     side: int = key(
         0,
         "Side of the square that the network sees, in pixels; 0: as the recipe has it "
-        "(convolutional 64).",
+        "(convolutional 64, descriptor 256).",
         ge=0,
     )
     channels: tuple[int, ...] = key(

@@ -58,6 +58,7 @@ README_FILE = "README.md"
 
 ARCHITECTURES: dict[str, str] = {
     "convolutional": "artrec.encoders.convolutional:Convolutional",
+    "descriptor": "artrec.encoders.descriptor:Descriptor",
     "handmade": "artrec.encoders.handmade:Handmade",
 }
 """Architecture to ``module:class``; a string, so that unused ones cost no import."""

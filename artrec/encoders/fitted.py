@@ -25,7 +25,7 @@ HALF = 0.25
 """The power of the eigenvalues in "half"."""
 
 _REAL = 1e-8  # of the largest eigenvalue: below it lies rounding, which must not be scaled up
-_ROWS = 4096  # of a batch, in float64 at once
+_ROWS = 512  # that wait for one product; parts as small as a batch would cost a d x d sum each
 
 Floats = NDArray[np.float32]
 Wides = NDArray[np.float64]
@@ -50,15 +50,21 @@ class Projection:
 class Fit:
     """Mean and covariance of vectors that come in batches; memory is d x d, whatever comes.
 
-    In float64, every batch about its own mean (Chan, Golub and LeVeque, "Updating formulae and a
+    In float64, by parts about their own means (Chan, Golub and LeVeque, "Updating formulae and a
     pairwise algorithm for computing sample variances", 1979), so that a large mean costs no
-    digits. The same batches in the same order give the same bits.
+    digits. The same vectors in the same order give the same bits, however they are cut.
     """
 
     def __init__(self, dim: int) -> None:
-        self.count = 0
+        self._taken = 0
         self._mean: Wides = np.zeros(dim)
         self._scatter: Wides = np.zeros((dim, dim))
+        self._waiting: Wides = np.empty((_ROWS + 1, dim))
+        self._filled = 0
+
+    @property
+    def count(self) -> int:
+        return self._taken + self._filled
 
     def add(self, vectors: NDArray[np.floating[Any]]) -> None:
         """Take in ``[n, d]``; ValueError for another d, or a number that is not finite."""
@@ -66,27 +72,38 @@ class Fit:
             raise ValueError(f"vectors are {vectors.shape}, expected (n, {len(self._mean)})")
         if not np.isfinite(vectors).all():
             raise ValueError("vectors to be fitted hold a number that is not finite")
-        for start in range(0, len(vectors), _ROWS):
-            self._take(vectors[start : start + _ROWS].astype(np.float64))
+        while len(vectors):
+            room = _ROWS - self._filled
+            part, vectors = vectors[:room], vectors[room:]
+            self._waiting[self._filled : self._filled + len(part)] = part
+            self._filled += len(part)
+            if self._filled == _ROWS:
+                self._take()
 
-    def _take(self, rows: Wides) -> None:
-        mean = rows.mean(axis=0)
-        rows -= mean
+    def _take(self) -> None:
+        rows, count = self._waiting[: self._filled + 1], self._filled
+        if not count:
+            return
+        mean = rows[:count].mean(axis=0)
+        rows[:count] -= mean
+        total = self._taken + count
         apart = mean - self._mean
-        total = self.count + len(rows)
+        # the distance of the two means counts like one more row
+        rows[count] = apart * np.sqrt(self._taken * count / total)
         self._scatter += rows.T @ rows
-        self._scatter += np.outer(apart, apart * (self.count * len(rows) / total))
-        self._mean += apart * (len(rows) / total)
-        self.count = total
+        self._mean += apart * (count / total)
+        self._taken, self._filled = total, 0
 
     @property
     def mean(self) -> Wides:
+        self._take()
         return self._mean.copy()
 
     @property
     def covariance(self) -> Wides:
         """Divided by the count, not by one less."""
-        return self._scatter / max(1, self.count)
+        self._take()
+        return self._scatter / max(1, self._taken)
 
     def projection(self, dim: int = 256, power: float = HALF) -> Projection:
         """The first ``dim`` principal directions, each scaled by its eigenvalue to ``-power``.
@@ -99,9 +116,8 @@ class Fit:
             raise TrainingError(
                 f"{self.count} pictures are too few to fit a projection to; it takes 2"
             )
-        values, vectors = np.linalg.eigh(self.covariance)
-        values, vectors = values[::-1], vectors[:, ::-1]
-        noise = float(np.finfo(np.float32).eps) ** 2 * float(np.square(self._mean).sum())
+        mean, values, vectors = self._principal()
+        noise = float(np.finfo(np.float32).eps) ** 2 * float(np.square(mean).sum())
         if values[0] <= noise:
             raise TrainingError(f"all {self.count} pictures to fit a projection to look the same")
         real = int((values > max(_REAL * values[0], noise)).sum())
@@ -110,7 +126,17 @@ class Fit:
         largest = np.abs(directions).argmax(axis=0)
         signs = np.where(directions[largest, np.arange(kept)] < 0, -1.0, 1.0)
         matrix = directions * (signs * values[:kept] ** -power)
-        return Projection(self._mean.astype(np.float32), matrix.astype(np.float32))
+        return Projection(mean.astype(np.float32), matrix.astype(np.float32))
+
+    def _principal(self) -> tuple[Wides, Wides, Wides]:
+        """Mean, and eigenvalues, the largest first, and eigenvectors [d, k] of the covariance."""
+        if not self._taken and self._filled < len(self._mean):  # all wait: their SVD costs less
+            rows = self._waiting[: self._filled]
+            mean = rows.mean(axis=0)
+            _, strengths, across = np.linalg.svd(rows - mean, full_matrices=False)
+            return mean, np.square(strengths) / len(rows), across.T
+        values, vectors = np.linalg.eigh(self.covariance)
+        return self._mean, values[::-1], vectors[:, ::-1]
 
 
 def rooted(vectors: NDArray[np.floating[Any]]) -> Floats:

@@ -38,7 +38,11 @@ class Recipe:
     preprocess: Preprocess
 
 
+_WHOLE = Preprocess(size=(256, 256), fit="stretch", filter="lanczos")
+
 RECIPES: dict[str, Recipe] = {
+    "descriptor": Recipe("artrec.encoders.describing:train", _WHOLE),
+    "descriptor-fast": Recipe("artrec.encoders.describing:fast", _WHOLE),
     "convolutional": Recipe(
         "artrec.encoders.training:train",
         Preprocess(size=(64, 64), fit="stretch", filter="lanczos", scale=1 / 255),
