@@ -181,12 +181,15 @@ class TrainSettings(Section):
         "convolutional",
         "How an encoder is made of the pictures: convolutional (a network learns to repeat them); "
         "descriptor, descriptor-fast (hand-made features, projected as fitted; nothing is learnt "
-        "by gradient).",
+        "by gradient); contrastive (a small network learns which crops are of one picture), labelled "
+        "(the same, and which pictures are by one artist, else of one style), combined "
+        "(contrastive beside the features of descriptor); auto: combined, below 400 pictures "
+        "descriptor.",
     )
     side: int = key(
         0,
         "Side of the square that the network sees, in pixels; 0: as the recipe has it "
-        "(convolutional 64, descriptor 256).",
+        "(convolutional 64, the others 256).",
         ge=0,
     )
     channels: tuple[int, ...] = key(
@@ -195,6 +198,12 @@ class TrainSettings(Section):
         min_length=1,
     )
     epochs: PositiveInt = key(20, "Passes over the training examples, at most.")
+    steps: int = key(
+        0,
+        "Steps of contrastive, labelled and combined, each on 4 crops of 64 pictures; 0: 40 passes "
+        "over the pictures, at most 3,360 steps.",
+        ge=0,
+    )
     batch: PositiveInt = key(32, "Examples in one step of the training.")
     learning_rate: PositiveFloat = key(0.001, "Step size of the optimizer (Adam).")
     patience: PositiveInt = key(

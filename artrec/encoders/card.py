@@ -57,6 +57,8 @@ WEIGHTS_FILE = "model.safetensors"
 README_FILE = "README.md"
 
 ARCHITECTURES: dict[str, str] = {
+    "combined": "artrec.encoders.contrast.encoders:Combined",
+    "contrastive": "artrec.encoders.contrast.encoders:Contrastive",
     "convolutional": "artrec.encoders.convolutional:Convolutional",
     "descriptor": "artrec.encoders.descriptor:Descriptor",
     "handmade": "artrec.encoders.handmade:Handmade",

@@ -41,6 +41,10 @@ class Recipe:
 _WHOLE = Preprocess(size=(256, 256), fit="stretch", filter="lanczos")
 
 RECIPES: dict[str, Recipe] = {
+    "auto": Recipe("artrec.encoders.contrast.fitting:auto", _WHOLE),
+    "combined": Recipe("artrec.encoders.contrast.fitting:combined", _WHOLE),
+    "contrastive": Recipe("artrec.encoders.contrast.fitting:contrastive", _WHOLE),
+    "labelled": Recipe("artrec.encoders.contrast.fitting:labelled", _WHOLE),
     "descriptor": Recipe("artrec.encoders.describing:train", _WHOLE),
     "descriptor-fast": Recipe("artrec.encoders.describing:fast", _WHOLE),
     "convolutional": Recipe(
@@ -65,7 +69,8 @@ class Made:
     """An encoder and how it came about: all that a card, its curves and its sheet are made of.
 
     ``best`` is None, and ``epochs`` empty, for what is fitted without epochs; ``pictures`` is how
-    many it was trained on; ``reconstructions`` is empty where nothing can be repeated.
+    many it was trained on; ``reconstructions`` is empty where nothing can be repeated; ``name`` is
+    the card's where it is not the recipe's.
     """
 
     architecture: str
@@ -79,6 +84,7 @@ class Made:
     epochs: tuple[Epoch, ...] = ()
     best: Epoch | None = None
     reconstructions: list[Reconstruction] = field(default_factory=list)
+    name: str = ""
 
 
 def recipe_of(rules: Rules) -> Recipe:

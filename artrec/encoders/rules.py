@@ -25,6 +25,7 @@ class Rules:
     patience: int
     seed: int
     recipe: str = "convolutional"
+    steps: int = 0
 
     @classmethod
     def of(cls, settings: TrainSettings) -> Self:

@@ -207,7 +207,7 @@ def _curves(made: Made) -> list[Row]:
 def _card(run: Run, rules: Rules, made: Made, held_out: int) -> Card:
     best = made.best
     return Card(
-        name=rules.recipe,
+        name=made.name or rules.recipe,
         architecture=made.architecture,
         dim=made.dim,
         metric=made.metric,
