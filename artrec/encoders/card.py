@@ -44,6 +44,7 @@ __all__ = [
     "Training",
     "WEIGHTS_FILE",
     "Weights",
+    "architecture_named",
     "encoder_id",
     "pack",
     "parse_card",
@@ -59,9 +60,13 @@ README_FILE = "README.md"
 ARCHITECTURES: dict[str, str] = {
     "combined": "artrec.encoders.contrast.encoders:Combined",
     "contrastive": "artrec.encoders.contrast.encoders:Contrastive",
-    "convolutional": "artrec.encoders.convolutional:Convolutional",
+    "convolutional": "artrec.encoders.networks.convolutional:Convolutional",
+    "dense": "artrec.encoders.networks.dense:Dense",
     "descriptor": "artrec.encoders.descriptor:Descriptor",
     "handmade": "artrec.encoders.handmade:Handmade",
+    "separable": "artrec.encoders.networks.separable:Separable",
+    "small": "artrec.encoders.networks.small:Small",
+    "tiny": "artrec.encoders.networks.tiny:Tiny",
 }
 """Architecture to ``module:class``; a string, so that unused ones cost no import."""
 
@@ -216,7 +221,7 @@ def read_encoder(card_bytes: bytes, weights: bytes | None) -> Encoder:
     of other names, shapes or types than the architecture's, and values that are not finite.
     """
     card = parse_card(card_bytes)
-    architecture = _architecture(card)
+    architecture = architecture_named(card.architecture)
     tensors = _tensors(card, weights)
     _check_shapes(architecture.shapes(card), tensors)
     for name, tensor in tensors.items():
@@ -224,11 +229,12 @@ def read_encoder(card_bytes: bytes, weights: bytes | None) -> Encoder:
     return architecture(encoder_id(card_bytes), card, tensors)
 
 
-def _architecture(card: Card) -> Architecture:
-    place = ARCHITECTURES.get(card.architecture)
+def architecture_named(architecture: str) -> Architecture:
+    """The class of an architecture, imported; ``ConfigError`` lists those there are."""
+    place = ARCHITECTURES.get(architecture)
     if place is None:
         known = ", ".join(sorted(ARCHITECTURES))
-        raise ConfigError(f"unknown encoder architecture {card.architecture!r}; known: {known}")
+        raise ConfigError(f"unknown encoder architecture {architecture!r}; known: {known}")
     module, _, name = place.partition(":")
     return cast(Architecture, getattr(importlib.import_module(module), name))
 

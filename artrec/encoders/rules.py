@@ -26,6 +26,12 @@ class Rules:
     seed: int
     recipe: str = "convolutional"
     steps: int = 0
+    latent: int = 0
+    center: bool = True
+    loss: str = ""
+    schedule: str = "constant"
+    precision: str = "auto"
+    processes: int = 1
 
     @classmethod
     def of(cls, settings: TrainSettings) -> Self:
