@@ -75,7 +75,7 @@ BLOCKS: dict[str, Plain | Coded] = {
     "patterns": Plain(PATTERN_NUMBERS, pattern_shares),
     "gradients": Plain(GRADIENT_NUMBERS, gradient_means),
     "moments": Plain(MOMENT_NUMBERS, moments),
-    "pixel_fisher": Coded(PATCH_NUMBERS, pixel_patches, dim=24, gaussians=24),
+    "pixel_fisher": Coded(PATCH_NUMBERS, pixel_patches, dim=24, gaussians=48),
     "edge_fisher": Coded(EDGE_NUMBERS, edge_patches, dim=40, gaussians=24),
 }
 """Every block by its name."""
