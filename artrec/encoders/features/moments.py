@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from artrec.encoders.features.planes import Pixels, Planes, halved, opponent
 
-__all__ = ["MOMENT_NUMBERS", "moments"]
+__all__ = ["MOMENT_NUMBERS", "wave_moments"]
 
 _SIDE = 8
 _STEPS = (5, 3, 2)  # of the picture, its half, its quarter
@@ -42,7 +42,7 @@ def _waves() -> Floats:
 _WAVES = _waves()
 
 
-def moments(pictures: Pixels) -> Floats:
+def wave_moments(pictures: Pixels) -> Floats:
     """``uint8 [n, h, w, 3]`` to ``float32 [n, 4536]``.
 
     Of the answers a / sqrt(|a| + 1) and of their absolute values (54 numbers for each square), by

@@ -187,13 +187,13 @@ def test_planes_are_what_their_definitions_say() -> None:
     assert halved(plane)[0].tolist() == slow_halved(plane[0].tolist())
 
 
-def test_pixel_patches_are_squares_of_the_half_picture() -> None:
+def test_pixel_patches_are_squares_of_the_picture() -> None:
     batch = pictures(2, (64, 48))
     found = patches.pixel_patches(batch)
-    assert found.shape == (2, 7 * 5, 192)
-    channels = [slow_halved(batch[1, ..., channel].tolist()) for channel in range(3)]
-    patch = 2 * 5 + 3  # the third row, the fourth column: at 8 down, 12 right
-    expected = [channels[c][8 + y][12 + x] for y in range(8) for x in range(8) for c in range(3)]
+    assert found.shape == (2, 10 * 7, 192)
+    patch = 2 * 7 + 3  # the third row, the fourth column: at 12 down, 18 right
+    rows = batch[1].tolist()
+    expected = [rows[12 + y][18 + x][c] for y in range(8) for x in range(8) for c in range(3)]
     assert found[1, patch].tolist() == expected
 
 
