@@ -29,9 +29,10 @@ Floats = NDArray[np.float32]
 
 DIM = 256
 FULL = tuple(
-    Part(name=name) for name in ("handmade", "patterns", "gradients", "pixel_fisher", "edge_fisher")
+    Part(name=name)
+    for name in ("handmade", "patterns", "gradients", "moments", "pixel_fisher", "edge_fisher")
 )
-FAST = tuple(Part(name=name) for name in ("handmade", "patterns"))
+FAST = tuple(Part(name=name) for name in ("colours", "patterns", "pixel_fisher", "edge_fisher"))
 
 _JOINED = 4096  # pictures that the last projection is fitted to
 _BATCH = 32

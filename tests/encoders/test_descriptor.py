@@ -60,23 +60,23 @@ def made(batch: Pixels, parts: tuple[Part, ...] = PARTS, dim: int | None = 5) ->
     return read_encoder(*pack(card(parameters.model_dump(mode="json"), found), tensors))
 
 
-def slow_half(rows: NDArray[Any], dim: int) -> NDArray[np.float64]:
-    """Signed root, SVD about the mean, eigenvalue ** -.25, length 1; directions of any sign."""
+def slow_block(rows: NDArray[Any], dim: int) -> NDArray[np.float64]:
+    """Signed root, SVD about the mean, eigenvalue ** -1/3, length 1; directions of any sign."""
     wide = np.sqrt(rows.astype(np.float64))
     wide -= wide.mean(axis=0)
     left, strength, _ = np.linalg.svd(wide, full_matrices=False)
-    scores = (left * strength)[:, :dim] * (strength[:dim] ** 2 / len(rows)) ** -0.25
+    scores = (left * strength)[:, :dim] * (strength[:dim] ** 2 / len(rows)) ** (-1 / 3)
     return scores / np.linalg.norm(scores, axis=1, keepdims=True)
 
 
-def test_blocks_are_joined_after_each_was_brought_to_half() -> None:
+def test_blocks_are_joined_after_each_was_projected() -> None:
     batch = pictures(40)
     found = fit_blocks(again(batch), PARTS, 0)(batch)
     assert found.shape == (40, 14)
     # cosines do not know the signs of directions
     for columns, name, weight in ((slice(0, 8), "handmade", 1), (slice(8, 14), "gradients", 0.25)):
         dim = columns.stop - columns.start
-        slow = slow_half(raw(name, batch), dim)
+        slow = slow_block(raw(name, batch), dim)
         part = found[:, columns]
         assert part @ part.T == pytest.approx(weight * (slow @ slow.T), abs=2e-3)
 

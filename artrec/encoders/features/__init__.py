@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from artrec.encoders.features.colours import COLOUR_NUMBERS, colour_shares
 from artrec.encoders.features.fisher import Codebook, fisher
 from artrec.encoders.features.gradients import GRADIENT_NUMBERS, gradient_means
+from artrec.encoders.features.moments import MOMENT_NUMBERS, wave_moments
 from artrec.encoders.features.patches import (
     EDGE_NUMBERS,
     PATCH_NUMBERS,
@@ -73,7 +74,8 @@ BLOCKS: dict[str, Plain | Coded] = {
     "colours": Plain(COLOUR_NUMBERS, colour_shares),
     "patterns": Plain(PATTERN_NUMBERS, pattern_shares),
     "gradients": Plain(GRADIENT_NUMBERS, gradient_means),
-    "pixel_fisher": Coded(PATCH_NUMBERS, pixel_patches, dim=24, gaussians=24),
+    "moments": Plain(MOMENT_NUMBERS, wave_moments),
+    "pixel_fisher": Coded(PATCH_NUMBERS, pixel_patches, dim=32, gaussians=32),
     "edge_fisher": Coded(EDGE_NUMBERS, edge_patches, dim=40, gaussians=24),
 }
 """Every block by its name."""

@@ -28,6 +28,7 @@ _ROWS = 20_000  # patches in float64 at once
 
 Floats = NDArray[np.float32]
 Wides = NDArray[np.float64]
+Real = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,12 +72,7 @@ def _of_one(patches: Floats, codebook: Codebook) -> Floats:
     return np.concatenate([by_mean.ravel(), by_spread.ravel()]).astype(np.float32)
 
 
-def _shares(
-    both: NDArray[np.floating[Any]],
-    weights: NDArray[np.floating[Any]],
-    means: NDArray[np.floating[Any]],
-    variances: NDArray[np.floating[Any]],
-) -> NDArray[np.floating[Any]]:
+def _shares(both: Real, weights: Real, means: Real, variances: Real) -> Real:
     """How much each patch belongs to each Gaussian: ``[m, 2 d]`` (squares, numbers) to ``[m, k]``.
 
     The exponents are one matrix product; adding up to 1, they need no common factor.
@@ -86,7 +82,7 @@ def _shares(
     rest = np.log(weights) - 0.5 * (np.log(variances) + np.square(means) * precision).sum(axis=1)
     exponents = both @ factors.T.astype(both.dtype) + rest.astype(both.dtype)
     exponents -= exponents.max(axis=1, keepdims=True)
-    shares = np.exp(exponents, out=exponents)
+    shares: Real = np.exp(exponents, out=exponents)
     shares /= shares.sum(axis=1, keepdims=True)
     return shares
 
@@ -155,7 +151,7 @@ class _Mixture:
         )
         self.parts = self._made(*sums, means)
 
-    def _sums(self, shares_of: Callable[[Wides], Wides]) -> tuple[Wides, Wides, Wides]:
+    def _sums(self, shares_of: Callable[[Wides], Real]) -> tuple[Wides, Wides, Wides]:
         """Sums of shares, of shares times patches, and times their squares."""
         found: list[Any] = [0.0, 0.0, 0.0]
         for start in range(0, len(self._patches), _ROWS):

@@ -65,8 +65,8 @@ def cells(
     low += 1
     low[low == directions] = 0
     total += np.bincount((low + place).ravel(), upper.ravel(), size)
-    total /= height * width
-    return total.astype(np.float32).reshape(count, grid, grid, directions)
+    means = (total / (height * width)).astype(np.float32)
+    return means.reshape(count, grid, grid, directions)
 
 
 def _polar(

@@ -127,9 +127,43 @@ def slow_colours(picture: Pixels) -> list[float]:
     return found
 
 
+def slow_moments(picture: Pixels) -> list[float]:
+    """The cosine transform by its formula; products of all pairs of answers."""
+    frequencies = [(0, 1), (0, 2), (0, 3), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (3, 0)]
+    cosine = [[math.cos(math.pi * k * (2 * x + 1) / 16) for x in range(8)] for k in range(4)]
+    planes, found = slow_opponent(picture), []
+    for scale, step in enumerate((5, 3, 2)):
+        if scale:
+            planes = [slow_halved(plane) for plane in planes]
+        rows = []
+        for top in range(0, len(planes[0]) - 7, step):
+            for left in range(0, len(planes[0][0]) - 7, step):
+                answers = []
+                for plane in planes:
+                    for down, across in frequencies:
+                        total = sum(
+                            plane[top + y][left + x] * cosine[down][y] * cosine[across][x]
+                            for y in range(8)
+                            for x in range(8)
+                        )
+                        answers.append(total / 4 / math.sqrt(2) ** ((down == 0) + (across == 0)))
+                roots = [answer / math.sqrt(abs(answer) + 1) for answer in answers]
+                rows.append(roots + [abs(root) for root in roots])
+        means = np.array(rows)
+        products = means.T @ means / len(rows)
+        found += [products[a][b] for a in range(54) for b in range(a, 54)]
+        found += means[:, 27:].mean(axis=0).tolist()
+    return found
+
+
 @pytest.mark.parametrize(
     ("block", "slow"),
-    [("patterns", slow_patterns), ("gradients", slow_gradients), ("colours", slow_colours)],
+    [
+        ("patterns", slow_patterns),
+        ("gradients", slow_gradients),
+        ("colours", slow_colours),
+        ("moments", slow_moments),
+    ],
 )
 @pytest.mark.parametrize("size", [(64, 64), (67, 70)])
 def test_a_block_is_what_its_definition_says(
@@ -140,7 +174,8 @@ def test_a_block_is_what_its_definition_says(
     assert found.shape == (2, BLOCKS[block].numbers)
     assert found.dtype == np.float32
     for picture, numbers in zip(batch, found, strict=True):
-        assert numbers == pytest.approx(slow(picture), rel=1e-4, abs=1e-5)
+        tolerance = 1e-4 if block == "moments" else 1e-5
+        assert numbers == pytest.approx(slow(picture), rel=1e-4, abs=tolerance)
 
 
 def test_planes_are_what_their_definitions_say() -> None:
@@ -152,13 +187,13 @@ def test_planes_are_what_their_definitions_say() -> None:
     assert halved(plane)[0].tolist() == slow_halved(plane[0].tolist())
 
 
-def test_pixel_patches_are_squares_of_the_half_picture() -> None:
+def test_pixel_patches_are_squares_of_the_picture() -> None:
     batch = pictures(2, (64, 48))
     found = patches.pixel_patches(batch)
-    assert found.shape == (2, 7 * 5, 192)
-    channels = [slow_halved(batch[1, ..., channel].tolist()) for channel in range(3)]
-    patch = 2 * 5 + 3  # the third row, the fourth column: at 8 down, 12 right
-    expected = [channels[c][8 + y][12 + x] for y in range(8) for x in range(8) for c in range(3)]
+    assert found.shape == (2, 10 * 7, 192)
+    patch = 2 * 7 + 3  # the third row, the fourth column: at 12 down, 18 right
+    rows = batch[1].tolist()
+    expected = [rows[12 + y][18 + x][c] for y in range(8) for x in range(8) for c in range(3)]
     assert found[1, patch].tolist() == expected
 
 
