@@ -42,7 +42,7 @@ _COLUMNS = ("content_sha256", "picture", "artist", "style")
 _BATCH = 32
 _POWER = 0.375  # of the eigenvalues of the stages
 _FITTED = 4096  # pictures that the hand-made blocks and the last projection are fitted to
-_DIM = 256
+_DIM, _JOINED = 256, 0.125  # numbers of a vector, and the power of the eigenvalues
 _WEIGHT = 1.5  # of the network beside one block
 
 
@@ -86,7 +86,7 @@ def combined(store: Store, receipts: Sequence[Receipt], rules: Rules, folder: st
         seen = trained.vectors[done : done + len(batch)]
         last.add(joined([seen, blocks(batch)], [_WEIGHT, 1.0]))
         done += len(batch)
-    projection = last.projection(_DIM)
+    projection = last.projection(_DIM, _JOINED)
     parameters = CombinedParameters(
         widths=trained.parameters.widths,
         numbers=trained.parameters.numbers,

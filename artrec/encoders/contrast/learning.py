@@ -167,7 +167,7 @@ class _Work:
         self.learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def epoch(self, number: int) -> Epoch:
-        """The steps of one epoch, then the loss on the held-out pictures, by crops always the same."""
+        """The steps of one epoch, then the loss on held-out pictures, by crops always the same."""
         begun, self._reading, losses = time.monotonic(), 0.0, []
         self.learner.train()
         start = (number - 1) * self.course.each

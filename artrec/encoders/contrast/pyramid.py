@@ -1,7 +1,7 @@
 """Pictures at several sizes, where any crop of any of them is a copy of few bytes.
 
-A picture takes 384,000 bytes. Up to ``IN_MEMORY`` they are held in memory; more of them lie in files
-without a name, of which the system keeps in memory what fits.
+A picture takes 384,000 bytes. Up to ``IN_MEMORY`` bytes they are held in memory; more lie in
+files without a name, of which the system keeps in memory what fits.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class Pyramid:
     def _empty(self, shape: tuple[int, ...], in_file: bool) -> Pixels:
         if not in_file:
             return np.empty(shape, np.uint8)
-        file = tempfile.TemporaryFile(prefix="artrec-pyramid-")
-        self._files.append(file)  # it goes with its last holder
+        file = tempfile.TemporaryFile(prefix="artrec-")  # noqa: SIM115 -- it goes with its last holder
+        self._files.append(file)
         return np.memmap(file, np.uint8, "w+", shape=shape)
 
     def whole(self, batch: int) -> Iterator[Pixels]:

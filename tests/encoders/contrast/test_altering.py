@@ -36,7 +36,8 @@ def tensor(pixels: np.ndarray) -> torch.Tensor:
 def seen(draw: Draw) -> np.ndarray:
     found = altered(tensor(crop()), draw)
     assert found.shape == (1, 3, 64, 64)
-    assert found.min() >= 0 and found.max() <= 255
+    assert found.min() >= 0
+    assert found.max() <= 255
     return found[0].permute(1, 2, 0).numpy()
 
 

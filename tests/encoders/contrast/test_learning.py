@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,7 @@ def test_every_picture_has_its_turn_and_pairs_of_a_class_stay_together() -> None
     classes = np.array([4, 1, 4, 1, 4, 9, 7, 7, 4, 2])
     found = order_of(classes, np.random.default_rng(0))
     assert sorted(found.tolist()) == list(range(10))
-    beside = [classes[a] == classes[b] for a, b in zip(found, found[1:], strict=False)]
+    beside = [classes[a] == classes[b] for a, b in pairwise(found)]
     assert sum(beside) >= 4
     alone = order_of(np.arange(1000), np.random.default_rng(0))
     assert sorted(alone.tolist()) == list(range(1000))
