@@ -223,7 +223,9 @@ class TrainSettings(Section):
         "(binary cross entropy); empty: the recipe's own (bce for dense, small and tiny, else "
         "mse).",
     )
-    learning_rate: PositiveFloat = key(0.001, "Step size of the optimizer (Adam).")
+    learning_rate: PositiveFloat = key(
+        0.001, "Step size of the optimizer (Adam); dense takes a tenth."
+    )
     schedule: Literal["constant", "cosine"] = key(
         "constant",
         "How the step size goes: constant, or cosine, which rises for the first twentieth and then "
@@ -241,6 +243,13 @@ class TrainSettings(Section):
         5, "Training ends after so many epochs without a better loss on held-out examples."
     )
     seed: int = key(0, "Seed of the first weights and of the order of the examples.", ge=0)
+    license: str = key("", "Licence that the encoder's card names; empty: none is stated.")
+    where: Literal["driver", "beside"] = key(
+        "driver",
+        "Where a network is trained: driver, or beside, in a process of its own without a JVM; the "
+        "stage then writes the examples and says how to go on (artrec train-encoder).",
+        result=False,
+    )
     max_pictures: PositiveInt = key(
         20_000, "Pictures to train on, held-out ones included; chosen by their hashes."
     )

@@ -99,11 +99,6 @@ class Learner:
         self.rules, self.network, self.group = rules, network, group
         self._preprocess, self._loss, self._device = preprocess, loss, group.device
         batch = group.part(rules.batch)
-        if not batch:
-            raise TrainingError(
-                f"{group.size} processes cannot share batches of {rules.batch}: lower "
-                "train.processes, or raise train.batch"
-            )
         self.examples = open_reader("arrow", store, receipts, batch, "train")
         self.held_out = open_reader("arrow", store, receipts, batch, "held_out")
         self._rows = _counted(store, receipts)

@@ -126,7 +126,7 @@ def _await(other: subprocess.Popen[bytes]) -> None:
 def _is_dead(other: subprocess.Popen[bytes]) -> bool:
     """Whether it failed; its connection breaks a moment before it is gone."""
     with suppress(subprocess.TimeoutExpired):
-        return bool(other.wait(1.0))
+        return bool(other.wait(10.0))
     return False
 
 

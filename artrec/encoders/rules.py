@@ -32,6 +32,7 @@ class Rules:
     schedule: str = "constant"
     precision: str = "auto"
     processes: int = 1
+    license: str = ""
 
     @classmethod
     def of(cls, settings: TrainSettings) -> Self:

@@ -140,6 +140,7 @@ def broken(group: Group, store: Store, receipts: Sequence[Receipt], name: str) -
     raise SystemExit(3)
 
 
+@pytest.mark.long
 def test_a_process_that_dies_ends_the_training_with_what_to_do(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     receipts = written(store, examples(12, 4), 4)
@@ -155,10 +156,14 @@ def test_a_process_that_dies_ends_the_training_with_what_to_do(tmp_path: Path) -
         pass
 
 
-def test_more_processes_than_row_groups_or_rows_of_a_batch_are_refused(tmp_path: Path) -> None:
+@pytest.mark.long
+def test_more_processes_than_row_groups_are_refused(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     receipts = written(store, examples(12, 4), 100)
     with pytest.raises(ConfigError, match="2 readers cannot share 1 row groups"):
         train(store, receipts, replace(RULES, processes=2), "kept")
-    with pytest.raises(TrainingError, match=r"2 processes cannot share batches of 1: lower"):
-        train(store, receipts, replace(RULES, processes=2, batch=1), "kept")
+
+
+def test_more_processes_than_rows_of_a_batch_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"2 processes cannot share batches of 1: lower"):
+        train(open_store(str(tmp_path)), [], replace(RULES, processes=2, batch=1), "kept")
