@@ -14,7 +14,7 @@ their labels unless it asks for them, and measures on all. ``--unseen`` fits on 
 every other label (artists, else folders) and measures on those of the others among themselves,
 then the other way round; the floors and other encoders are measured on the same halves.
 
-``--robust N`` makes of every N-th picture a JPEG of quality 75 and 50, one of half the size, and one
+``--robust N`` makes of every N-th picture a JPEG of quality 75 and 50, one of half the size, one
 with a tenth of its height and width cut off: the share whose nearest original, of all, is their
 own. Then the whole archive recompressed with 75 and 50, measured like the archive.
 
