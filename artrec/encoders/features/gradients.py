@@ -65,8 +65,8 @@ def cells(
     low += 1
     low[low == directions] = 0
     total += np.bincount((low + place).ravel(), upper.ravel(), size)
-    means = (total / (height * width)).astype(np.float32)
-    return means.reshape(count, grid, grid, directions)
+    means = (total / (height * width)).reshape(count, grid, grid, directions)
+    return np.asarray(means, dtype=np.float32)
 
 
 def _polar(
