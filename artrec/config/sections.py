@@ -178,7 +178,7 @@ class TrainSettings(Section):
     """Training an encoder on the pictures themselves, without labels."""
 
     recipe: str = key(
-        "convolutional",
+        "auto",
         "How an encoder is made of the pictures. Autoencoders, which learn to repeat them: "
         "convolutional (the largest value of each channel), separable (80x60, few numbers, "
         "Euclidean), dense and small (100x100), tiny (thumbnails of 32x32). Hand-made features, "
@@ -233,8 +233,8 @@ class TrainSettings(Section):
     )
     precision: Literal["auto", "float32", "bfloat16"] = key(
         "auto",
-        "Numbers in the training's products: auto is bfloat16 on a GPU that has it, else float32; "
-        "weights and sums are float32 always.",
+        "Numbers in the training's products: auto is bfloat16 on a GPU that has it, for "
+        "contrastive and its like on a processor too, else float32; weights and sums are float32 always.",
     )
     processes: PositiveInt = key(
         1, "Processes on the driver's machine that train together, each with a share of a batch."
@@ -251,7 +251,7 @@ class TrainSettings(Section):
         result=False,
     )
     max_pictures: PositiveInt = key(
-        20_000, "Pictures to train on, held-out ones included; chosen by their hashes."
+        10_000, "Pictures to train on, held-out ones included; chosen by their hashes."
     )
     held_out: float = key(
         0.1,

@@ -18,25 +18,24 @@ from artrec import log
 from artrec.encoders import describing
 from artrec.encoders.blocks import fit_blocks
 from artrec.encoders.checkpoints import Epoch
+from artrec.encoders.contrast.course import ENOUGH
 from artrec.encoders.contrast.encoders import CombinedParameters, Parameters, Sight
 from artrec.encoders.contrast.learning import learn
 from artrec.encoders.contrast.network import WIDTHS, folded
 from artrec.encoders.contrast.pyramid import Pyramid
+from artrec.encoders.features import SMALLEST
 from artrec.encoders.fitted import Fit, joined
 from artrec.encoders.reader import open_reader
 from artrec.encoders.recipes import Made, preprocess_of
 from artrec.encoders.rules import Rules
-from artrec.errors import TrainingError
+from artrec.errors import ConfigError, TrainingError
 from artrec.storage import Store
 from artrec.tables import Receipt
 
-__all__ = ["ENOUGH", "auto", "combined", "contrastive", "labelled"]
+__all__ = ["auto", "combined", "contrastive", "labelled"]
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
-
-ENOUGH = 400
-"""Training pictures below which ``auto`` trains no network."""
 
 _COLUMNS = ("content_sha256", "picture", "artist", "style")
 _BATCH = 32
@@ -108,6 +107,7 @@ def combined(store: Store, receipts: Sequence[Receipt], rules: Rules, folder: st
 
 def auto(store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str) -> Made:
     """``combined``, or ``descriptor`` for fewer training pictures than ENOUGH."""
+    _check(rules)
     reader = open_reader("arrow", store, receipts, 1000, "train")
     counts = (len(batch["artist"]) for batch in reader.batches(("artist",), 0, 1, 0, 0))
     few = sum(counts) < ENOUGH
@@ -120,10 +120,13 @@ def _trained(
     store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str, with_labels: bool
 ) -> tuple[_Trained, str]:
     """The network after its training, and a few words on its labels."""
+    _check(rules)
     examples, held_out = (_pyramid(store, receipts, rules, of) for of in ("train", "held_out"))
     classes, how = _classes(examples) if with_labels else (None, "without labels")
     log.get(stage="train").info("pyramid", pictures=len(examples), labels=how)
-    learned = learn(store, folder, examples, held_out, classes, rules.steps, rules.seed)
+    learned = learn(
+        store, folder, examples, held_out, classes, rules.steps, rules.seed, rules.precision
+    )
     weights = folded(learned.body)
     sight = Sight(WIDTHS, weights)
     seen = np.concatenate([sight(batch) for batch in examples.whole(_BATCH)])
@@ -141,6 +144,15 @@ def _trained(
     }
     parameters = Parameters(widths=WIDTHS, numbers=projection.dim)
     return _Trained(tensors, parameters, projection(spread), examples, learned.epochs), how
+
+
+def _check(rules: Rules) -> None:
+    size = preprocess_of(rules).size
+    if min(size) < SMALLEST:
+        raise ConfigError(
+            f"train.side: recipe {rules.recipe} takes pictures of {SMALLEST} pixels at least, not "
+            f"{size[0]}"
+        )
 
 
 def _pyramid(store: Store, receipts: Sequence[Receipt], rules: Rules, of: str) -> Pyramid:

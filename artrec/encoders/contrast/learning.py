@@ -24,39 +24,22 @@ from artrec import log
 from artrec.encoders import checkpoints
 from artrec.encoders.checkpoints import Epoch, Progress
 from artrec.encoders.contrast.altering import altered, drawn
+from artrec.encoders.contrast.course import BATCH, Course, course_of
 from artrec.encoders.contrast.network import WIDTHS, Body, Learner
 from artrec.encoders.contrast.pyramid import Pyramid
 from artrec.errors import TrainingError
 from artrec.failpoints import reached
 from artrec.storage import Store
 
-__all__ = ["Course", "Learned", "course_of", "learn", "loss_of", "order_of"]
+__all__ = ["Learned", "learn", "loss_of", "order_of"]
 
 Whole = NDArray[np.int64]
 Arrays = dict[str, NDArray[Any]]
 
-BATCH, VIEWS, SIDE = 64, 4, 64
-_STEPS, _PASSES = 3360, 40
+VIEWS, SIDE = 4, 64
 _TEMPERATURE, _LABELS = 0.15, 0.5
-_RATE, _BETAS, _DECAY, _WARM = 2e-3, (0.9, 0.98), 0.05, 100
+_BETAS, _DECAY = (0.9, 0.98), 0.05
 _HELD_OUT = 256  # pictures that the loss is watched on
-
-
-@dataclass(frozen=True)
-class Course:
-    """How long a training takes: ``steps`` in all, ``each`` of them an epoch."""
-
-    steps: int
-    each: int
-
-    @property
-    def epochs(self) -> int:
-        return math.ceil(self.steps / self.each)
-
-    def rate(self, step: int) -> float:
-        """The learning rate of a step, the first being 0: a rise, then a cosine down to 0."""
-        warm = min(_WARM, max(1, self.steps // 10))
-        return _RATE * min((step + 1) / warm, (1 + math.cos(math.pi * step / self.steps)) / 2)
 
 
 @dataclass(frozen=True)
@@ -65,12 +48,6 @@ class Learned:
 
     body: Body
     epochs: tuple[Epoch, ...]
-
-
-def course_of(pictures: int, steps: int = 0) -> Course:
-    """40 passes over the pictures, at most 3,360 steps, or as many ``steps`` as are given."""
-    each = math.ceil(pictures / BATCH)
-    return Course(steps or min(_STEPS, _PASSES * each), each)
 
 
 def loss_of(vectors: Tensor, groups: Tensor, temperature: float = _TEMPERATURE) -> Tensor:
@@ -158,7 +135,7 @@ class _Work:
             self.learner = Learner(WIDTHS)
         self._place()
         self._optimizer = torch.optim.AdamW(
-            self.learner.parameters(), lr=_RATE, betas=_BETAS, weight_decay=_DECAY
+            self.learner.parameters(), betas=_BETAS, weight_decay=_DECAY
         )
         self._reading = 0.0
 
@@ -228,7 +205,7 @@ class _Work:
         rows = np.repeat(batch, VIEWS)
         levels = random.integers(len(pyramid.sizes), size=len(rows))
         places = random.random((len(rows), 2))
-        side = min(SIDE, pyramid.sizes[0])
+        side = min(SIDE, pyramid.sizes[0] // 16 * 16)
         crops = torch.from_numpy(pyramid.crops(rows, levels, places, side)).to(self._device)
         with torch.no_grad():
             pixels = altered(crops.permute(0, 3, 1, 2).float(), drawn(random, len(rows)))

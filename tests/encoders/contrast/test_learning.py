@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from artrec.encoders import Preprocess
-from artrec.encoders.contrast import learning
-from artrec.encoders.contrast.learning import Learned, course_of, learn, loss_of, order_of
+from artrec.encoders.contrast.course import Course, course_of
+from artrec.encoders.contrast.learning import Learned, learn, loss_of, order_of
 from artrec.encoders.contrast.network import folded
 from artrec.encoders.contrast.pyramid import Pyramid
 from artrec.encoders.reader import Batch
@@ -128,10 +128,8 @@ def test_a_killed_training_goes_on_to_the_same_end(unbroken: Learned, tmp_path: 
 def test_a_loss_that_is_no_number_is_named_by_its_step_and_the_last_good_state_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rate = learning.Course.rate
-    monkeypatch.setattr(
-        learning.Course, "rate", lambda self, step: 1e30 if step == 1 else rate(self, step)
-    )
+    rate = Course.rate
+    monkeypatch.setattr(Course, "rate", lambda self, step: 1e30 if step == 1 else rate(self, step))
     with pytest.raises(TrainingError, match=r"became nan in step 3 of 4; the last good state"):
         learned(tmp_path)
     kept = [entry.path for entry in open_store(str(tmp_path)).list(FOLDER)]
