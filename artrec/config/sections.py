@@ -234,7 +234,8 @@ class TrainSettings(Section):
     precision: Literal["auto", "float32", "bfloat16"] = key(
         "auto",
         "Numbers in the training's products: auto is bfloat16 on a GPU that has it, for "
-        "contrastive and its like on a processor too, else float32; weights and sums are float32 always.",
+        "contrastive and its like on a processor too, else float32; weights and sums are float32 "
+        "always.",
     )
     processes: PositiveInt = key(
         1, "Processes on the driver's machine that train together, each with a share of a batch."

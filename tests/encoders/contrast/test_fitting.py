@@ -109,6 +109,6 @@ def test_a_card_that_does_not_fit_its_weights_is_refused(combined: Made) -> None
         encoder_of(combined, parameters=wrong)
     with pytest.raises(ConfigError, match="takes plain bytes"):
         encoder_of(combined, preprocess=combined.preprocess.model_copy(update={"scale": 0.5}))
+    blocks = [{"name": "other", "dim": 3, "weight": 1.0}]
     with pytest.raises(ConfigError, match="no block of features 'other'"):
-        blocks = [{"name": "other", "dim": 3, "weight": 1.0}]
         encoder_of(combined, parameters={**combined.parameters, "blocks": blocks})
