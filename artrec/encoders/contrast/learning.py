@@ -154,11 +154,12 @@ class _Work:
         for step, batch in enumerate(np.array_split(order, self.course.each), start):
             if step < self.course.steps:
                 losses.append(self._step(step, batch))
+        done = min(start + self.course.each, self.course.steps)
         return Epoch(
             epoch=number,
             train_loss=float(np.mean(losses)),
-            held_out_loss=self._watched(),
-            learning_rate=self.course.rate(min(start + self.course.each, self.course.steps) - 1),
+            held_out_loss=self._watched(done),
+            learning_rate=self.course.rate(done - 1),
             seconds=time.monotonic() - begun,
             reading_seconds=self._reading,
         )
@@ -175,16 +176,13 @@ class _Work:
             loss = (1 - _LABELS) * loss + _LABELS * loss_of(vectors, classes)
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise TrainingError(
-                f"the loss became {value} in step {step + 1} of {self.course.steps}; the last good "
-                "state is kept: the same command goes on from there, another train.seed starts anew"
-            )
+            raise TrainingError(self._diverged(value, "loss", f"in step {step + 1}"))
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
         return value
 
-    def _watched(self) -> float:
+    def _watched(self, done: int) -> float:
         """Over batches as large as those of the training, since a loss depends on their size."""
         self.learner.eval()
         random, losses = np.random.default_rng((self._seed, 3)), []
@@ -194,8 +192,15 @@ class _Work:
                 losses.append(float(loss_of(*self._seen(self._held_out, batch, random))))
         value = float(np.mean(losses))
         if not math.isfinite(value):
-            raise TrainingError(f"the loss on the held-out pictures became {value}")
+            raise TrainingError(self._diverged(value, "held-out loss", f"after step {done}"))
         return value
+
+    def _diverged(self, value: float, which: str, when: str) -> str:
+        return (
+            f"the {which} became {value} {when} of {self.course.steps}; the last good epoch is "
+            "kept: the same command goes on from there, another train.seed starts anew, and "
+            "train.recipe=descriptor or encoder.id=handmade do without a network"
+        )
 
     def _seen(
         self, pyramid: Pyramid, batch: Whole, random: np.random.Generator

@@ -44,7 +44,6 @@ class Pyramid:
         self, batches: Iterable[Batch], room: int, wanted: Preprocess, in_memory: int = IN_MEMORY
     ) -> None:
         self.sizes = tuple(size * wanted.size[0] // SIZES[-1] for size in SIZES)
-        self._files: list[object] = []
         in_files = room * picture_bytes(self.sizes) > in_memory
         self._levels = [self._empty((room, size, size, 3), in_files) for size in self.sizes]
         keys: list[bytes] = []
@@ -67,9 +66,8 @@ class Pyramid:
     def _empty(self, shape: tuple[int, ...], in_file: bool) -> Pixels:
         if not in_file:
             return np.empty(shape, np.uint8)
-        file = tempfile.TemporaryFile(prefix="artrec-")  # noqa: SIM115 -- it goes with its last holder
-        self._files.append(file)
-        return np.memmap(file, np.uint8, "w+", shape=shape)
+        with tempfile.TemporaryFile(prefix="artrec-") as file:  # the map holds it open
+            return np.memmap(file, np.uint8, "w+", shape=shape)
 
     def whole(self, batch: int) -> Iterator[Pixels]:
         """All pictures at their full size, in order."""
