@@ -180,7 +180,10 @@ def test_any_text_is_a_path(value: str) -> None:
         ("neighbors.k=1001", ["neighbors.k (--set ", "less than or equal to 1000"]),
         ("neighbors.k=1.5", ["neighbors.k (--set ", "found 1.5"]),
         ("neighbors.slack=-1", ["neighbors.slack (--set ", "greater than or equal to 0"]),
-        ("train.side=60", ["train (--set ", "side 60 is no multiple of 16, 2 for each of the 4"]),
+        (
+            "train={recipe: convolutional, side: 60}",
+            ["train (--set ", "side 60 is no multiple of 16, 2 for each of the 4"],
+        ),
         ("train.channels=[0]", ["train (--set ", "channels (0,) must be at least 1 each"]),
         ("train.channels=[]", ["train.channels (--set ", "at least 1 item"]),
         ("train.held_out=1", ["train.held_out (--set ", "less than 1"]),
@@ -256,7 +259,7 @@ def test_a_wrong_assignment_is_refused_with_its_key_and_origin(text: str, parts:
 
 
 def test_no_library_speaks_of_its_own_errors() -> None:
-    for text in ("train.side=60", "neighbors.tables.x.k=3", "gates.override={drift: ''}"):
+    for text in ("train.channels=[0]", "neighbors.tables.x.k=3", "gates.override={drift: ''}"):
         assert "Value error" not in refusal(assignments=(text,))
 
 
@@ -395,6 +398,7 @@ CHANGED: dict[str, str] = {
     "train.center": "false",
     "train.channels": "[8, 16]",
     "train.epochs": "1",
+    "train.steps": "5",
     "train.batch": "1",
     "train.loss": "bce",
     "train.learning_rate": "0.5",

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 def demo(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ARTREC_")}
     return subprocess.run(
-        ["bash", str(ROOT / "jobs/demo.sh"), *options],
+        ["bash", str(ROOT / "jobs/demo.sh"), "--set", "train.steps=20", *options],
         cwd=folder,
         env=environment,
         capture_output=True,

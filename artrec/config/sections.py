@@ -178,15 +178,19 @@ class TrainSettings(Section):
     """Training an encoder on the pictures themselves, without labels."""
 
     recipe: str = key(
-        "convolutional",
+        "auto",
         "How an encoder is made of the pictures. Autoencoders, which learn to repeat them: "
         "convolutional (the largest value of each channel), separable (80x60, few numbers, "
-        "Euclidean), dense and small (100x100), tiny (thumbnails of 32x32).",
+        "Euclidean), dense and small (100x100), tiny (thumbnails of 32x32). Hand-made features, "
+        "projected as fitted, nothing learnt by gradient: descriptor, descriptor-fast. Contrastive "
+        "(a small network learns which crops are of one picture), labelled (the same, and which "
+        "pictures are by one artist, else of one style), combined (contrastive beside the features "
+        "of descriptor); auto: combined, below 400 pictures descriptor.",
     )
     side: int = key(
         0,
         "Side of the square that the network sees, in pixels; 0: as the recipe has it "
-        "(convolutional 64).",
+        "(convolutional 64, the others 256).",
         ge=0,
     )
     latent: int = key(
@@ -206,6 +210,12 @@ class TrainSettings(Section):
         min_length=1,
     )
     epochs: PositiveInt = key(20, "Passes over the training examples, at most.")
+    steps: int = key(
+        0,
+        "Steps of contrastive, labelled and combined, each on 4 crops of 64 pictures; 0: 40 passes "
+        "over the pictures, at most 3,360 steps.",
+        ge=0,
+    )
     batch: PositiveInt = key(32, "Examples in one step of the training.")
     loss: Literal["", "mse", "mae", "bce"] = key(
         "",
@@ -223,8 +233,9 @@ class TrainSettings(Section):
     )
     precision: Literal["auto", "float32", "bfloat16"] = key(
         "auto",
-        "Numbers in the training's products: auto is bfloat16 on a GPU that has it, else float32; "
-        "weights and sums are float32 always.",
+        "Numbers in the training's products: auto is bfloat16 on a GPU that has it, for "
+        "contrastive and its like on a processor too, else float32; weights and sums are float32 "
+        "always.",
     )
     processes: PositiveInt = key(
         1, "Processes on the driver's machine that train together, each with a share of a batch."
@@ -241,7 +252,7 @@ class TrainSettings(Section):
         result=False,
     )
     max_pictures: PositiveInt = key(
-        20_000, "Pictures to train on, held-out ones included; chosen by their hashes."
+        10_000, "Pictures to train on, held-out ones included; chosen by their hashes."
     )
     held_out: float = key(
         0.1,

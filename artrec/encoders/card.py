@@ -63,8 +63,11 @@ README_FILE = "README.md"
 DECODER_FILE = "decoder.safetensors"
 
 ARCHITECTURES: dict[str, str] = {
+    "combined": "artrec.encoders.contrast.encoders:Combined",
+    "contrastive": "artrec.encoders.contrast.encoders:Contrastive",
     "convolutional": "artrec.encoders.networks.convolutional:Convolutional",
     "dense": "artrec.encoders.networks.dense:Dense",
+    "descriptor": "artrec.encoders.descriptor:Descriptor",
     "given": "artrec.encoders.brought.given:Given",
     "handmade": "artrec.encoders.handmade:Handmade",
     "onnx": "artrec.encoders.brought.onnx:Onnx",

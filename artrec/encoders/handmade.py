@@ -21,12 +21,12 @@ from artrec.encoders import Metric, Preprocess
 from artrec.encoders.card import Card, Tensors, encoder_id, pack
 from artrec.errors import ConfigError
 
-__all__ = ["CARD", "HANDMADE", "Handmade", "PLAIN", "Parameters"]
+__all__ = ["CARD", "HANDMADE", "Handmade", "NUMBERS", "PLAIN", "Parameters", "numbers"]
 
 _BINS = 32
 _POINTS = 24
 _RADIUS = 3
-_NUMBERS = 3 * _BINS + (_POINTS + 2) + _BINS  # 154
+NUMBERS = 3 * _BINS + (_POINTS + 2) + _BINS  # 154
 _SMALLEST = 2 * _RADIUS + 1
 _STEEPEST = 1020.0  # Sobel magnitude of a straight edge from 0 to 255
 _CHUNK = 2**16  # pixels in work at once: what fits into a core's cache is fastest
@@ -58,7 +58,7 @@ class Parameters(BaseModel):
 CARD = Card(
     name="handmade",
     architecture="handmade",
-    dim=_NUMBERS,
+    dim=NUMBERS,
     metric="cosine",
     preprocess=Preprocess(size=(256, 256), fit="stretch", filter="lanczos"),
     parameters=Parameters().model_dump(mode="json"),
@@ -106,11 +106,11 @@ class Handmade:
         parameters = _parameters(card)
         tensors: dict[str, tuple[int, ...]] = {}
         if parameters.center:
-            tensors["center"] = (_NUMBERS,)
+            tensors["center"] = (NUMBERS,)
         if parameters.projection:
-            tensors["projection"] = (_NUMBERS, card.dim)
-        elif card.dim != _NUMBERS:
-            raise ConfigError(f"handmade gives {_NUMBERS} numbers, the card says {card.dim}")
+            tensors["projection"] = (NUMBERS, card.dim)
+        elif card.dim != NUMBERS:
+            raise ConfigError(f"handmade gives {NUMBERS} numbers, the card says {card.dim}")
         return tensors
 
     def encode(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -129,11 +129,7 @@ class Handmade:
         return vectors
 
     def _blocks(self, pictures: NDArray[np.uint8]) -> list[NDArray[np.int64]]:
-        gray = _gray(pictures)
-        colours = [_histogram(pictures[..., channel] >> 3, _BINS) for channel in range(3)]
-        texture = _histogram(_patterns(gray), _POINTS + 2)
-        edges = _histogram(_edge_bins(gray, root=self._parameters.edges == "root"), _BINS)
-        return [np.concatenate(colours, axis=1), texture, edges]
+        return _counts(pictures, root=self._parameters.edges == "root")
 
     def _finished(self, blocks: list[NDArray[np.int64]]) -> NDArray[np.float64]:
         powered = (_unit(block**self._parameters.power) for block in blocks)
@@ -148,6 +144,19 @@ class Handmade:
     def _weights(self) -> NDArray[np.float64]:
         weights: NDArray[np.float64] = _unit(np.asarray([self._parameters.weights]))[0]
         return weights
+
+
+def numbers(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The 154 counts themselves, before powers and weights: ``[n, h, w, 3]`` to ``[n, 154]``."""
+    return np.concatenate(_counts(pictures, root=True), axis=1).astype(np.float32)
+
+
+def _counts(pictures: NDArray[np.uint8], root: bool) -> list[NDArray[np.int64]]:
+    gray = _gray(pictures)
+    colours = [_histogram(pictures[..., channel] >> 3, _BINS) for channel in range(3)]
+    texture = _histogram(_patterns(gray), _POINTS + 2)
+    edges = _histogram(_edge_bins(gray, root=root), _BINS)
+    return [np.concatenate(colours, axis=1), texture, edges]
 
 
 def _parameters(card: Card) -> Parameters:

@@ -114,7 +114,7 @@ def _told(result: Compared) -> dict[str, Any]:
 def _card(run: Run, rules: Rules, made: Made, held_out: int) -> Card:
     best = made.best
     return Card(
-        name=rules.recipe,
+        name=made.name or rules.recipe,
         architecture=made.architecture,
         dim=made.dim,
         metric=made.metric,

@@ -42,6 +42,9 @@ class Recipe:
     least: int = 1
 
 
+_WHOLE = Preprocess(size=(256, 256), fit="stretch", filter="lanczos")
+
+
 def _autoencoder(height: int, width: int, filter: Filter = "lanczos", least: int = 1) -> Recipe:
     """Learns to repeat the whole picture, stretched, values 0 to 1."""
     seen = Preprocess(size=(height, width), fit="stretch", filter=filter, scale=1 / 255)
@@ -54,6 +57,12 @@ RECIPES: dict[str, Recipe] = {
     "separable": _autoencoder(80, 60),
     "small": _autoencoder(100, 100, least=12),
     "tiny": _autoencoder(32, 32, "nearest", least=10),
+    "auto": Recipe("artrec.encoders.contrast.fitting:auto", _WHOLE),
+    "combined": Recipe("artrec.encoders.contrast.fitting:combined", _WHOLE),
+    "contrastive": Recipe("artrec.encoders.contrast.fitting:contrastive", _WHOLE),
+    "labelled": Recipe("artrec.encoders.contrast.fitting:labelled", _WHOLE),
+    "descriptor": Recipe("artrec.encoders.describing:train", _WHOLE),
+    "descriptor-fast": Recipe("artrec.encoders.describing:fast", _WHOLE),
 }
 
 
@@ -72,6 +81,8 @@ class Made:
     """An encoder and how it came about: all that a card, its curves and its sheet are made of.
 
     ``best`` is None, and ``epochs`` empty, for what is fitted without epochs; ``pictures`` is how
+    many it was trained on; ``reconstructions`` is empty where nothing can be repeated; ``name`` is
+    the card's where it is not the recipe's.
     many it was trained on; ``reconstructions`` and ``decoder`` (the outer half's weights) are empty
     where nothing can be repeated.
     """
@@ -87,6 +98,7 @@ class Made:
     epochs: tuple[Epoch, ...] = ()
     best: Epoch | None = None
     reconstructions: list[Reconstruction] = field(default_factory=list)
+    name: str = ""
     decoder: Tensors = field(default_factory=dict)
 
 

@@ -26,6 +26,7 @@ class Rules:
     patience: int
     seed: int
     recipe: str = "convolutional"
+    steps: int = 0
     latent: int = 0
     center: bool = True
     loss: str = ""

@@ -134,6 +134,7 @@ class Work:
     examples: int = 0
     epochs: int = 0
     example_flops: float = 0.0
+    example_bytes: int = 6000
     sources: int = 1
     alone_bytes: int = 0
     joins: bool = True

@@ -164,7 +164,7 @@ def _train(work: Work, rates: Rates) -> Figures:
         tasks=tasks,
         seconds=rates.pace * steps + at_once(tasks, prepare, work, rates),
         worker_bytes=PYTHON + 4 * ROW_GROUP + VIEWED * rates.pixels,
-        bytes_written=work.examples * 6000,
+        bytes_written=work.examples * work.example_bytes,
     )
 
 

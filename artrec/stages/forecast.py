@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
@@ -17,8 +17,9 @@ import numpy as np
 
 from artrec import log
 from artrec.archive import Archive, Member, Pin
-from artrec.config import Settings
+from artrec.config import Settings, TrainSettings
 from artrec.encoders import BUILTIN, Encoder, load_builtin, load_encoder
+from artrec.encoders.costing import operations
 from artrec.encoders.recipes import preprocess_of
 from artrec.encoders.rules import Rules
 from artrec.index import Target, shard_count
@@ -59,6 +60,9 @@ _IMAGES = {
     **{"report": "thumbnails", "publish": "stored"},
 }
 """The counter that says how many images a stage worked on."""
+
+PNG = 0.55
+"""Bytes of an example as it is stored, for each of its pixels' bytes."""
 
 
 def foresee(settings: Settings, draft: Draft, cores: int) -> Planned | None:
@@ -140,7 +144,6 @@ def _work(
     listed, size = listing.counters["listed"], listing.counters["listed_bytes"]
     count, new = int(outlook.unread.sum()), int(outlook.sizes[outlook.unread].sum())
     encode = (count, new) if outlook.kept["embed"] else (listed, size)
-    training, channels = settings.train, settings.train.channels if outlook.trains else ()
     kept = {name for name, same in outlook.kept.items() if same}
     idle = {"ingest": not count, "embed": not encode[0]}
     kept = kept - {"embed"} | {name for name, same in idle.items() if same}
@@ -169,9 +172,7 @@ def _work(
         shards=shards if outlook.beside is None else outlook.counts["index"]["shards kept"],
         beside=outlook.beside,
         decoded=count if release and outlook.kept["embed"] else listed,
-        examples=min(listed, training.max_pictures),
-        epochs=training.epochs,
-        example_flops=_flops(channels, preprocess_of(Rules.of(training)).size[0]),
+        **_training(settings.train, min(listed, settings.train.max_pictures), outlook.trains),
         sources=len(listing.pins),
         alone_bytes=max(
             (p["bytes"] for p in listing.pins.values() if not Pin(**p).sliced), default=0
@@ -226,13 +227,18 @@ def _ruled(settings: Settings, outlook: Outlook) -> tuple[RuledWork, ...]:
     )
 
 
-def _flops(channels: Iterable[int], side: int) -> float:
-    """Of one picture through the convolutions of a network that is still to be trained."""
-    before, sum_ = 3, 0.0
-    for each in channels:
-        sum_ += 2 * 9 * before * each * side**2
-        before, side = each, side // 2
-    return sum_
+def _training(training: TrainSettings, examples: int, trains: bool) -> dict[str, Any]:
+    """Examples, their bytes, and what is to be computed for each."""
+    rules = Rules.of(training)
+    height, width = preprocess_of(rules).size
+    held_out = int(examples * training.held_out)
+    work = operations(rules, examples - held_out) if trains else 0.0
+    return {
+        "examples": examples,
+        "epochs": 1,
+        "example_flops": work / max(1, examples),
+        "example_bytes": int(PNG * 3 * height * width),
+    }
 
 
 def _chosen(

@@ -21,7 +21,7 @@ from artrec.encoders.card import Card, save_encoder
 from artrec.storage import Store, open_store
 
 LIMITS = picture.Limits()
-CHANNELS, SIDE = (16, 32, 64, 128), 64  # of conf/local.yaml: what a night without a GPU trains
+CHANNELS, SIDE = (16, 32, 64, 128), 64  # a small autoencoder
 
 
 @cache

@@ -45,7 +45,13 @@ from tests.services.names import free_port
 pytestmark = pytest.mark.long
 
 TORCH = os.environ.get("TORCH", "no")
-TRAINING = ("train.side=16", "train.channels=[4,8]", "train.epochs=2", "train.held_out=0.7")
+TRAINING = (
+    "train.recipe=convolutional",
+    "train.side=16",
+    "train.channels=[4,8]",
+    "train.epochs=2",
+    "train.held_out=0.7",
+)
 """Settings with which 25 pictures of NEW are held out, enough for a night to train."""
 
 

@@ -45,7 +45,13 @@ EVERYWHERE = (
 )
 PAIRS = tuple(f"neighbors/neighbor_{table}" for table in ("cells", "layout", "first", "pool"))
 NODES = ("ingest/ingested", "embed/vectors", "neighbors/neighbors_nested")
-SMALL = ("train.side=16", "train.channels=[4,8]", "train.epochs=1", "train.held_out=0.5")
+SMALL = (
+    "train.recipe=convolutional",
+    "train.side=16",
+    "train.channels=[4,8]",
+    "train.epochs=1",
+    "train.held_out=0.5",
+)
 
 
 def _armed(

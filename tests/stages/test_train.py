@@ -39,6 +39,7 @@ from tests.nights import Night, night, settings_of
 from tests.pictures import Named, picture, write_zip
 
 SMALL = (
+    "train.recipe=convolutional",
     "train.side=16",
     "train.channels=[4,8]",
     "train.epochs=3",
