@@ -6,6 +6,7 @@ The page opens from a disk, needs no network, and treats every name and text as 
 
 from __future__ import annotations
 
+from artrec.report.clusters import Cluster, Clusters, MapView
 from artrec.report.facts import (
     Approximate,
     Churn,
@@ -40,6 +41,8 @@ __all__ = [
     "Became",
     "Beside",
     "Churn",
+    "Cluster",
+    "Clusters",
     "Copy",
     "Curve",
     "Duplicate",
@@ -50,6 +53,7 @@ __all__ = [
     "Hub",
     "Image",
     "Maintained",
+    "MapView",
     "Measured",
     "Morning",
     "NearGroup",

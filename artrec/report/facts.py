@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from artrec.errors import StoreFormatError
+from artrec.report.clusters import Clusters, MapView
 from artrec.report.morning import Morning
 from artrec.report.parts import Fact, Image, Neighbor, Thumb
 from artrec.report.text import Text
@@ -324,6 +325,8 @@ class Facts(Fact):
     morning: Morning | None = None
     maintained: Maintained | None = None
     points: tuple[Point, ...] = ()
+    maps: tuple[MapView, ...] = ()
+    clusters: Clusters | None = None
     settings: dict[Text, Text] = Field(default_factory=dict)
     versions: dict[Text, Text] = Field(default_factory=dict)
 

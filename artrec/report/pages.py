@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from artrec.report import charts, drawing
+from artrec.report import charts, drawing, plane
 from artrec.report.facts import Facts, Stage
 from artrec.report.morning import Beside
 from artrec.report.parts import Image
@@ -48,7 +48,7 @@ def render(facts: Facts) -> dict[str, bytes]:
     The pictures that they name, ``thumbs/*.jpg``, are made by ``thumbnail``.
     """
     style, script = _asset("report.css"), _asset("report.js")
-    plane, recalls = drawing.map_data(facts), charts.recalls(facts)
+    mapped, recalls = plane.map_data(facts), charts.recalls(facts)
     every = charts.charts(facts)
     worn = {"style": Markup(style), "script": Markup(script), "policy": _policy(style, script)}
     page = _environment().get_template("page.html")
@@ -66,8 +66,10 @@ def render(facts: Facts) -> dict[str, bytes]:
             for line in panel.lines
         ),
         lists={each.measure: each.value for each in facts.measures if each.measure in _LISTS},
-        map=Markup(drawing.script_json(plane)),
-        styles=plane["styles"],
+        map=Markup(drawing.script_json(mapped)),
+        styles=mapped["styles"],
+        colours=mapped["by"],
+        views=[view["title"] for view in mapped["views"]],
         distances=drawing.distances(facts.measures),
         plots=drawing.plots(facts.training.curves) if facts.training else (),
         seconds=sum(stage.seconds for stage in facts.stages),
@@ -113,6 +115,7 @@ def _sections(facts: Facts) -> dict[str, str]:
         "quality": ("Quality", facts.measures),
         "recall": ("Recall", charts.recalls(facts)),
         "map": ("Map", facts.points),
+        "clusters": ("Clusters", facts.clusters and facts.clusters.clusters),
         "encoder": ("Encoder", facts.training),
         **({} if since else tonight),
         "gates": ("Gates", facts.gates),

@@ -32,6 +32,7 @@ from artrec.releases import (
 from artrec.stages import RESULT_VERSIONS
 from artrec.stages.frames import add_counters
 from artrec.stages.report.findings import Findings, Row, find, stages_of
+from artrec.stages.report.looks import clusters_of, map_views
 from artrec.stages.report.morning import morning, neighbors_of
 from artrec.stages.report.thumbnails import keep, kept_thumbnails, make_thumbnails, thumb_name
 
@@ -153,6 +154,8 @@ def _facts(
         churn=report.Churn.model_validate(churn) if churn else None,
         morning=morning(settings, draft, found, image),
         points=tuple(report.Point(x=r["x"], y=r["y"], image=image(r)) for r in found.points),
+        maps=map_views(found),
+        clusters=clusters_of(found, stages, image),
         settings=_settings(settings),
         versions=versions(),
     )
