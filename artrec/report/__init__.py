@@ -33,6 +33,8 @@ from artrec.report.facts import (
 from artrec.report.morning import Became, Beside, Entry, Fresh, Morning, NightCost, Renamed, Turned
 from artrec.report.pages import PAGE, render
 from artrec.report.parts import Image, Neighbor
+from artrec.report.scatter import draw_map
+from artrec.report.sheets import Tile, draw_sheet, page_of_clusters, page_of_queries
 from artrec.report.text import visible
 from artrec.report.thumbnails import difference, jpeg
 
@@ -69,10 +71,15 @@ __all__ = [
     "Sample",
     "Stage",
     "Status",
+    "Tile",
     "Training",
     "Turned",
     "difference",
+    "draw_map",
+    "draw_sheet",
     "jpeg",
+    "page_of_clusters",
+    "page_of_queries",
     "read_facts",
     "render",
     "visible",

@@ -21,7 +21,7 @@ from artrec.report.facts import Facts, Stage
 from artrec.report.morning import Beside
 from artrec.report.parts import Image
 
-__all__ = ["PAGE", "render"]
+__all__ = ["PAGE", "assets", "environment", "render"]
 
 PAGE = "index.html"
 
@@ -47,11 +47,11 @@ def render(facts: Facts) -> dict[str, bytes]:
 
     The pictures that they name, ``thumbs/*.jpg``, are made by ``thumbnail``.
     """
-    style, script = _asset("report.css"), _asset("report.js")
+    style, script, policy = assets()
     mapped, recalls = plane.map_data(facts), charts.recalls(facts)
     every = charts.charts(facts)
-    worn = {"style": Markup(style), "script": Markup(script), "policy": _policy(style, script)}
-    page = _environment().get_template("page.html")
+    worn = {"style": Markup(style), "script": Markup(script), "policy": policy}
+    page = environment().get_template("page.html")
     html = page.render(
         facts=facts,
         sections=_sections(facts),
@@ -79,7 +79,7 @@ def render(facts: Facts) -> dict[str, bytes]:
         **worn,
     )
     more = {
-        name: _environment().get_template(name).render(facts=facts, **worn).encode()
+        name: environment().get_template(name).render(facts=facts, **worn).encode()
         for name in (_OTHERS if facts.morning else ())
     }
     return {PAGE: html.encode(), **more, "data.json": facts.to_bytes()}
@@ -131,6 +131,12 @@ def _sections(facts: Facts) -> dict[str, str]:
     return {anchor: title for anchor, (title, found) in every.items() if found}
 
 
+def assets() -> tuple[str, str, str]:
+    """Style, script, and the policy that lets a page have these and nothing else."""
+    style, script = _asset("report.css"), _asset("report.js")
+    return style, script, _policy(style, script)
+
+
 @cache
 def _asset(name: str) -> str:
     return (resources.files(__package__) / "templates" / name).read_text(encoding="utf-8")
@@ -149,7 +155,8 @@ def _hash(text: str) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates of all pages, with what they need to show numbers and names."""
     made = Environment(
         loader=PackageLoader("artrec.report"),
         autoescape=True,
