@@ -33,6 +33,7 @@ __all__ = [
 
 PAGE = "index.html"
 SHOWN = 100  # clusters on one sheet
+ACROSS = 7  # a large query, and ten neighbors in two rows beside it
 COLOURS = ("cluster", "style", "artist")
 _NOTHING = {"cluster": "no cluster", "style": "no style", "artist": "no artist"}
 
@@ -116,7 +117,7 @@ def write_sheet(store: Store, release: Release, results: list[Result], out: Path
         tiles += [thumbs.tile(n.image, f"{n.rank}   {n.distance:.4f}") for n in neighbors]
         files[number] = taken.fresh(Path(result.image["image_id"]).stem, ".png")
         title = f"{image.image_id}: release {release.release_id}, {release.metric} distances"
-        (out / files[number]).write_bytes(draw_sheet(title, tiles))
+        (out / files[number]).write_bytes(draw_sheet(title, tiles, ACROSS))
     data = page_of_queries(release.release_id, release.encoder, release.metric, queries, files)
     (out / PAGE).write_bytes(data)
     return out / PAGE
@@ -160,7 +161,7 @@ def write_clusters(store: Store, release: Release, out: Path) -> Path:
         files[row["cluster"]] = f"cluster-{row['cluster']:03d}.png"
         title = f"cluster {row['cluster']}: {row['images']:,} images"
         tiles = [thumbs.tile(member) for member in members]
-        (out / files[row["cluster"]]).write_bytes(draw_sheet(title, tiles))
+        (out / files[row["cluster"]]).write_bytes(draw_sheet(title, tiles, 6))
     notes = release.stages["evaluate"].notes["clusters"]
     fields = ("wanted", "inertia", "silhouette", "silhouette_of")
     found = Clusters(clusters=tuple(clusters), **{name: notes[name] for name in fields})

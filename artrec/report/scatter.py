@@ -21,6 +21,7 @@ _COLOURS = (
 )
 _TURN, _TILT = 0.5, 0.35  # of a map in space, in radians
 _MOST = 27
+_FINE = 3  # marks are drawn so many times as large, so that they come out round
 
 
 def draw_map(
@@ -33,17 +34,19 @@ def draw_map(
     """
     found, of = groups(list(names), nothing, _MOST)
     flat = [_seen(place) for place in places]
-    sheet = Image.new("RGB", (SIZE + LEGEND, SIZE + 2 * LINE), GROUND)
+    sheet = Image.new("RGB", (_FINE * (SIZE + LEGEND), _FINE * (SIZE + 2 * LINE)), GROUND)
     pen = ImageDraw.Draw(sheet)
-    pen.text((MARGIN, MARGIN // 2), cut(pen, title, SIZE, font(18)), INK, font(18))
-    pen.rectangle((MARGIN, 2 * LINE, SIZE - 1, SIZE + LINE), PANEL)
+    pen.rectangle([_FINE * n for n in (MARGIN, 2 * LINE, SIZE - 1, SIZE + LINE)], PANEL)
     r = 3 if len(flat) > 3000 else 4 if len(flat) > 800 else 6
     for number, (x, y) in enumerate(_scaled(flat)):
-        look = found[of[number]]
-        _mark(pen, MARGIN + x, 2 * LINE + y, r, look)
+        _mark(pen, MARGIN + x, 2 * LINE + y, r, found[of[number]])
+    for line, look in enumerate(found):
+        _mark(pen, SIZE + MARGIN, 2 * LINE + 10 + line * LINE, 6, look)
+    sheet = sheet.resize((SIZE + LEGEND, SIZE + 2 * LINE), Image.Resampling.LANCZOS)
+    pen = ImageDraw.Draw(sheet)
+    pen.text((MARGIN, MARGIN // 2), cut(pen, title, SIZE, font(18)), INK, font(18))
     for line, look in enumerate(found):
         y = 2 * LINE + 10 + line * LINE
-        _mark(pen, SIZE + MARGIN, y, 6, look)
         words = cut(pen, f"{look['name']}  {look['count']:,}", LEGEND - 3 * MARGIN, font(13))
         pen.text((SIZE + 2 * MARGIN - 8, y - 8), words, SOFT, font(13))
     stream = io.BytesIO()
@@ -74,6 +77,7 @@ def _scaled(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 def _mark(pen: Any, x: float, y: float, r: int, look: dict[str, Any]) -> None:
     colour = _COLOURS[look["hue"]]
+    x, y, r = _FINE * x, _FINE * y, _FINE * r
     if look["shape"] == 0:
         pen.ellipse((x - r, y - r, x + r, y + r), colour)
     elif look["shape"] == 1:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -49,38 +50,39 @@ class Tile:
     large: bool = False
 
 
-@dataclass
-class _Place:
-    """Where the next tile goes."""
-
-    across: int
-    x: int = GAP
-    y: int = GAP
-    row: int = 0
-    places: list[tuple[int, int, int]] = field(default_factory=list)
-
-    def put(self, side: int, lines: int) -> None:
-        if self.x > GAP and self.x + side > self.across:
-            self.x, self.y, self.row = GAP, self.y + self.row, 0
-        self.places.append((self.x, self.y, side))
-        self.x += side + GAP
-        self.row = max(self.row, side + lines * LINE + GAP)
+def _cells(tiles: Sequence[Tile], across: int) -> list[tuple[int, int]]:
+    """(row, column) of each tile, in the order of reading; a large one takes two by two."""
+    taken: set[tuple[int, int]] = set()
+    found = []
+    for tile in tiles:
+        size = range(2 if tile.large else 1)
+        place = next(
+            (row, column)
+            for row in count()
+            for column in range(across + 1 - len(size))
+            if not any((row + r, column + c) in taken for r in size for c in size)
+        )
+        taken |= {(place[0] + r, place[1] + c) for r in size for c in size}
+        found.append(place)
+    return found
 
 
 def draw_sheet(title: str, tiles: Sequence[Tile], across: int = ACROSS) -> bytes:
-    """A PNG: the title, and the tiles from left to right, ``across`` of them in a row.
+    """A PNG: the title, and the tiles from left to right, ``across`` of them in a row; at least 2.
 
     Each picture keeps its proportions. Words are cut to the width of their tile. No metadata.
     """
-    width = across * (SIDE + GAP) + GAP
-    place = _Place(width - GAP, y=GAP + 2 * LINE)
-    for tile in tiles:
-        place.put(SIDE * 2 + GAP if tile.large else SIDE, len(tile.lines))
-    sheet = Pillow.new("RGB", (width, place.y + place.row + GAP), GROUND)
+    cells = _cells(tiles, across)
+    high = SIDE + GAP + LINE * max((len(tile.lines) for tile in tiles), default=0)
+    sizes = (2 if tile.large else 1 for tile in tiles)
+    rows = max((row + size for (row, _), size in zip(cells, sizes, strict=True)), default=0)
+    width, top = across * (SIDE + GAP) + GAP, GAP + 2 * LINE
+    sheet = Pillow.new("RGB", (width, top + rows * high + GAP), GROUND)
     pen = ImageDraw.Draw(sheet)
     pen.text((GAP, GAP), cut(pen, title, width - 2 * GAP, font(18)), INK, font(18))
-    for tile, (x, y, side) in zip(tiles, place.places, strict=True):
-        _draw(sheet, pen, tile, x, y, side)
+    for tile, (row, column) in zip(tiles, cells, strict=True):
+        side = SIDE * 2 + GAP if tile.large else SIDE
+        _draw(sheet, pen, tile, GAP + column * (SIDE + GAP), top + row * high, side)
     stream = io.BytesIO()
     sheet.save(stream, "PNG", optimize=True)
     return stream.getvalue()
