@@ -19,6 +19,8 @@ from artrec import log
 from artrec.archive import Archive, Member, Pin
 from artrec.config import Settings
 from artrec.encoders import BUILTIN, Encoder, load_builtin, load_encoder
+from artrec.encoders.recipes import preprocess_of
+from artrec.encoders.rules import Rules
 from artrec.index import Target, shard_count
 from artrec.planning import (
     Figures,
@@ -157,7 +159,7 @@ def _work(
         decoded=count if release and outlook.kept["embed"] else listed,
         examples=min(listed, training.max_pictures),
         epochs=training.epochs,
-        example_flops=_flops(channels, training.side),
+        example_flops=_flops(channels, preprocess_of(Rules.of(training)).size[0]),
         sources=len(listing.pins),
         alone_bytes=max(
             (p["bytes"] for p in listing.pins.values() if not Pin(**p).sliced), default=0

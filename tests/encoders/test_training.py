@@ -18,8 +18,9 @@ from PIL import Image
 from safetensors.numpy import save
 
 from artrec.encoders.checkpoints import Epoch, Progress, read_latest, write
+from artrec.encoders.recipes import Made
 from artrec.encoders.rules import Rules
-from artrec.encoders.training import Trained, train
+from artrec.encoders.training import train
 from artrec.errors import StoreFormatError, TrainingError
 from artrec.storage import open_store
 from tests.encoders.examples import examples, written
@@ -32,7 +33,7 @@ FIRST = f"{FOLDER}/epoch-000001.safetensors"
 Arrays = dict[str, NDArray[Any]]
 
 
-def trained(place: Path, rules: Rules = RULES, training: int = 12, held_out: int = 4) -> Trained:
+def trained(place: Path, rules: Rules = RULES, training: int = 12, held_out: int = 4) -> Made:
     store = open_store(str(place))
     found = list((place / "made").rglob("*.parquet")) if (place / "made").exists() else []
     assert not found, "a store of its own for each training"
@@ -40,20 +41,21 @@ def trained(place: Path, rules: Rules = RULES, training: int = 12, held_out: int
     return train(store, receipts, rules, FOLDER)
 
 
-def same(one: Trained, other: Trained) -> bool:
+def same(one: Made, other: Made) -> bool:
     curves = [[each.held_out_loss for each in result.epochs] for result in (one, other)]
     pairs = ((one.tensors[name], other.tensors[name]) for name in one.tensors)
     return curves[0] == curves[1] and all(np.array_equal(a, b) for a, b in pairs)
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return trained(tmp_path_factory.mktemp("unbroken"))
 
 
-def test_the_loss_falls_and_the_best_epoch_is_kept(unbroken: Trained) -> None:
+def test_the_loss_falls_and_the_best_epoch_is_kept(unbroken: Made) -> None:
     losses = [each.held_out_loss for each in unbroken.epochs]
     assert [each.epoch for each in unbroken.epochs] == [1, 2, 3, 4]
+    assert unbroken.best is not None
     assert unbroken.best.held_out_loss == min(losses) < losses[0]
     assert unbroken.epochs[-1].train_loss < unbroken.epochs[0].train_loss
     assert unbroken.pictures == 12
@@ -63,7 +65,7 @@ def test_the_loss_falls_and_the_best_epoch_is_kept(unbroken: Trained) -> None:
     assert unbroken.tensors["center"].shape == (12,)
 
 
-def test_reconstructions_are_of_held_out_examples_with_their_error(unbroken: Trained) -> None:
+def test_reconstructions_are_of_held_out_examples_with_their_error(unbroken: Made) -> None:
     held = {row["content_sha256"]: row for row in examples(12, 4) if row["split"] == "held_out"}
     assert [each.content_sha256 for each in unbroken.reconstructions] == sorted(held)
     for each in unbroken.reconstructions:
@@ -76,12 +78,12 @@ def test_reconstructions_are_of_held_out_examples_with_their_error(unbroken: Tra
         assert np.mean((difference / 255) ** 2) == pytest.approx(each.error, rel=0.02)
 
 
-def test_two_trainings_with_one_seed_agree(unbroken: Trained, tmp_path: Path) -> None:
+def test_two_trainings_with_one_seed_agree(unbroken: Made, tmp_path: Path) -> None:
     assert same(trained(tmp_path / "again"), unbroken)
     assert not same(trained(tmp_path / "other", replace(RULES, seed=4)), unbroken)
 
 
-def test_a_killed_training_goes_on_to_the_same_end(unbroken: Trained, tmp_path: Path) -> None:
+def test_a_killed_training_goes_on_to_the_same_end(unbroken: Made, tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path\n"
         "from tests.encoders.test_training import trained\n"
@@ -121,6 +123,7 @@ def test_a_loss_that_is_no_number_ends_the_training_and_keeps_the_last_good_stat
 def test_training_ends_early_when_nothing_gets_better(tmp_path: Path) -> None:
     """With steps too small to change a weight each epoch is the first one again."""
     found = trained(tmp_path, replace(RULES, learning_rate=1e-30, epochs=50, patience=2))
+    assert found.best is not None
     assert (len(found.epochs), found.best.epoch) == (3, 1)
 
 
