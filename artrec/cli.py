@@ -33,6 +33,7 @@ from artrec.errors import ArtrecError, UsageError
 from artrec.stages import JOBS
 from artrec.stages.doctor import doctor
 from artrec.stages.query import query
+from artrec.stages.reconstruct import reconstruct
 from artrec.stages.session import Options, command, execute
 
 __all__ = ["VERBS", "app", "main"]
@@ -64,6 +65,7 @@ for stage, verb in VERBS.items():
     app.command(verb)(command(stage))
 app.command("doctor")(doctor)
 app.command("query")(query)
+app.command("reconstruct")(reconstruct)
 
 Root = Annotated[
     str | None, typer.Option(help="Root of the store; else store.root of the settings.")
@@ -425,7 +427,7 @@ def version(
 ) -> None:
     if debug:  # stages have the option themselves
         context.default_map = {
-            verb: {"debug": True} for verb in (*VERBS.values(), "doctor", "query")
+            verb: {"debug": True} for verb in (*VERBS.values(), "doctor", "query", "reconstruct")
         }
     if version:
         print(__version__)

@@ -41,7 +41,8 @@ def stored_pictures(
     """
     wanted = {*contents}
     recipe = picture_recipe(ingest_settings(release))
-    receipts = table_receipts(store, release, "pictures") if wanted else []
+    known = wanted and release.refs("pictures")
+    receipts = table_receipts(store, release, "pictures") if known else []
     reads = (
         Read(partial(_look, store, receipt, frozenset(contents), recipe), 1 << 20)
         for receipt in receipts

@@ -69,8 +69,9 @@ class Made:
     """An encoder and how it came about: all that a card, its curves and its sheet are made of.
 
     ``best`` is None, and ``epochs`` empty, for what is fitted without epochs; ``pictures`` is how
-    many it was trained on; ``reconstructions`` and ``decoder`` (the outer half's weights) are empty
-    where nothing can be repeated.
+    many it was trained on; ``reconstructions``, ``by_epoch`` (a few of them after some epochs,
+    without originals) and ``decoder`` (the outer half's weights) are empty where nothing can be
+    repeated.
     """
 
     architecture: str
@@ -85,6 +86,7 @@ class Made:
     best: Epoch | None = None
     reconstructions: list[Reconstruction] = field(default_factory=list)
     decoder: Tensors = field(default_factory=dict)
+    by_epoch: list[tuple[int, Reconstruction]] = field(default_factory=list)
 
 
 def recipe_of(rules: Rules) -> Recipe:

@@ -90,12 +90,30 @@ def fit_clusters(sample: Floats, count: int, metric: str) -> Clusters:
     count = min(count, len(np.unique(points, axis=0)))
     if not count:
         return Clusters(np.zeros((0, points.shape[1]), np.float32), metric)
-    tries = [fit_cells(points, count, seed, _ROUNDS) for seed in range(_TRIES)]
+    tries = [
+        fit_cells(points, count, seed, _ROUNDS, _spread_out(points, count, seed))
+        for seed in range(_TRIES)
+    ]
     centers = min(tries, key=lambda each: _inertia(each, points))
     sizes = np.bincount(assign_cells(centers, points), minlength=len(centers))
     order = np.lexsort((*centers.T[:1:-1], -sizes))
     kept = order[sizes[order] > 0]
     return Clusters(np.asarray(centers[kept] / np.float32(scale), np.float32), metric)
+
+
+def _spread_out(points: Floats, count: int, seed: int) -> Floats:
+    """``count`` of ``points``, each drawn by its squared distance from those drawn before it
+    (k-means++: Arthur and Vassilvitskii, SODA 2007).
+    """
+    rng = np.random.default_rng(seed)
+    chosen = [int(rng.integers(len(points)))]
+    left = np.full(len(points), np.inf)
+    while len(chosen) < count:
+        apart = (points - points[chosen[-1]]).astype(np.float64)
+        left = np.minimum(left, np.einsum("ij,ij->i", apart, apart))
+        sums = np.cumsum(left)
+        chosen.append(int(np.searchsorted(sums, rng.random() * sums[-1], side="right")))
+    return points[chosen]
 
 
 def _inertia(centers: Floats, points: Floats) -> float:

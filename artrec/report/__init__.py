@@ -27,6 +27,7 @@ from artrec.report.facts import (
     Sample,
     Stage,
     Status,
+    Step,
     Training,
     read_facts,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "Sample",
     "Stage",
     "Status",
+    "Step",
     "Tile",
     "Training",
     "Turned",

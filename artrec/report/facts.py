@@ -39,6 +39,7 @@ __all__ = [
     "Sample",
     "Stage",
     "Status",
+    "Step",
     "Training",
     "VERSION",
     "read_facts",
@@ -236,6 +237,14 @@ class Curve(Fact):
     points: tuple[tuple[int, float | None], ...]
 
 
+class Step(Fact):
+    """What the decoder made of an example after an epoch."""
+
+    epoch: int
+    error: float | None
+    picture: Thumb
+
+
 class Reconstruction(Fact):
     """A held-out example beside what the decoder made of it; the pictures are thumbs."""
 
@@ -243,6 +252,7 @@ class Reconstruction(Fact):
     original: Thumb
     reconstruction: Thumb
     difference: Thumb
+    steps: tuple[Step, ...] = ()
 
 
 class Training(Fact):

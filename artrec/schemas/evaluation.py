@@ -61,6 +61,16 @@ EVALUATION = [
         compression={"original": "none", "reconstruction": "none"},
         undigested=frozenset({"original", "reconstruction"}),
     ),
+    Table(  # what the decoder made of a few of them after some epochs
+        "epoch_reconstructions",
+        columns(
+            epoch=pa.int32(), content_sha256=SHA, error=pa.float32(), reconstruction=pa.binary()
+        ),
+        key=("epoch", "content_sha256"),
+        sort=("epoch", "content_sha256"),
+        compression={"reconstruction": "none"},
+        undigested=frozenset({"reconstruction"}),
+    ),
     Table(  # every image by codes of its labels, 0 for none: what evaluation compares
         "evaluated_images",
         columns(

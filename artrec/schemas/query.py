@@ -1,10 +1,12 @@
-"""The tables of a query: two that stay, and those that are scratch while it runs."""
+"""The tables of a query: two that stay, and those that are scratch while it runs; and those of
+a reconstruction.
+"""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-from artrec.schemas.form import VECTOR, Table, columns
+from artrec.schemas.form import SHA, VECTOR, Table, columns
 
 __all__ = ["QUERY"]
 
@@ -56,5 +58,22 @@ QUERY = [
         ),
         key=("set_id", "part"),
         sort=("set_id", "part"),
+    ),
+    Table(  # how well an autoencoder repeats each image's picture; or why it was not decoded
+        "reconstruction_errors",
+        columns(
+            image_id=pa.string(),
+            content_sha256=SHA,
+            error_=pa.float32(),
+            reason_=pa.string(),
+        ),
+        key=("image_id",),
+        sort=("image_id",),
+    ),
+    Table(  # the same by content; in scratch
+        "repeated_pictures",
+        columns(content_sha256=SHA, error_=pa.float32(), reason_=pa.string()),
+        key=("content_sha256",),
+        sort=(),
     ),
 ]

@@ -53,6 +53,7 @@ class Findings:
     clusters: list[Row] = field(default_factory=list)
     curves: list[Row] = field(default_factory=list)
     reconstructions: list[Row] = field(default_factory=list)
+    steps: list[Row] = field(default_factory=list)
     changes: Changes = field(default_factory=Changes)
 
     @property
@@ -108,6 +109,7 @@ def find(spark: SparkSession, settings: ReportSettings, draft: Draft, seed: str)
         classes=classes,
         curves=list(tables.rows("curves")),
         reconstructions=list(islice(tables.rows("reconstructions"), RECONSTRUCTIONS)),
+        steps=list(tables.rows("epoch_reconstructions")),
         changes=changed,
     )
 

@@ -1,14 +1,19 @@
-"""Clusters and maps as a report shows them."""
+"""Clusters, maps and reconstructions as a report shows them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from artrec import report
-from artrec.releases import StageRuns
-from artrec.stages.report.findings import Findings, Row
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["clusters_of", "map_views"]
+from artrec import picture, report
+from artrec.config import Settings
+from artrec.releases import Artifact, Draft, StageRuns
+from artrec.stages.report.findings import Findings, Row
+from artrec.stages.report.thumbnails import keep, thumb_name
+
+__all__ = ["clusters_of", "map_views", "reconstructions"]
 
 DIGITS = 6  # of a place on a map
 
@@ -53,3 +58,37 @@ def map_views(found: Findings) -> tuple[report.MapView, ...]:
 
 def _short(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
+
+
+def reconstructions(
+    settings: Settings, draft: Draft, found: Findings, folder: str
+) -> tuple[tuple[report.Reconstruction, ...], list[Artifact]]:
+    """What a decoder made of held-out examples, the worst first, and the small pictures of it."""
+    made: list[Artifact] = []
+
+    def kept(name: str, pixels: NDArray[np.uint8]) -> str:
+        data = report.jpeg(pixels, quality=92)
+        made.append(keep(draft.store, data, f"{folder}/thumbs/{name}.jpg"))
+        return name
+
+    def small(data: bytes) -> NDArray[np.uint8]:
+        return picture.shrunk(data, picture.Limits(), settings.report.side)
+
+    shown = []
+    for row in sorted(found.reconstructions, key=lambda row: -row["error"]):
+        name = thumb_name(row["content_sha256"])
+        one, other = (small(row[side]) for side in ("original", "reconstruction"))
+        apart = report.difference(one, other) if one.shape == other.shape else one
+        sides = {"original": one, "reconstruction": other, "difference": apart}
+        steps = [
+            report.Step(
+                epoch=step["epoch"],
+                error=step["error"],
+                picture=kept(f"{name}-e{step['epoch']}", small(step["reconstruction"])),
+            )
+            for step in found.steps
+            if step["content_sha256"] == row["content_sha256"]
+        ]
+        names = {side: kept(f"{name}-{side}", pixels) for side, pixels in sides.items()}
+        shown.append(report.Reconstruction(error=row["error"], steps=tuple(steps), **names))
+    return tuple(shown), made

@@ -1,0 +1,147 @@
+"""Clusters and maps: that every image has one, nearest to its center, night after night."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from artrec.releases import Draft, Run
+from artrec.stages.clusters import make_clusters
+from artrec.stages.rules import vector_no
+from tests.nights import Night, night, opened, put, settings_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+Row = dict[str, Any]
+
+
+def centers_of(made: Night) -> dict[int, np.ndarray]:
+    rows = made.rows("cluster_centers")
+    return {row["cluster"]: np.array(row["center"], np.float64) for row in rows}
+
+
+def test_every_image_has_one_cluster_the_nearest(release: Night) -> None:
+    rows = {row["image_id"]: row for row in release.rows("clusters")}
+    catalog = {row["image_id"]: row["vector_no"] for row in release.rows("catalog")}
+    assert {name: row["vector_no"] for name, row in rows.items()} == catalog
+    centers = centers_of(release)
+    assert [*centers] == [1, 2, 3, 4, 5, 6]
+    for row in release.rows("embeddings"):
+        unit = np.array(row["embedding"], np.float64)
+        unit /= np.sqrt(unit @ unit)
+        apart = {name: math.dist(unit, center) for name, center in centers.items()}
+        mine = rows[row["image_id"]]
+        assert mine["distance"] == pytest.approx(min(apart.values()), abs=1e-5)
+        assert apart[mine["cluster"]] == pytest.approx(min(apart.values()), abs=1e-6)
+
+
+def test_the_table_of_centers_counts_what_the_table_of_images_says(release: Night) -> None:
+    rows = release.rows("clusters")
+    for told in release.rows("cluster_centers"):
+        own = [row for row in rows if row["cluster"] == told["cluster"]]
+        vectors = {row["vector_no"]: row["distance"] for row in own}
+        assert (told["images"], told["vectors"]) == (len(own), len(vectors))
+        assert told["inertia"] == pytest.approx(sum(d * d for d in vectors.values()), rel=1e-6)
+        first = {row["vector_no"]: row["image_id"] for row in reversed(own)}
+        nearest = sorted((distance, number) for number, distance in vectors.items())[:12]
+        assert told["nearest"] == [first[number] for _, number in nearest]
+
+
+def test_a_later_night_keeps_the_centers_and_looks_at_new_vectors_alone(
+    release: Night, next_release: Night
+) -> None:
+    before, after = (
+        {row["vector_no"]: (row["cluster"], row["distance"]) for row in made.rows("clusters")}
+        for made in (release, next_release)
+    )
+    one, other = centers_of(release), centers_of(next_release)
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+    same = before.keys() & after.keys()
+    assert {number: before[number] for number in same} == {n: after[n] for n in same}
+    counters = next_release.document["stages"]["evaluate"]["counters"]
+    assert counters["cluster_vectors"] == len(after.keys() - before.keys()) > 0
+    assert counters["clustered"] == len(next_release.rows("clusters"))
+
+
+def test_maps_have_the_places_and_clusters_of_their_images(release: Night) -> None:
+    clusters = {row["image_id"]: row["cluster"] for row in release.rows("clusters")}
+    flat = {row["image_id"]: row for row in release.rows("coordinates")}
+    rows = release.rows("maps")
+    assert {row["map"] for row in rows} == {"pca"}
+    assert [row["image_id"] for row in rows] == sorted(flat)
+    for row in rows:
+        mine = flat[row["image_id"]]
+        assert (row["x"], row["y"]) == pytest.approx((mine["x"], mine["y"]), abs=1e-5)
+        assert row["cluster"] == clusters[row["image_id"]]
+    assert any(row["z"] for row in rows)
+
+
+# -- literal catalogs -----------------------------------------------------------------------
+
+
+def literal(root: Path, vectors: list[list[float]], count: int) -> tuple[Draft, Any]:
+    """A draft whose catalog has these vectors, each under one name."""
+    settings = settings_of(f"store.root={root}", f"evaluate.clusters={count}")
+    draft = opened(settings, "literal")
+    hashes = sorted(bytes([7 * n % 256]) + bytes(31) for n in range(len(vectors)))
+    numbers = [vector_no(each) for each in hashes]
+    live = [{"vector_no": n, "embedding": v} for n, v in zip(numbers, vectors, strict=True)]
+    names = [{"vector_no": n, "image_id": f"image-{n}"} for n in numbers]
+    put(draft, "embed", {"vectors": []}, encoder="literal-1", metric="euclidean", dim=2)
+    put(draft, "catalog", {"live_vectors": live, "vector_images": names})
+    return draft, settings
+
+
+def rows_of(root: Path, run: Run, table: str) -> list[Row]:
+    import pyarrow.parquet as pq
+
+    files = [root / receipt.path for receipt in run.receipts(table)]
+    return [row for file in files for row in pq.read_table(file).to_pylist()]
+
+
+@pytest.mark.parametrize(
+    ("vectors", "count", "sizes"),
+    [
+        ([], 6, []),
+        ([[1.0, 2.0]], 6, [1]),
+        ([[1.0, 2.0], [5.0, 5.0], [9.0, 0.0]], 6, [1, 1, 1]),
+        ([[1.0, 2.0]] * 4, 6, [4]),
+        ([[0.0, 0.0], [0.0, 1.0], [9.0, 9.0]], 2, [2, 1]),
+    ],
+    ids=["none", "one", "fewer than asked for", "equal ones", "two heaps"],
+)
+def test_a_catalog_of_hardly_anything_has_as_many_clusters_as_it_can(
+    spark: SparkSession, tmp_path: Path, vectors: list[list[float]], count: int, sizes: list[int]
+) -> None:
+    draft, settings = literal(tmp_path, vectors, count)
+    run = make_clusters(spark, settings, draft, sound=True)
+    centers = rows_of(tmp_path, run, "cluster_centers")
+    assert [row["images"] for row in centers] == sizes
+    assert len(rows_of(tmp_path, run, "clusters")) == len(vectors)
+    assert run.notes["clusters"] == len(sizes)
+    assert (run.notes["silhouette"] is None) == (len(sizes) < 2)
+    assert make_clusters(spark, settings, draft, sound=True) == run
+
+
+def test_unsound_vectors_have_no_clusters(spark: SparkSession, tmp_path: Path) -> None:
+    draft, settings = literal(tmp_path, [[math.nan, 1.0], [0.0, 1.0]], 6)
+    run = make_clusters(spark, settings, draft, sound=False)
+    assert rows_of(tmp_path, run, "clusters") == rows_of(tmp_path, run, "cluster_centers") == []
+
+
+@pytest.mark.long
+def test_another_number_of_clusters_fits_anew_and_evaluates_nothing_else_again(
+    release: Night, tmp_path: Path
+) -> None:
+    shutil.copytree(release.root, tmp_path / "root")
+    made = night(tmp_path / "root", "three", *release.assignments[:-1], "evaluate.clusters=3")
+    assert len(made.rows("cluster_centers")) == 3
+    assert made.files("evaluation")[0].read_bytes() == release.files("evaluation")[0].read_bytes()
+    assert json.dumps(made.document["stages"]["evaluate"]["notes"]["clusters"]["wanted"]) == "3"
