@@ -105,7 +105,7 @@
     const at = drawn.places[index];
     if (drawn.deep) {
       const reach = Math.hypot(bounds.x, bounds.y, bounds.z);
-      const scale = view.zoom * (Math.min(size.width, size.height) - 2 * margin) / reach * 1.2;
+      const scale = view.zoom * (Math.min(size.width, size.height) - 2 * margin) / reach * 1.7;
       const [a, b] = turned(at);
       return [size.width / 2 + scale * a, size.height / 2 + scale * b];
     }
