@@ -141,9 +141,10 @@ def _vectors(ground: Ground) -> tuple[Ints, Floats] | None:
             parts.append(rows.select(["vector_no", "embedding"]))
     if not parts:
         return None
-    block = block_of(pa.Table.from_batches(parts))
-    numbers, first = np.unique(block.numbers, return_index=True)
-    return numbers, block.vectors[first]
+    rows = pa.Table.from_batches(parts)
+    _, first = np.unique(np.asarray(rows["vector_no"], np.int64), return_index=True)
+    block = block_of(rows.take(pa.array(first)))
+    return block.numbers, block.vectors
 
 
 def _found(fresh: tuple[Ints, Floats] | None, wanted: Ints) -> Floats | None:
