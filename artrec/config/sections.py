@@ -213,7 +213,9 @@ class TrainSettings(Section):
         "(binary cross entropy); empty: the recipe's own (bce for dense, small and tiny, else "
         "mse).",
     )
-    learning_rate: PositiveFloat = key(0.001, "Step size of the optimizer (Adam).")
+    learning_rate: PositiveFloat = key(
+        0.001, "Step size of the optimizer (Adam); dense takes a tenth."
+    )
     schedule: Literal["constant", "cosine"] = key(
         "constant",
         "How the step size goes: constant, or cosine, which rises for the first twentieth and then "

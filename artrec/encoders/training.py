@@ -9,7 +9,9 @@ on a GPU, or in another number of processes, they may differ in last bits.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -64,9 +66,29 @@ def learn(
 
     Only the first one writes checkpoints.
     """
+    with _repeatable():
+        return _learn(group, store, receipts, rules, folder)
+
+
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    """Kernels that sum in one order on a GPU too, wherever torch has them."""
+    before = torch.are_deterministic_algorithms_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+def _learn(
+    group: Group, store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str
+) -> tuple[Progress, Arrays]:
     network, family = _network(rules)
     loss = rules.loss or family.loss
-    work = Learner(store, receipts, rules, network, preprocess_of(rules), loss, group)
+    paced = replace(rules, learning_rate=rules.learning_rate * family.pace)
+    work = Learner(store, receipts, paced, network, preprocess_of(rules), loss, group)
     kept = checkpoints.read_latest(store, folder, work.shapes())
     if kept is None:
         progress, best = Progress(), work.weights()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -183,3 +185,13 @@ def test_a_second_training_on_the_same_examples_is_the_first_ones_run(
     again = encoder_run(store, "two", rules, left(open_store(f"{store.url}/again")), 1)
     assert (again.run_id, again.notes) == (run.run_id, run.notes)
     assert encoder_begun(rules, left(open_store(f"{store.url}/more")), 2).run_id != run.run_id
+
+
+def test_training_in_a_process_of_its_own_needs_no_spark() -> None:
+    code = (
+        "import sys\nimport artrec.commands.training, artrec.encoders.making\n"
+        "import artrec.encoders.training\n"
+        "print(sorted({'torch', 'pyspark', 'py4j'} & set(sys.modules)))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["['torch']"]

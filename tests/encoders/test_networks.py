@@ -26,7 +26,7 @@ from artrec.storage import open_store
 from tests.encoders.examples import examples, written
 
 RULES = Rules.of(load()[0].train)
-SMALL = replace(RULES, side=12, channels=(4, 6), latent=16, epochs=2, batch=5, learning_rate=0.002)
+SMALL = replace(RULES, side=12, channels=(4, 6), latent=16, epochs=2, batch=5, learning_rate=0.005)
 FAMILIES = ("convolutional", "dense", "separable", "small", "tiny")
 
 
@@ -243,3 +243,14 @@ def test_the_learning_rate_rises_and_falls_as_a_cosine() -> None:
     assert rates == pytest.approx([0.1, 0.2, 0.1, 0.0])
     assert 0 < rate_at(rules, 0) < 0.01
     assert {rate_at(RULES, done) for done in (0, 0.5, 1)} == {RULES.learning_rate}
+
+
+def test_codes_of_a_dense_layer_stay_awake(tmp_path: Path) -> None:
+    """With the usual first weights most of them are 0 for every picture after some steps."""
+    store = open_store(str(tmp_path))
+    receipts = written(store, examples(24, 4, 24), 28)
+    made = train(
+        store, receipts, replace(RULES, recipe="dense", side=24, epochs=6, batch=6), "kept"
+    )
+    assert np.count_nonzero(made.tensors["center"]) >= 0.7 * made.dim
+    assert made.epochs[-1].train_loss < made.epochs[0].train_loss

@@ -24,6 +24,7 @@ __all__ = [
     "Parameters",
     "Size",
     "architecture_of",
+    "begin_quietly",
     "scaled",
     "weights_of",
 ]
@@ -84,6 +85,21 @@ def scaled(pictures: NDArray[np.uint8], preprocess: Preprocess) -> Tensor:
     return ((values - mean) / std).permute(0, 3, 1, 2)
 
 
+def begin_quietly(module: nn.Module, last: nn.Linear | None = None) -> None:
+    """First weights of dense layers that spread evenly, and of ``last`` a hundredth of that.
+
+    What the codes say is noise at first. Said loudly, training silences it before it says anything:
+    codes that may not be below 0 then stay at 0 for ever.
+    """
+    with torch.no_grad():
+        for each in module.modules():
+            if isinstance(each, nn.Linear):
+                nn.init.xavier_uniform_(each.weight)
+                nn.init.zeros_(each.bias)
+        if last is not None:
+            last.weight.mul_(0.01)
+
+
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
     """Weights and running means of a module, as files have them: floats alone."""
     found = module.state_dict().items()
@@ -111,6 +127,7 @@ class Network(ABC):
 
     known: ClassVar[type[Parameters]]
     loss: ClassVar[Loss] = "mse"
+    pace: ClassVar[float] = 1.0  # of the learning rate: what this family can bear
     own_metric: ClassVar[Metric] = "cosine"
 
     def __init__(self, encoder_id: str, card: Card, tensors: Tensors) -> None:

@@ -6,7 +6,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from artrec.encoders.networks.base import Inner, Network, Parameters, Size
+from artrec.encoders.networks.base import Inner, Network, Parameters, Size, begin_quietly
 from artrec.encoders.rules import Rules
 
 __all__ = ["Decoder", "Dense", "Encoder", "Kept"]
@@ -24,6 +24,7 @@ class Encoder(Inner):
     def __init__(self, latent: int, size: Size) -> None:
         super().__init__()
         self.layer = nn.Linear(3 * size[0] * size[1], latent)
+        begin_quietly(self)
 
     def forward(self, pictures: Tensor) -> Tensor:
         return functional.relu(self.layer(pictures.flatten(1)))
@@ -36,6 +37,7 @@ class Decoder(nn.Module):
         super().__init__()
         self._size = size
         self.layer = nn.Linear(latent, 3 * size[0] * size[1])
+        begin_quietly(self, self.layer)
 
     def forward(self, codes: Tensor) -> Tensor:
         logits: Tensor = self.layer(codes).view(-1, 3, *self._size)
@@ -50,6 +52,7 @@ class Dense(Network):
 
     known = Kept
     loss = "bce"
+    pace = 0.1
 
     @staticmethod
     def dim_of(parameters: Kept, size: Size) -> int:

@@ -8,7 +8,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from artrec.encoders.networks.base import Inner, Network, Parameters, Size
+from artrec.encoders.networks.base import Inner, Network, Parameters, Size, begin_quietly
 from artrec.encoders.rules import Rules
 from artrec.errors import ConfigError
 
@@ -37,6 +37,7 @@ class Encoder(Inner):
         self.blocks = nn.ModuleList([nn.Conv2d(3, 32, 3), nn.Conv2d(32, 64, 3)])
         flat = 64 * _side(size[0]) * _side(size[1])
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise((flat, *_WIDE, latent)))
+        begin_quietly(self)
 
     def forward(self, pictures: Tensor) -> Tensor:
         for block in self.blocks:
@@ -54,7 +55,9 @@ class Decoder(nn.Module):
         super().__init__()
         self._size = size
         back = (latent, *reversed(_WIDE), 3 * size[0] * size[1])
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(back))
+        layers = [nn.Linear(a, b) for a, b in pairwise(back)]
+        self.layers = nn.ModuleList(layers)
+        begin_quietly(self, layers[-1])
 
     def forward(self, codes: Tensor) -> Tensor:
         for layer in self.layers[:-1]:
