@@ -11,12 +11,12 @@ import typer
 from artrec import __version__
 from artrec.commands import (
     changes,
-    copying,
     differences,
     encoders,
     export,
     files,
     forget,
+    looking,
     lookup,
     migrate,
     outcome,
@@ -24,7 +24,6 @@ from artrec.commands import (
     report,
     sample,
     settings,
-    sheets,
     training,
     upkeep,
 )
@@ -200,58 +199,8 @@ def report_command(
     report.show(root, name, to)
 
 
-Out = Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")]
-Answers = Annotated[
-    str | None,
-    typer.Option(metavar="DIR", help="What artrec query wrote: its queries, or those named."),
-]
-Images = Annotated[
-    list[str] | None, typer.Argument(metavar="[IMAGE]...", help="Ids of images, or picture files.")
-]
-
-
-@app.command("sheet")
-def sheet_command(
-    out: Out,
-    images: Images = None,
-    k: Annotated[int, typer.Option("-k", help="How many neighbors.")] = 10,
-    answers: Answers = None,
-    root: Root = None,
-) -> None:
-    """Images with their neighbors to look at: a page, and a PNG for each."""
-    sheets.show_sheet(root, images or [], out, k, answers)
-
-
-@app.command("copy-out")
-def copy_out_command(
-    out: Out,
-    images: Images = None,
-    k: Annotated[int, typer.Option("-k", help="How many neighbors.")] = 10,
-    answers: Answers = None,
-    root: Root = None,
-) -> None:
-    """Copy the files of images and their neighbors: a folder for each."""
-    copying.show(root, images or [], out, k, answers)
-
-
-@app.command("clusters")
-def clusters_command(out: Out, root: Root = None, release: Release = None) -> None:
-    """The clusters of a release to look at: a page, and a PNG for each."""
-    sheets.show_clusters(root, release, out)
-
-
-@app.command("map")
-def map_command(
-    out: Out,
-    by: Annotated[
-        list[str] | None,
-        typer.Option(metavar="cluster|style|artist", help="What colours mean; else all three."),
-    ] = None,
-    root: Root = None,
-    release: Release = None,
-) -> None:
-    """The maps of a release as pictures, flat and in space."""
-    sheets.show_map(root, release, out, by or [])
+for verb, function in looking.VERBS.items():
+    app.command(verb)(function)
 
 
 @app.command("outcome")
