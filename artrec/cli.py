@@ -21,7 +21,6 @@ from artrec.commands import (
     migrate,
     outcome,
     releases,
-    report,
     sample,
     settings,
     training,
@@ -182,21 +181,6 @@ def export_encoder_command(
     """Write an encoder as one file: pictures in, vectors out. It is a program: open such files of
     trusted sources only."""
     training.show_exported(root, encoder, to, format)
-
-
-@app.command("report")
-def report_command(
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="[RELEASE|DRAFT]", help="Its name; else current."),
-    ] = None,
-    to: Annotated[
-        Path | None, typer.Option(help="The folder to write, absent or empty.", metavar="DIR")
-    ] = None,
-    root: Root = None,
-) -> None:
-    """Write the report of a release or draft into a folder, to be opened in a browser."""
-    report.show(root, name, to)
 
 
 for verb, function in looking.VERBS.items():

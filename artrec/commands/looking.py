@@ -1,4 +1,4 @@
-"""The verbs for people who look: sheets, copies, clusters and maps, as a command line takes them."""
+"""The verbs for people who look: reports, sheets, copies, clusters and maps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from artrec.commands import copying, sheets
+from artrec.commands import copying, report, sheets
 
 __all__ = ["VERBS"]
 
@@ -23,6 +23,20 @@ _Answers = Annotated[
 _Images = Annotated[
     list[str] | None, typer.Argument(metavar="[IMAGE]...", help="Ids of images, or picture files.")
 ]
+
+
+def _report(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[RELEASE|DRAFT]", help="Its name; else current."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="The folder to write, absent or empty.", metavar="DIR")
+    ] = None,
+    root: _Root = None,
+) -> None:
+    """Write the report of a release or draft into a folder, to be opened in a browser."""
+    report.show(root, name, to)
 
 
 def _sheet(
@@ -65,5 +79,11 @@ def _map(
     sheets.show_map(root, release, out, by or [])
 
 
-VERBS = {"sheet": _sheet, "copy-out": _copy_out, "clusters": _clusters, "map": _map}
+VERBS = {
+    "report": _report,
+    "sheet": _sheet,
+    "copy-out": _copy_out,
+    "clusters": _clusters,
+    "map": _map,
+}
 """Verb -> what it does."""
