@@ -5,15 +5,24 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from artrec.releases import Draft, Run
-from artrec.stages.clusters import make_clusters
+from artrec.schemas import TABLES
+from artrec.stages.clusters import CENTERS, CLUSTERS, make_clusters, tasks
+from artrec.stages.clusters.tasks import Ground
+from artrec.stages.frames import Attempt
 from artrec.stages.rules import vector_no
+from artrec.storage import Store, open_store
+from artrec.tables import Receipt, TableWriter, read_table
 from tests.nights import Night, night, opened, put, settings_of
 
 if TYPE_CHECKING:
@@ -134,6 +143,60 @@ def test_unsound_vectors_have_no_clusters(spark: SparkSession, tmp_path: Path) -
     draft, settings = literal(tmp_path, [[math.nan, 1.0], [0.0, 1.0]], 6)
     run = make_clusters(spark, settings, draft, sound=False)
     assert rows_of(tmp_path, run, "clusters") == rows_of(tmp_path, run, "cluster_centers") == []
+
+
+def ground_of(root: Path, cut: list[int], folder: str) -> Ground:
+    """200 vectors in files that end at ``cut``, each under one name or two."""
+    store, rng = open_store(str(root)), np.random.default_rng(2)
+    numbers = np.sort(rng.choice(10**12, 200, replace=False)).tolist()
+    heaps = rng.integers(0, 5, (200, 1)) * 3.0
+    vectors = (heaps + rng.normal(size=(200, 4))).astype(np.float32).tolist()
+    live = [{"vector_no": n, "embedding": v} for n, v in zip(numbers, vectors, strict=True)]
+    names = [{"vector_no": n, "image_id": f"{part}-{n}"} for n in numbers
+             for part in ("a", "b")[: 1 + n % 2]]  # fmt: skip
+    files = [written(store, folder, "live_vectors", live[low:high], f"{low}")
+             for low, high in pairwise([0, *cut, 200])]  # fmt: skip
+    return Ground(
+        store=store,
+        folder=f"{folder}-made",
+        live=tuple(file for each in files for file in each),
+        names=tuple(written(store, folder, "vector_images", names, "all")),
+        encoder="literal-1",
+        metric="cosine",
+        count=5,
+    )
+
+
+def written(store: Store, folder: str, table: str, rows: list[Row], stem: str) -> list[Receipt]:
+    with TableWriter(store, folder, TABLES[table], stem) as writer:
+        writer.write(pa.RecordBatch.from_pylist(rows, schema=TABLES[table].columns))
+    return writer.receipts
+
+
+def read(ground: Ground, files: Iterable[Receipt]) -> list[Row]:
+    return [row for batch in read_table(ground.store, files) for row in batch.to_pylist()]
+
+
+def test_the_cut_into_files_and_what_was_known_change_nothing(tmp_path: Path) -> None:
+    one = ground_of(tmp_path, [], "one")
+    whole = tasks.alone(one, Attempt(0, 0, 0))
+    found = [read(one, tasks.files_of([whole], table)) for table in (CLUSTERS, CENTERS)]
+    assert [row["cluster"] for row in found[1]] == [1, 2, 3, 4, 5]
+    assert len(found[0]) == len(read(one, one.names))
+
+    several = ground_of(tmp_path, [3, 90, 91], "several")
+    known = [row for n, row in enumerate(found[0]) if n % 3]
+    for ground in (several, replace(several, folder="kept", known=tuple(
+            written(several.store, "known", CLUSTERS, known, "x")))):  # fmt: skip
+        centers = tasks.files_of([tasks.fit(ground, Attempt(0, 0, 9))], CENTERS)
+        reports = [tasks.assign(ground, centers, Attempt(n, 0, n)) for n in range(4)]
+        clusters = tasks.files_of(reports, CLUSTERS)
+        told = tasks.tell(ground, centers, clusters, Attempt(0, 0, 0))
+        assert read(ground, clusters) == found[0]
+        assert read(ground, told.receipts) == found[1]
+        assert told.notes == whole.notes
+        looked = sum(report.counters["cluster_vectors"] for report in reports)
+        assert (looked < 200) == bool(ground.known)
 
 
 @pytest.mark.long

@@ -8,7 +8,6 @@ Tasks go over the files of the vectors; the names of their images lie in the sam
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -30,7 +29,16 @@ from artrec.releases import (
 )
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
-from artrec.stages.clusters.tasks import CENTERS, CLUSTERS, Ground, assign, fit, tell
+from artrec.stages.clusters.tasks import (
+    CENTERS,
+    CLUSTERS,
+    Ground,
+    alone,
+    assign,
+    files_of,
+    fit,
+    tell,
+)
 from artrec.stages.frames import TaskReport, add_counters, run_tasks
 from artrec.stages.session import describe
 from artrec.tables import Receipt, TableWriter
@@ -107,24 +115,32 @@ def _write(
 ) -> Run:
     begun = time.monotonic()
     ground = _ground(settings, draft, run.folder(draft.attempt), before, sound)
-    reports = [] if before else run_tasks(spark, 1, partial(fit, ground))
-    kept = _files(reports, CENTERS) or list(ground.kept)
-    work = partial(assign, ground, tuple(kept))
-    reports += run_tasks(spark, len(ground.live), work)
-    clusters = _files(reports, CLUSTERS) or _nothing(ground, CLUSTERS)
-    (told,) = run_tasks(spark, 1, partial(tell, ground, tuple(kept), tuple(clusters)))
-    counters = add_counters(report.counters for report in [*reports, told])
+    if len(ground.live) > 1:
+        reports = _reports(spark, ground)
+    else:  # a job of Spark's costs more than such a task
+        reports = run_tasks(spark, 1, partial(alone, ground))
+    counters = add_counters(report.counters for report in reports)
     images = draft.need("catalog").rows("vector_images")
     if sound and counters.get("clustered", 0) != images:
         raise ArtrecError(
             f"{counters.get('clustered', 0)} images are in a cluster, the catalog has {images}; "
             "artrec releases verify says whether the release before is whole"
         )
-    tables = {CLUSTERS: clusters, CENTERS: _files([told], CENTERS)}
-    notes = told.notes | {
+    clusters = list(files_of(reports, CLUSTERS)) or _nothing(ground, CLUSTERS)
+    tables = {CLUSTERS: clusters, CENTERS: list(files_of(reports[-1:], CENTERS))}
+    notes = reports[-1].notes | {
         "fitted": before.notes["fitted"] if before else draft.need("catalog").rows("live_vectors"),
     }
     return record_run(draft.store, run.done(tables, begun, counters, notes))
+
+
+def _reports(spark: SparkSession, ground: Ground) -> list[TaskReport]:
+    """Of one task after the other, but for those over files; the last one tells of all."""
+    reports = [] if ground.kept else run_tasks(spark, 1, partial(fit, ground))
+    centers = files_of(reports, CENTERS) or ground.kept
+    reports += run_tasks(spark, len(ground.live), partial(assign, ground, centers))
+    clusters = files_of(reports, CLUSTERS)
+    return [*reports, *run_tasks(spark, 1, partial(tell, ground, centers, clusters))]
 
 
 def _ground(
@@ -156,10 +172,6 @@ def _fresh(draft: Draft) -> tuple[Receipt, ...]:
     refs = [ref for ref in draft.need("embed").tables["vectors"] if ref.run_id not in before]
     found = tuple(receipts_of(draft.store, refs, "vectors"))
     return found if sum(receipt.bytes for receipt in found) <= FRESH else ()
-
-
-def _files(reports: Sequence[TaskReport], table: str) -> list[Receipt]:
-    return [r for report in reports for r in report.receipts if r.table == table]
 
 
 def _nothing(ground: Ground, table: str) -> list[Receipt]:

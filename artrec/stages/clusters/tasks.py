@@ -22,13 +22,13 @@ from artrec.evaluation.clusters import (
 )
 from artrec.schemas import TABLES
 from artrec.stages.blocks import block_of, rows_between
-from artrec.stages.frames import Attempt, TaskReport
+from artrec.stages.frames import Attempt, TaskReport, add_counters
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, open_file, read_range, read_table
 from artrec.vectors.distance import Floats, Ints
 from artrec.vectors.screen import reciprocal_power
 
-__all__ = ["CENTERS", "CLUSTERS", "Ground", "assign", "fit", "tell"]
+__all__ = ["CENTERS", "CLUSTERS", "Ground", "alone", "assign", "files_of", "fit", "tell"]
 
 CLUSTERS, CENTERS = "clusters", "cluster_centers"
 
@@ -47,6 +47,23 @@ class Ground:
     kept: tuple[Receipt, ...] = ()
     known: tuple[Receipt, ...] = ()
     fresh: tuple[Receipt, ...] = ()
+
+
+def files_of(reports: Sequence[TaskReport], table: str) -> tuple[Receipt, ...]:
+    """The files of a table that tasks wrote."""
+    return tuple(r for report in reports for r in report.receipts if r.table == table)
+
+
+def alone(ground: Ground, attempt: Attempt) -> TaskReport:
+    """All there is to do where the vectors are one file, or none."""
+    reports = [] if ground.kept else [fit(ground, attempt)]
+    centers = files_of(reports, CENTERS) or ground.kept
+    reports += [assign(ground, centers, attempt)] if ground.live else []
+    clusters = files_of(reports, CLUSTERS)
+    told = tell(ground, centers, clusters, attempt)
+    counters = add_counters(report.counters for report in reports)
+    receipts = [*clusters, *told.receipts]
+    return TaskReport(receipts=receipts, counters=counters, notes=told.notes)
 
 
 def fit(ground: Ground, attempt: Attempt) -> TaskReport:
