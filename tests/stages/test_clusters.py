@@ -199,6 +199,40 @@ def test_the_cut_into_files_and_what_was_known_change_nothing(tmp_path: Path) ->
         assert (looked < 200) == bool(ground.known)
 
 
+def test_new_vectors_are_taken_from_the_segments_that_brought_them(tmp_path: Path) -> None:
+    ground = ground_of(tmp_path, [90], "live")
+    centers = tasks.files_of([tasks.fit(ground, Attempt(0, 0, 9))], CENTERS)
+    reports = [tasks.assign(ground, centers, Attempt(n, 0, n)) for n in range(2)]
+    rows = read(ground, tasks.files_of(reports, CLUSTERS))
+    live = {row["vector_no"]: row["embedding"] for row in read(ground, ground.live)}
+    new = sorted(live)[::3]
+    known = [row for row in rows if row["vector_no"] not in new]
+    segment = [
+        {"content_sha256": bytes([n]) * 32, "encoder": encoder, "vector_no": number,
+         "embedding": vector, "reason": None, "detail": None}
+        for n, number in enumerate(reversed(new))
+        for encoder, vector in (("other", [9.0]), ("literal-1", live[number]))
+    ]  # fmt: skip
+    twice = [*segment, segment[1], {**segment[1], "vector_no": 1, "embedding": None}]
+    later = replace(
+        ground,
+        folder="later",
+        known=tuple(written(ground.store, "known", CLUSTERS, known, "x")),
+        fresh=tuple(written(ground.store, "fresh", "vectors", twice, "x")),
+        live=tuple(  # whose embeddings nobody has to read
+            file
+            for n, low in enumerate((0, 90))
+            for file in written(
+                ground.store, "blank", "live_vectors",
+                [{"vector_no": number, "embedding": [0.0]}
+                 for number in sorted(live)[low : low + 90 + 20 * n]], f"{n}")
+        ),
+    )  # fmt: skip
+    reports = [tasks.assign(later, centers, Attempt(n, 0, n)) for n in range(2)]
+    assert read(later, tasks.files_of(reports, CLUSTERS)) == rows
+    assert sum(report.counters["cluster_vectors"] for report in reports) == len(new)
+
+
 @pytest.mark.long
 def test_another_number_of_clusters_fits_anew_and_evaluates_nothing_else_again(
     release: Night, tmp_path: Path
