@@ -179,9 +179,10 @@ class TrainSettings(Section):
 
     recipe: str = key(
         "convolutional",
-        "How an encoder is made of the pictures: convolutional (a network learns to repeat them); "
-        "descriptor, descriptor-fast (hand-made features, projected as fitted; nothing is learnt "
-        "by gradient).",
+        "How an encoder is made of the pictures. Autoencoders, which learn to repeat them: "
+        "convolutional (the largest value of each channel), separable (80x60, few numbers, "
+        "Euclidean), dense and small (100x100), tiny (thumbnails of 32x32). "
+        "descriptor, descriptor-fast: hand-made features, projected as fitted, without gradients.",
     )
     side: int = key(
         0,
@@ -189,18 +190,57 @@ class TrainSettings(Section):
         "(convolutional 64, descriptor 256).",
         ge=0,
     )
+    latent: int = key(
+        0,
+        "Numbers in a vector; 0: as the recipe has it (separable 10, dense 128, tiny 32). The "
+        "others have theirs from elsewhere.",
+        ge=0,
+    )
+    center: bool = key(
+        True,
+        "Vectors less the mean of the training pictures', and of length 1; false: the code as the "
+        "network gives it. Codes of separable always are.",
+    )
     channels: tuple[int, ...] = key(
         (64, 128, 256, 512),
-        "Channels of the network's blocks; the last number is the length of a vector.",
+        "Channels of the blocks of convolutional; the last number is the length of a vector.",
         min_length=1,
     )
     epochs: PositiveInt = key(20, "Passes over the training examples, at most.")
     batch: PositiveInt = key(32, "Examples in one step of the training.")
-    learning_rate: PositiveFloat = key(0.001, "Step size of the optimizer (Adam).")
+    loss: Literal["", "mse", "mae", "bce"] = key(
+        "",
+        "What a repeated picture is judged by: mse, mae (mean squared, mean absolute error) or bce "
+        "(binary cross entropy); empty: the recipe's own (bce for dense, small and tiny, else "
+        "mse).",
+    )
+    learning_rate: PositiveFloat = key(
+        0.001, "Step size of the optimizer (Adam); dense takes a tenth."
+    )
+    schedule: Literal["constant", "cosine"] = key(
+        "constant",
+        "How the step size goes: constant, or cosine, which rises for the first twentieth and then "
+        "falls to 0 at the last of the epochs.",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = key(
+        "auto",
+        "Numbers in the training's products: auto is bfloat16 on a GPU that has it, else float32; "
+        "weights and sums are float32 always.",
+    )
+    processes: PositiveInt = key(
+        1, "Processes on the driver's machine that train together, each with a share of a batch."
+    )
     patience: PositiveInt = key(
         5, "Training ends after so many epochs without a better loss on held-out examples."
     )
     seed: int = key(0, "Seed of the first weights and of the order of the examples.", ge=0)
+    license: str = key("", "Licence that the encoder's card names; empty: none is stated.")
+    where: Literal["driver", "beside"] = key(
+        "driver",
+        "Where a network is trained: driver, or beside, in a process of its own without a JVM; the "
+        "stage then writes the examples and says how to go on (artrec train-encoder).",
+        result=False,
+    )
     max_pictures: PositiveInt = key(
         20_000, "Pictures to train on, held-out ones included; chosen by their hashes."
     )

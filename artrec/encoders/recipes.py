@@ -21,6 +21,7 @@ from artrec.encoders.card import Tensors
 from artrec.encoders.checkpoints import Epoch
 from artrec.encoders.rules import Rules
 from artrec.errors import ConfigError
+from artrec.picture import Filter
 from artrec.storage import Store
 from artrec.tables import Receipt
 
@@ -38,15 +39,22 @@ class Recipe:
     preprocess: Preprocess
 
 
+def _autoencoder(height: int, width: int, filter: Filter = "lanczos") -> Recipe:
+    """Learns to repeat the whole picture, stretched, values 0 to 1."""
+    seen = Preprocess(size=(height, width), fit="stretch", filter=filter, scale=1 / 255)
+    return Recipe("artrec.encoders.training:train", seen)
+
+
 _WHOLE = Preprocess(size=(256, 256), fit="stretch", filter="lanczos")
 
 RECIPES: dict[str, Recipe] = {
+    "convolutional": _autoencoder(64, 64),
+    "dense": _autoencoder(100, 100),
+    "separable": _autoencoder(80, 60),
+    "small": _autoencoder(100, 100),
+    "tiny": _autoencoder(32, 32, "nearest"),
     "descriptor": Recipe("artrec.encoders.describing:train", _WHOLE),
     "descriptor-fast": Recipe("artrec.encoders.describing:fast", _WHOLE),
-    "convolutional": Recipe(
-        "artrec.encoders.training:train",
-        Preprocess(size=(64, 64), fit="stretch", filter="lanczos", scale=1 / 255),
-    ),
 }
 
 
@@ -65,7 +73,8 @@ class Made:
     """An encoder and how it came about: all that a card, its curves and its sheet are made of.
 
     ``best`` is None, and ``epochs`` empty, for what is fitted without epochs; ``pictures`` is how
-    many it was trained on; ``reconstructions`` is empty where nothing can be repeated.
+    many it was trained on; ``reconstructions`` and ``decoder`` (the outer half's weights) are empty
+    where nothing can be repeated.
     """
 
     architecture: str
@@ -79,6 +88,7 @@ class Made:
     epochs: tuple[Epoch, ...] = ()
     best: Epoch | None = None
     reconstructions: list[Reconstruction] = field(default_factory=list)
+    decoder: Tensors = field(default_factory=dict)
 
 
 def recipe_of(rules: Rules) -> Recipe:

@@ -25,6 +25,13 @@ class Rules:
     patience: int
     seed: int
     recipe: str = "convolutional"
+    latent: int = 0
+    center: bool = True
+    loss: str = ""
+    schedule: str = "constant"
+    precision: str = "auto"
+    processes: int = 1
+    license: str = ""
 
     @classmethod
     def of(cls, settings: TrainSettings) -> Self:
