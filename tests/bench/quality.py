@@ -270,24 +270,23 @@ def milliseconds(encoder: Encoder, of: Set) -> dict[str, float]:
     return {"decode": round(float(decoding), 2), "encode": round(float(encoding), 2)}
 
 
-def report(fitter: Fitter, of: Set, unseen: bool, robustness: int) -> dict[str, Any]:
-    """Everything about one encoder on one set."""
+def report(fitter: Fitter, of: Set, unseen: bool, robustness: int) -> Iterator[dict[str, Any]]:
+    """Everything about one encoder on one set, one thing after the other."""
     begun = time.process_time()
     encoder = fitter(of)
-    found: dict[str, Any] = {"fit_seconds": round(time.process_time() - begun, 1)}
+    seconds = round(time.process_time() - begun, 1)
+    yield {"encoder": encoder.id, "dim": encoder.dim, "fit_seconds": seconds}
+    yield {"ms": milliseconds(encoder, of)}
     vectors = encoded(encoder, of.data)
-    found |= {"encoder": encoder.id, "dim": encoder.dim, "ms": milliseconds(encoder, of)}
-    found["seen"] = measured(vectors, of, encoder.metric)
-    if unseen:
-        found["unseen"] = measured_unseen(fitter, of)
+    yield {"seen": measured(vectors, of, encoder.metric)}
     if robustness:
-        found["copies found"] = robust(encoder, of, vectors, robustness)
+        yield {"copies found": robust(encoder, of, vectors, robustness)}
         for quality in (75, 50):
             worse = of.changed(recompressed(quality))
-            found[f"all of quality {quality}"] = measured(
-                encoded(encoder, worse.data), worse, encoder.metric
-            )
-    return found
+            found = measured(encoded(encoder, worse.data), worse, encoder.metric)
+            yield {f"all of quality {quality}": found}
+    if unseen:
+        yield {"unseen": measured_unseen(fitter, of)}
 
 
 def main() -> None:
@@ -303,8 +302,11 @@ def main() -> None:
     parser.add_argument("--robust", type=int, default=0, metavar="N")
     given = parser.parse_args()
     of = opened(given.archive)
-    found = {"pictures": len(of), "floors": measured_floors(of, given.unseen)}
-    print(json.dumps(found | report(_fitter(given), of, given.unseen, given.robust), indent=1))
+    print(
+        json.dumps({"pictures": len(of), "floors": measured_floors(of, given.unseen)}), flush=True
+    )
+    for part in report(_fitter(given), of, given.unseen, given.robust):
+        print(json.dumps(part), flush=True)
 
 
 def _fitter(given: argparse.Namespace) -> Fitter:

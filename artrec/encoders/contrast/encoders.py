@@ -13,13 +13,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from torch import Tensor
 
-from artrec.encoders import Metric
+from artrec.encoders import Metric, Preprocess
 from artrec.encoders.blocks import Blocks, Part
 from artrec.encoders.card import Card, Tensors
 from artrec.encoders.contrast.network import SMALLEST, WIDTHS, Body, pooled, shapes
+from artrec.encoders.device import Precision
 from artrec.encoders.features import SMALLEST as SMALLEST_FEATURES
 from artrec.encoders.fitted import Projection, joined, unit
+from artrec.encoders.forward import Forward
 from artrec.errors import ConfigError
 
 __all__ = ["Combined", "CombinedParameters", "Contrastive", "Parameters", "Sight"]
@@ -27,7 +30,9 @@ __all__ = ["Combined", "CombinedParameters", "Contrastive", "Parameters", "Sight
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
-_CHUNK = 8  # pictures in one forward pass: their maps fit into a core's cache
+PLAIN = Preprocess(size=(256, 256))
+"""Bytes as they are: the network brings them to its own scale."""
+
 _BATCH = 32
 
 
@@ -53,23 +58,26 @@ P = TypeVar("P", bound=Parameters)
 class Sight:
     """Pictures to what the stages see of them, ``float32 [n, 2 * sum of their widths]``."""
 
-    def __init__(self, widths: tuple[int, ...], weights: Tensors) -> None:
+    def __init__(
+        self, widths: tuple[int, ...], weights: Tensors, preprocess: Preprocess = PLAIN
+    ) -> None:
         self._body = Body(widths, plain=True)
         self._body.load_state_dict({name: torch.tensor(each) for name, each in weights.items()})
         self._body.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._body.eval()
+        self._forward = Forward(self._body, preprocess, self._codes)
         self.ends = np.cumsum([2 * width for width in widths[2:]])[:-1]
         self.numbers = 2 * sum(widths[2:])
 
+    def move(self, device: str, precision: Precision) -> None:
+        self._forward.move(device, precision)
+
     def __call__(self, pictures: Pixels) -> Floats:
-        found = np.empty((len(pictures), self.numbers), np.float32)
-        with torch.inference_mode():
-            for start in range(0, len(pictures), _CHUNK):
-                part = np.require(pictures[start : start + _CHUNK], requirements=["C", "W"])
-                seen = torch.from_numpy(part).permute(0, 3, 1, 2).float()
-                maps = self._body(seen.contiguous(memory_format=torch.channels_last))
-                found[start : start + len(part)] = torch.cat([pooled(each) for each in maps], 1)
-        return found
+        return self._forward(pictures, self.numbers)
+
+    def _codes(self, pictures: Tensor) -> Tensor:
+        lying = pictures.contiguous(memory_format=torch.channels_last)
+        return torch.cat([pooled(each.float()) for each in self._body(lying)], dim=1)
 
     def spread(self, numbers: Floats, center: Floats) -> Floats:
         """Each stage less its centre, and of length 1."""
@@ -101,6 +109,10 @@ class Contrastive:
         """``uint8 [n, h, w, 3]`` to ``float32 [n, dim]`` of length 1."""
         _check(pictures, self.preprocess.size)
         return self._seen(pictures)
+
+    def move(self, device: str, precision: Precision) -> None:
+        """Run the network there from now on."""
+        self._seen.sight.move(device, precision)
 
 
 class Combined:
@@ -138,18 +150,22 @@ class Combined:
             vectors[start : start + _BATCH] = self._last(both)
         return vectors
 
+    def move(self, device: str, precision: Precision) -> None:
+        """Run the network there from now on; the blocks stay on the processor."""
+        self._seen.sight.move(device, precision)
+
 
 class _Seen:
     """The network's part of a vector, of length 1."""
 
     def __init__(self, widths: tuple[int, ...], tensors: Tensors) -> None:
         weights = {n.removeprefix("net."): a for n, a in tensors.items() if n.startswith("net.")}
-        self._sight = Sight(widths, weights)
+        self.sight = Sight(widths, weights)
         self._center = tensors["stages.center"]
         self._projection = Projection(tensors["seen.center"], tensors["seen.projection"])
 
     def __call__(self, pictures: Pixels) -> Floats:
-        return self._projection(self._sight.spread(self._sight(pictures), self._center))
+        return self._projection(self.sight.spread(self.sight(pictures), self._center))
 
 
 def _shapes(parameters: Parameters) -> dict[str, tuple[int, ...]]:

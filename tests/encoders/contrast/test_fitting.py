@@ -15,6 +15,7 @@ from artrec.config import load
 from artrec.encoders import Encoder
 from artrec.encoders.card import Card, pack, read_encoder
 from artrec.encoders.contrast import fitting
+from artrec.encoders.device import Movable
 from artrec.encoders.recipes import Made, train
 from artrec.encoders.rules import Rules
 from artrec.errors import ConfigError
@@ -112,3 +113,14 @@ def test_a_card_that_does_not_fit_its_weights_is_refused(combined: Made) -> None
     blocks = [{"name": "other", "dim": 3, "weight": 1.0}]
     with pytest.raises(ConfigError, match="no block of features 'other'"):
         encoder_of(combined, parameters={**combined.parameters, "blocks": blocks})
+
+
+def test_encoders_can_be_moved_and_half_precision_changes_little(combined: Made) -> None:
+    encoder = encoder_of(combined)
+    assert isinstance(encoder, Movable)
+    plain = encoder.encode(pictures()[:6])
+    encoder.move("cpu", "bfloat16")
+    short = encoder.encode(pictures()[:6])
+    assert short.dtype == np.float32
+    assert not np.array_equal(short, plain)
+    assert np.allclose(short, plain, atol=0.05)
