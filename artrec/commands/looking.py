@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -79,7 +80,7 @@ def _map(
     sheets.show_map(root, release, out, by or [])
 
 
-VERBS = {
+VERBS: dict[str, Callable[..., None]] = {
     "report": _report,
     "sheet": _sheet,
     "copy-out": _copy_out,
