@@ -23,6 +23,7 @@ from artrec.commands import (
     report,
     sample,
     settings,
+    training,
     upkeep,
 )
 from artrec.commands.show import plain
@@ -154,6 +155,30 @@ def changes_command(
 def encoders_command(root: Root = None, json: Json = False) -> None:
     """The encoders of a store, and which one the current release uses."""
     encoders.show(root, json)
+
+
+@app.command("train-encoder")
+def train_encoder_command(
+    examples: Annotated[str, typer.Argument(help="The run of examples that artrec train wrote.")],
+    root: Root = None,
+    config: Config = None,
+    set_: Set = None,
+    json: Json = False,
+) -> None:
+    """Train an encoder in this process, without a JVM, on examples that train.where=beside left."""
+    training.show_trained(root, examples, config, set_ or [], json)
+
+
+@app.command("export-encoder")
+def export_encoder_command(
+    encoder: Annotated[str, typer.Argument(help="The id of a trained encoder.")],
+    to: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write into.")],
+    format: Annotated[str, typer.Option(help="onnx or torch.")] = "onnx",
+    root: Root = None,
+) -> None:
+    """Write an encoder as one file: pictures in, vectors out. It is a program: open such files of
+    trusted sources only."""
+    training.show_exported(root, encoder, to, format)
 
 
 @app.command("report")

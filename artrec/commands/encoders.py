@@ -65,5 +65,7 @@ def _shown(row: dict[str, Any]) -> list[object]:
     if "fault" in row:
         return [row["encoder"], current, row["fault"], "", "", ""]
     how = row["training"]
-    trained = f"{how['pictures']:,} pictures, loss {how['best_loss']:.5f}" if how else ""
+    trained = f"{how['pictures']:,} pictures" if how else ""
+    if how and how["best_loss"] is not None:
+        trained += f", loss {how['best_loss']:.5f}"
     return [row["encoder"], current, row["architecture"], row["dim"], row["metric"], trained]

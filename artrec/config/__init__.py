@@ -9,9 +9,16 @@ from artrec.config.judging import FINAL_GATES, GATES, USUAL_GATES, GatesSettings
 from artrec.config.loading import Origins, load
 from artrec.config.model import Key, Settings, documented, flat, ranges
 from artrec.config.searching import IndexSettings, NeighborsSettings
-from artrec.config.sections import IngestSettings, Source, StoreSettings
+from artrec.config.sections import (
+    EmbedSettings,
+    IngestSettings,
+    Source,
+    StoreSettings,
+    TrainSettings,
+)
 
 __all__ = [
+    "EmbedSettings",
     "FINAL_GATES",
     "GATES",
     "GatesSettings",
@@ -24,6 +31,7 @@ __all__ = [
     "Settings",
     "Source",
     "StoreSettings",
+    "TrainSettings",
     "USUAL_GATES",
     "documented",
     "flat",

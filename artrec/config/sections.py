@@ -177,19 +177,69 @@ class EncoderSettings(Section):
 class TrainSettings(Section):
     """Training an encoder on the pictures themselves, without labels."""
 
-    side: PositiveInt = key(64, "Side of the square that the network sees, in pixels.")
+    recipe: str = key(
+        "convolutional",
+        "How an encoder is made of the pictures. Autoencoders, which learn to repeat them: "
+        "convolutional (the largest value of each channel), separable (80x60, few numbers, "
+        "Euclidean), dense and small (100x100), tiny (thumbnails of 32x32).",
+    )
+    side: int = key(
+        0,
+        "Side of the square that the network sees, in pixels; 0: as the recipe has it "
+        "(convolutional 64).",
+        ge=0,
+    )
+    latent: int = key(
+        0,
+        "Numbers in a vector; 0: as the recipe has it (separable 10, dense 128, tiny 32). The "
+        "others have theirs from elsewhere.",
+        ge=0,
+    )
+    center: bool = key(
+        True,
+        "Vectors less the mean of the training pictures', and of length 1; false: the code as the "
+        "network gives it. Codes of separable always are.",
+    )
     channels: tuple[int, ...] = key(
         (64, 128, 256, 512),
-        "Channels of the network's blocks; the last number is the length of a vector.",
+        "Channels of the blocks of convolutional; the last number is the length of a vector.",
         min_length=1,
     )
     epochs: PositiveInt = key(20, "Passes over the training examples, at most.")
     batch: PositiveInt = key(32, "Examples in one step of the training.")
-    learning_rate: PositiveFloat = key(0.001, "Step size of the optimizer (Adam).")
+    loss: Literal["", "mse", "mae", "bce"] = key(
+        "",
+        "What a repeated picture is judged by: mse, mae (mean squared, mean absolute error) or bce "
+        "(binary cross entropy); empty: the recipe's own (bce for dense, small and tiny, else "
+        "mse).",
+    )
+    learning_rate: PositiveFloat = key(
+        0.001, "Step size of the optimizer (Adam); dense takes a tenth."
+    )
+    schedule: Literal["constant", "cosine"] = key(
+        "constant",
+        "How the step size goes: constant, or cosine, which rises for the first twentieth and then "
+        "falls to 0 at the last of the epochs.",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = key(
+        "auto",
+        "Numbers in the training's products: auto is bfloat16 on a GPU that has it, else float32; "
+        "weights and sums are float32 always.",
+    )
+    processes: PositiveInt = key(
+        1, "Processes on the driver's machine that train together, each with a share of a batch."
+    )
     patience: PositiveInt = key(
         5, "Training ends after so many epochs without a better loss on held-out examples."
     )
     seed: int = key(0, "Seed of the first weights and of the order of the examples.", ge=0)
+    license: str = key("", "Licence that the encoder's card names; empty: none is stated.")
+    where: Literal["driver", "beside"] = key(
+        "driver",
+        "Where a network is trained: driver, or beside, in a process of its own without a JVM; the "
+        "stage then writes the examples and says how to go on (artrec train-encoder).",
+        result=False,
+    )
     max_pictures: PositiveInt = key(
         20_000, "Pictures to train on, held-out ones included; chosen by their hashes."
     )
@@ -199,6 +249,12 @@ class TrainSettings(Section):
         gt=0,
         lt=1,
     )
+    reader: Literal["arrow", "petastorm"] = key(
+        "arrow",
+        "What reads the examples: arrow, or petastorm, which needs versions of its own "
+        "(docker/constraints-petastorm.txt); both give the same rows in the same order.",
+        result=False,
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -206,7 +262,7 @@ class TrainSettings(Section):
         if min(self.channels) < 1:
             raise ValueError(f"channels {self.channels} must be at least 1 each")
         least = 2 ** len(self.channels)
-        if self.side % least:
+        if self.recipe == "convolutional" and self.side % least:
             raise ValueError(
                 f"side {self.side} is no multiple of {least}, 2 for each of the "
                 f"{len(self.channels)} channels"
@@ -217,7 +273,24 @@ class TrainSettings(Section):
 class EmbedSettings(Section):
     """Running the encoder."""
 
-    batch: PositiveInt = key(32, "Pictures in one call of the encoder.", result=False)
+    batch: PositiveInt = key(
+        32, "Pictures in one call of the encoder, on a processor.", result=False
+    )
+    device: Literal["auto", "cpu", "cuda"] = key(
+        "auto",
+        "Where an encoder that is a network runs: auto (the GPU that Spark gives the task, if it "
+        "does, else the processor), cpu, cuda (or the job ends with 3).",
+        result=False,
+    )
+    gpu_batch: PositiveInt = key(
+        256,
+        "The same on a GPU, at most: fewer, where its memory is short.",
+        result=False,
+    )
+    precision: Literal["float32", "bfloat16"] = key(
+        "float32",
+        "Of the network's sums; bfloat16 is faster on a GPU, and its vectors are kept apart.",
+    )
     slice_bytes: PositiveInt = key(
         256 << 20,
         "Picture bytes that one task encodes at most; fewer towards the end of a segment.",

@@ -17,7 +17,7 @@ from artrec.errors import ConfigError, NotFound
 from artrec.picture import Filter, Fit
 from artrec.storage import Store
 
-BUILTIN = ("handmade",)
+BUILTIN = ("handmade", "handmade-plain", "handmade-plain-211", "handmade-plain-212")
 __all__ = [
     "BUILTIN",
     "Encoder",
@@ -103,7 +103,7 @@ def builtin_files(name: str) -> dict[str, bytes]:
     from artrec.encoders import handmade
     from artrec.encoders.card import CARD_FILE, WEIGHTS_FILE, pack
 
-    cards = {handmade.CARD.name: handmade.CARD}
+    cards = {card.name: card for card in (handmade.CARD, *handmade.PLAIN)}
     if name not in cards:
         raise ConfigError(f"no built-in encoder {name!r}; there is {', '.join(sorted(cards))}")
     card, weights = pack(cards[name], {})

@@ -20,6 +20,7 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    NonNegativeInt,
     PositiveInt,
     ValidationError,
     field_validator,
@@ -37,14 +38,17 @@ __all__ = [
     "Architecture",
     "CARD_FILE",
     "Card",
+    "DECODER_FILE",
     "FORMAT",
     "README_FILE",
     "Tensors",
     "Training",
     "WEIGHTS_FILE",
     "Weights",
+    "architecture_named",
     "encoder_id",
     "pack",
+    "packed",
     "parse_card",
     "read_encoder",
     "save_encoder",
@@ -54,10 +58,15 @@ FORMAT = 1
 CARD_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 README_FILE = "README.md"
+DECODER_FILE = "decoder.safetensors"
 
 ARCHITECTURES: dict[str, str] = {
-    "convolutional": "artrec.encoders.convolutional:Convolutional",
+    "convolutional": "artrec.encoders.networks.convolutional:Convolutional",
+    "dense": "artrec.encoders.networks.dense:Dense",
     "handmade": "artrec.encoders.handmade:Handmade",
+    "separable": "artrec.encoders.networks.separable:Separable",
+    "small": "artrec.encoders.networks.small:Small",
+    "tiny": "artrec.encoders.networks.tiny:Tiny",
 }
 """Architecture to ``module:class``; a string, so that unused ones cost no import."""
 
@@ -74,17 +83,23 @@ class Weights(BaseModel):
 
 
 class Training(BaseModel):
-    """How the weights came about; nothing here changes a vector."""
+    """How the weights came about; nothing here changes a vector.
+
+    What is fitted without epochs has 0 of them, and no best one. ``settings`` are those of
+    ``train`` by their names; ``decoder`` is what the file of the half that repeats must be.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     run: str
     pictures: PositiveInt
     held_out: PositiveInt
-    epochs: PositiveInt
-    best_epoch: PositiveInt
-    best_loss: float
+    epochs: NonNegativeInt
+    best_epoch: PositiveInt | None
+    best_loss: float | None
     seed: int
+    settings: dict[str, JsonValue] = {}
+    decoder: Weights | None = None
 
 
 class Card(BaseModel):
@@ -101,6 +116,7 @@ class Card(BaseModel):
     weights: Weights | None = None
     parameters: dict[str, JsonValue] = {}
     notes: str = ""
+    license: str = ""
     training: Training | None = None
 
     @field_validator("parameters")
@@ -143,17 +159,26 @@ def _canonical(fields: Any) -> bytes:
 
 def pack(card: Card, tensors: Tensors) -> tuple[bytes, bytes | None]:
     """The two files' bytes, with what the card says of the weights filled in."""
-    data = save({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)})
-    weights = Weights(sha256=_sha256(data), bytes=len(data)) if tensors else None
+    data, weights = packed(tensors)
     filled = card.model_copy(update={"weights": weights})
-    # a card without training is written as before there was any, so that its id stays the same
-    untrained = {"training"} if card.training is None else None
-    facts = filled.model_dump(mode="json", exclude=untrained)
+    # a card without them is written as before there were any, so that its id stays the same
+    without = {name for name in ("training", "license") if not getattr(card, name)}
+    facts = filled.model_dump(mode="json", exclude=without)
     text = json.dumps(facts, indent=2, sort_keys=True, allow_nan=False)
-    return (text + "\n").encode(), data if tensors else None
+    return (text + "\n").encode(), data
 
 
-def save_encoder(store: Store, card: Card, tensors: Tensors, readme: str = "") -> str:
+def packed(tensors: Tensors) -> tuple[bytes | None, Weights | None]:
+    """A file of these tensors and what is to be said of it; nothing of no tensors."""
+    if not tensors:
+        return None, None
+    data = save({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)})
+    return data, Weights(sha256=_sha256(data), bytes=len(data))
+
+
+def save_encoder(
+    store: Store, card: Card, tensors: Tensors, readme: str = "", decoder: Tensors | None = None
+) -> str:
     """Create the encoder's files in the store, the card last, and return its id.
 
     Files that stand there already are the same, since the id is a digest of what they hold.
@@ -161,7 +186,12 @@ def save_encoder(store: Store, card: Card, tensors: Tensors, readme: str = "") -
     """
     card_bytes, weights = pack(card, tensors)
     encoder = read_encoder(card_bytes, weights)
-    files = {WEIGHTS_FILE: weights, README_FILE: readme.encode() or None, CARD_FILE: card_bytes}
+    files = {
+        WEIGHTS_FILE: weights,
+        DECODER_FILE: packed(decoder or {})[0],
+        README_FILE: readme.encode() or None,
+        CARD_FILE: card_bytes,
+    }
     for name, data in files.items():
         if data is not None:
             with suppress(ConditionFailed):
@@ -209,7 +239,7 @@ def read_encoder(card_bytes: bytes, weights: bytes | None) -> Encoder:
     of other names, shapes or types than the architecture's, and values that are not finite.
     """
     card = parse_card(card_bytes)
-    architecture = _architecture(card)
+    architecture = architecture_named(card.architecture)
     tensors = _tensors(card, weights)
     _check_shapes(architecture.shapes(card), tensors)
     for name, tensor in tensors.items():
@@ -217,11 +247,12 @@ def read_encoder(card_bytes: bytes, weights: bytes | None) -> Encoder:
     return architecture(encoder_id(card_bytes), card, tensors)
 
 
-def _architecture(card: Card) -> Architecture:
-    place = ARCHITECTURES.get(card.architecture)
+def architecture_named(architecture: str) -> Architecture:
+    """The class of an architecture, imported; ``ConfigError`` lists those there are."""
+    place = ARCHITECTURES.get(architecture)
     if place is None:
         known = ", ".join(sorted(ARCHITECTURES))
-        raise ConfigError(f"unknown encoder architecture {card.architecture!r}; known: {known}")
+        raise ConfigError(f"unknown encoder architecture {architecture!r}; known: {known}")
     module, _, name = place.partition(":")
     return cast(Architecture, getattr(importlib.import_module(module), name))
 

@@ -1,8 +1,9 @@
 """Which of two encoders finds better: compared on pictures that neither has seen.
 
 Where enough examples share a label (the artist, else the style), each of those asks for its nearest
-others by cosine: the share of first neighbors with its label, and the mean share among the first
-five. Without labels a mirrored and cropped copy of each picture asks for its original among all.
+others by the encoder's metric: the share of first neighbors with its label, and the mean share
+among the first five. Without labels a mirrored and cropped copy of each picture asks for its
+original among all.
 Near a tie the hand-made encoder stays, which costs nothing and was fitted to nothing.
 """
 
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from artrec.encoders import Metric
 
 __all__ = ["ENOUGH", "Score", "altered", "by_copies", "by_label", "has_enough", "verdict"]
 
@@ -45,23 +48,30 @@ def has_enough(labels: Sequence[str | None]) -> bool:
     return len(_queries(labels)) >= ENOUGH
 
 
-def by_label(label: str, vectors: NDArray[np.float32], labels: Sequence[str | None]) -> Score:
+def by_label(
+    label: str,
+    vectors: NDArray[np.float32],
+    labels: Sequence[str | None],
+    metric: Metric = "cosine",
+) -> Score:
     """Leave-one-out, micro: each example with a partner asks among all others.
 
-    Of equal cosines the earlier example counts as the nearer one.
+    Of equally near ones the earlier example counts as the nearer one.
     """
     queries = _queries(labels)
-    cosines = vectors[queries] @ vectors.T
-    cosines[np.arange(len(queries)), queries] = -np.inf
-    nearest = np.argsort(-cosines, axis=1, kind="stable")[:, : min(AMONG, len(labels) - 1)]
+    likeness = _likeness(vectors[queries], vectors, metric)
+    likeness[np.arange(len(queries)), queries] = -np.inf
+    nearest = np.argsort(-likeness, axis=1, kind="stable")[:, : min(AMONG, len(labels) - 1)]
     names = np.array([name or "" for name in labels])
     hits = names[nearest] == names[queries][:, None]
     return Score(label, len(queries), float(hits[:, 0].mean()), float(hits.mean()))
 
 
-def by_copies(vectors: NDArray[np.float32], copies: NDArray[np.float32]) -> Score:
+def by_copies(
+    vectors: NDArray[np.float32], copies: NDArray[np.float32], metric: Metric = "cosine"
+) -> Score:
     """Each copy asks among all originals for its own, row for row."""
-    nearest = np.argmax(copies @ vectors.T, axis=1)
+    nearest = np.argmax(_likeness(copies, vectors, metric), axis=1)
     return Score("copies", len(copies), float((nearest == np.arange(len(copies))).mean()), None)
 
 
@@ -90,6 +100,16 @@ def verdict(trained: Score, handmade: Score) -> tuple[bool, str]:
     if trained.at_1 > handmade.at_1 and (trained.at_5 or 0.0) >= (handmade.at_5 or 0.0):
         return True, f"trained: {scores}"
     return False, f"hand-made: {scores}; the trained one would have to be better"
+
+
+def _likeness(
+    asking: NDArray[np.float32], asked: NDArray[np.float32], metric: Metric
+) -> NDArray[np.float32]:
+    """Greater is nearer, in each row; vectors for cosine have length 1."""
+    products: NDArray[np.float32] = asking @ asked.T
+    if metric == "euclidean":
+        products = 2 * products - np.square(asked).sum(axis=1)
+    return products
 
 
 def _queries(labels: Sequence[str | None]) -> NDArray[np.int64]:

@@ -21,7 +21,7 @@ from artrec.encoders import Metric, Preprocess
 from artrec.encoders.card import Card, Tensors, encoder_id, pack
 from artrec.errors import ConfigError
 
-__all__ = ["CARD", "HANDMADE", "Handmade", "Parameters"]
+__all__ = ["CARD", "HANDMADE", "Handmade", "PLAIN", "Parameters"]
 
 _BINS = 32
 _POINTS = 24
@@ -64,6 +64,24 @@ CARD = Card(
     parameters=Parameters().model_dump(mode="json"),
     notes="colour histogram 96, local binary patterns 26, Sobel magnitude 32",
 )
+
+PLAIN = tuple(
+    CARD.model_copy(
+        update={
+            "name": name,
+            "parameters": Parameters(power=1, weights=weights, edges="linear").model_dump(
+                mode="json"
+            ),
+            "notes": f"{CARD.notes}, as they are, weighted {':'.join(f'{w:g}' for w in weights)}",
+        }
+    )
+    for name, weights in (
+        ("handmade-plain", (1.0, 1.0, 1.0)),
+        ("handmade-plain-211", (2.0, 1.0, 1.0)),
+        ("handmade-plain-212", (2.0, 1.0, 2.0)),
+    )
+)
+"""The descriptor without root or power, in three weightings of colour, texture and edges."""
 
 HANDMADE = encoder_id(pack(CARD, {})[0])
 """The id of the built-in encoder."""

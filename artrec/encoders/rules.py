@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Self
 
-from artrec.encoders import Preprocess
+if TYPE_CHECKING:
+    from artrec.config import TrainSettings
 
 __all__ = ["Rules"]
 
 
 @dataclass(frozen=True)
 class Rules:
-    """The settings of ``train`` that a training itself reads."""
+    """The settings of ``train`` that a training itself reads, under their names there.
+
+    A field that only some recipes read has a default.
+    """
 
     side: int
     channels: tuple[int, ...]
@@ -20,10 +25,16 @@ class Rules:
     learning_rate: float
     patience: int
     seed: int
+    recipe: str = "convolutional"
+    latent: int = 0
+    center: bool = True
+    loss: str = ""
+    schedule: str = "constant"
+    precision: str = "auto"
+    processes: int = 1
+    license: str = ""
 
-    @property
-    def preprocess(self) -> Preprocess:
-        """What the network is given: the whole picture stretched to a square, values 0 to 1."""
-        return Preprocess(
-            size=(self.side, self.side), fit="stretch", filter="lanczos", scale=1 / 255
-        )
+    @classmethod
+    def of(cls, settings: TrainSettings) -> Self:
+        """Those of the settings."""
+        return cls(**{each.name: getattr(settings, each.name) for each in fields(cls)})

@@ -1,72 +1,106 @@
 """Training an autoencoder on the table ``examples``: pictures in, encoder and curves out.
 
-Mean squared error, Adam. Held-out examples decide which epoch was the best and when to stop. It
-knows no Spark: it reads through the Store and runs in one process, on a GPU where torch finds one.
-With one seed two trainings on one machine's processors agree to the bit, also where one was killed
-between; on a GPU they may differ in last bits.
+Adam. Held-out examples decide which epoch was the best and when to stop. It knows no Spark: it
+reads through the Store and runs in one process or several, on a GPU where torch finds one. With one
+seed two trainings on one machine's processors agree to the bit, also where one was killed between;
+on a GPU, or in another number of processes, they may differ in last bits.
 """
 
 from __future__ import annotations
 
 import io
-import time
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
-from torch.nn import functional
 
-from artrec import log, picture
+from artrec import log
 from artrec.encoders import Preprocess, checkpoints
 from artrec.encoders.card import Tensors
-from artrec.encoders.checkpoints import Epoch, Progress
-from artrec.encoders.convolutional import Autoencoder, features, scaled
-from artrec.encoders.reader import Batch, Reader, open_reader
+from artrec.encoders.checkpoints import Progress
+from artrec.encoders.learning import COLUMNS, Arrays, Learner, batches_of, pixels
+from artrec.encoders.networks import Autoencoder, Network, architecture_of, scaled
+from artrec.encoders.processes import ALONE, Group, together
+from artrec.encoders.reader import open_reader
+from artrec.encoders.recipes import Made, Reconstruction, preprocess_of
 from artrec.encoders.rules import Rules
-from artrec.errors import TrainingError
+from artrec.errors import ConfigError, TrainingError
 from artrec.failpoints import reached
 from artrec.storage import Store
 from artrec.tables import Receipt
 
-__all__ = ["Reconstruction", "Trained", "pixels", "train"]
+__all__ = ["learn", "repeated", "train"]
 
 SHOWN = 16
-_LIMITS = picture.Limits()
-_COLUMNS = ("content_sha256", "picture")
+_INNER, _OUTER = "encoder.", "decoder."
 
 
-@dataclass(frozen=True)
-class Reconstruction:
-    """A held-out example beside what the network made of it, both PNG; ``error`` is the MSE."""
-
-    content_sha256: bytes
-    error: float
-    original: bytes
-    reconstruction: bytes
-
-
-@dataclass(frozen=True)
-class Trained:
-    """The best epoch's encoder and what the training was like; ``pictures`` were trained on."""
-
-    tensors: Tensors
-    epochs: tuple[Epoch, ...]
-    best: Epoch
-    pictures: int
-    reconstructions: list[Reconstruction]
-
-
-def train(store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str) -> Trained:
+def train(
+    store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str, reader: str = "arrow"
+) -> Made:
     """Train to the end, or on from the checkpoint that stands in ``folder`` of the store.
 
+    ``reader`` is the engine that reads the examples: all give the same, so that it is no rule.
     TrainingError when a loss is not a finite number, or when all examples get the same vector;
-    StoreFormatError for a checkpoint that it cannot go on from.
+    ConfigError for a size that the network cannot take; StoreFormatError for a checkpoint that it
+    cannot go on from.
     """
-    work = _Work(store, receipts, rules)
+    if rules.processes > rules.batch:
+        raise ConfigError(
+            f"{rules.processes} processes cannot share batches of {rules.batch}: lower "
+            "train.processes, or raise train.batch"
+        )
+    task = (store, receipts, rules, folder, reader)
+    with together(rules.processes, f"{__name__}:learn", task) as group:
+        progress, best = learn(group, *task)
+    return _Result(store, receipts, rules, best, reader).made(progress)
+
+
+def learn(
+    group: Group,
+    store: Store,
+    receipts: Sequence[Receipt],
+    rules: Rules,
+    folder: str,
+    reader: str = "arrow",
+) -> tuple[Progress, Arrays]:
+    """One process's part of a training; all come to the same epochs and weights.
+
+    Only the first one writes checkpoints.
+    """
+    with _repeatable():
+        return _learn(group, store, receipts, rules, folder, reader)
+
+
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    """Kernels that sum in one order on a GPU too, wherever torch has them."""
+    before = torch.are_deterministic_algorithms_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+def _learn(
+    group: Group,
+    store: Store,
+    receipts: Sequence[Receipt],
+    rules: Rules,
+    folder: str,
+    reader: str,
+) -> tuple[Progress, Arrays]:
+    network, family = _network(rules)
+    loss = rules.loss or family.loss
+    paced = replace(rules, learning_rate=rules.learning_rate * family.pace)
+    work = Learner(store, receipts, paced, network, preprocess_of(rules), loss, group, reader)
     kept = checkpoints.read_latest(store, folder, work.shapes())
     if kept is None:
         progress, best = Progress(), work.weights()
@@ -77,16 +111,11 @@ def train(store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str) 
         progress = Progress(epochs=(*progress.epochs, done))
         if progress.best is done:
             best = work.weights()
-        checkpoints.write(store, folder, progress, work.state(best))
-        log.get(stage="train").info("epoch", **done.model_dump())
-        reached("train.epoch")
-    return work.result(progress, best)
-
-
-def pixels(batch: Batch, preprocess: Preprocess) -> NDArray[np.uint8]:
-    """The pictures of a batch of examples: ``uint8 [n, h, w, 3]``."""
-    wanted = (preprocess.size, preprocess.fit, preprocess.filter)
-    return np.stack([picture.decode(data, _LIMITS, *wanted) for data in batch["picture"]])
+        if group.rank == 0:
+            checkpoints.write(store, folder, progress, work.state(best))
+            log.get(stage="train").info("epoch", **done.model_dump())
+            reached("train.epoch")
+    return progress, best
 
 
 def _is_over(progress: Progress, rules: Rules) -> bool:
@@ -94,146 +123,70 @@ def _is_over(progress: Progress, rules: Rules) -> bool:
     return done >= rules.epochs or (done > 0 and done - progress.best.epoch >= rules.patience)
 
 
-class _Work:
-    """The network, its optimizer and its readers."""
+def _network(rules: Rules) -> tuple[Autoencoder, type[Network]]:
+    """The network of these rules, of the seed's weights, and its family."""
+    family = architecture_of(rules.recipe)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(rules.seed)
+        try:
+            return family.autoencoder(family.wanted(rules), preprocess_of(rules).size), family
+        except ConfigError as error:
+            raise ConfigError(f"recipe {rules.recipe}: {error}") from error
 
-    def __init__(self, store: Store, receipts: Sequence[Receipt], rules: Rules) -> None:
-        self._rules = rules
-        self._preprocess = rules.preprocess
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._examples = open_reader("arrow", store, receipts, rules.batch, "train")
-        self._held_out = open_reader("arrow", store, receipts, rules.batch, "held_out")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(rules.seed)
-            self._network = Autoencoder(rules.channels)
-        self._place()
-        self._optimizer = torch.optim.Adam(self._network.parameters(), lr=rules.learning_rate)
-        self._reading = 0.0
 
-    def _place(self) -> None:
-        self._network.to(self._device)
-        # as pictures lie; faster so
+class _Result:
+    """The best epoch's network, and what is made with it: center, encoder, reconstructions."""
+
+    def __init__(
+        self,
+        store: Store,
+        receipts: Sequence[Receipt],
+        rules: Rules,
+        best: Tensors,
+        reader: str = "arrow",
+    ) -> None:
+        self._rules, self._best, self._preprocess = rules, best, preprocess_of(rules)
+        self._network, self._family = _network(rules)
+        self._device = ALONE.device
+        self._network.load_state_dict({n: torch.tensor(array) for n, array in best.items()})
+        self._network.to(self._device).eval()
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._examples = open_reader(reader, store, receipts, rules.batch, "train")
+        self._held_out = open_reader(reader, store, receipts, rules.batch, "held_out")
 
-    def epoch(self, number: int) -> Epoch:
-        begun, self._reading = time.monotonic(), 0.0
-        train_loss = self._over(self._examples, number, learn=True)
-        held_out_loss = self._over(self._held_out, number, learn=False)
-        return Epoch(
-            epoch=number,
-            train_loss=train_loss,
-            held_out_loss=held_out_loss,
-            learning_rate=self._rules.learning_rate,
-            seconds=time.monotonic() - begun,
-            reading_seconds=self._reading,
-        )
-
-    def _over(self, reader: Reader, epoch: int, learn: bool) -> float:
-        """The mean loss over all examples of a reader, after a step on each batch or without."""
-        total, count = 0.0, 0
-        with torch.set_grad_enabled(learn):
-            for step, (_, pictures) in enumerate(self._batches(reader, epoch), 1):
-                loss = functional.mse_loss(self._network(pictures), pictures)
-                value = float(loss.detach())
-                if not np.isfinite(value):
-                    raise TrainingError(self._diverged(value, epoch, step, learn))
-                if learn:
-                    self._optimizer.zero_grad()
-                    loss.backward()  # type: ignore[no-untyped-call]
-                    self._optimizer.step()
-                total += value * len(pictures)
-                count += len(pictures)
-        if not count:
-            raise TrainingError(f"there is no {'training' if learn else 'held-out'} example at all")
-        return total / count
-
-    def _diverged(self, value: float, epoch: int, step: int, learn: bool) -> str:
-        which = "training" if learn else "held-out"
-        return (
-            f"the {which} loss became {value} in epoch {epoch}, step {step}: the learning rate of "
-            f"{self._rules.learning_rate:g} is too high; lower train.learning_rate, or go without "
-            "training by encoder.id=handmade"
-        )
-
-    def _batches(self, reader: Reader, epoch: int) -> Iterator[tuple[Batch, Tensor]]:
-        batches = reader.batches(_COLUMNS, 0, 1, epoch, self._rules.seed)
-        while True:
-            begun = time.monotonic()
-            batch = next(batches, None)
-            if batch is None:
-                return
-            found = scaled(pixels(batch, self._preprocess), self._preprocess).to(self._device)
-            self._reading += time.monotonic() - begun
-            yield batch, found
-
-    def weights(self) -> dict[str, NDArray[np.float32]]:
-        """A copy of all weights of the network."""
-        found = self._network.state_dict().items()
-        return {name: tensor.detach().cpu().contiguous().numpy().copy() for name, tensor in found}
-
-    def state(self, best: Tensors) -> dict[str, NDArray[np.float32]]:
-        """All that the next epoch depends on, and the best weights so far."""
-        arrays = {f"now.{name}": array for name, array in self.weights().items()}
-        arrays |= {f"best.{name}": array for name, array in best.items()}
-        for index, moments in self._optimizer.state_dict()["state"].items():
-            for name, tensor in moments.items():
-                arrays[f"adam.{index}.{name}"] = tensor.detach().cpu().contiguous().numpy()
-        return arrays
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """What ``state`` holds after an epoch."""
-        weights = {name: tuple(each.shape) for name, each in self._network.state_dict().items()}
-        found = {f"{part}.{n}": shape for part in ("now", "best") for n, shape in weights.items()}
-        for index, weight in enumerate(self._network.parameters()):
-            for moment in ("exp_avg", "exp_avg_sq"):
-                found[f"adam.{index}.{moment}"] = tuple(weight.shape)
-            found[f"adam.{index}.step"] = ()
-        return found
-
-    def restore(self, arrays: Tensors) -> dict[str, NDArray[np.float32]]:
-        """Be as ``state`` was; returns the best weights."""
-        parts: dict[str, dict[str, NDArray[np.float32]]] = {"now": {}, "best": {}, "adam": {}}
-        for name, array in arrays.items():
-            part, _, rest = name.partition(".")
-            parts[part][rest] = array
-        self._load(parts["now"])
-        adam = self._optimizer.state_dict()
-        adam["state"] = {}
-        for name, array in parts["adam"].items():
-            index, _, moment = name.partition(".")
-            tensor = torch.tensor(array)
-            if tensor.ndim == 4:  # lies as its weights do, so that sums come out the same
-                tensor = tensor.contiguous(memory_format=torch.channels_last)
-            adam["state"].setdefault(int(index), {})[moment] = tensor
-        self._optimizer.load_state_dict(adam)
-        return parts["best"]
-
-    def _load(self, weights: Tensors) -> None:
-        found = {name: torch.tensor(array) for name, array in weights.items()}
-        self._network.load_state_dict(found)
-        self._place()
-
-    def result(self, progress: Progress, best: Tensors) -> Trained:
-        self._load(best)
+    def made(self, progress: Progress) -> Made:
+        parameters = self._family.wanted(self._rules)
         center, pictures = self._center()
-        own = "encoder."
-        tensors = {n.removeprefix(own): a for n, a in best.items() if n.startswith(own)}
-        return Trained(
-            tensors={**tensors, "center": center},
+        tensors = {"center": center} if parameters.center else {}
+        return Made(
+            architecture=self._rules.recipe,
+            dim=self._family.dim_of(parameters, self._preprocess.size),
+            metric=self._family.own_metric,
+            preprocess=self._preprocess,
+            parameters=parameters.model_dump(mode="json"),
+            tensors=self._half(_INNER) | tensors,
+            decoder=self._half(_OUTER),
+            notes=self._family.said(parameters),
+            pictures=pictures,
             epochs=progress.epochs,
             best=progress.best,
-            pictures=pictures,
             reconstructions=self._reconstructions(),
         )
 
+    def _half(self, own: str) -> dict[str, NDArray[np.float32]]:
+        return {n.removeprefix(own): a for n, a in self._best.items() if n.startswith(own)}
+
     def _center(self) -> tuple[NDArray[np.float32], int]:
-        """The mean vector of the training examples, and their number."""
-        total = np.zeros(self._rules.channels[-1])
-        low, high = np.full_like(total, np.inf), np.full_like(total, -np.inf)
+        """The mean code of the training examples, and their number."""
+        total = low = high = np.zeros(0)
         count = 0
-        with torch.inference_mode():
-            for _, pictures in self._batches(self._examples, 0):
-                found = features(self._network.encoder, pictures).cpu().numpy()
+        read = batches_of(self._examples, self._preprocess, 0, 0, ALONE)
+        with closing(read) as batches, torch.inference_mode():
+            for pictures, _ in batches:
+                found = self._network.codes(pictures.to(self._device)).float().cpu().numpy()
+                if not count:
+                    total = np.zeros(found.shape[1])
+                    low, high = np.full_like(total, np.inf), np.full_like(total, -np.inf)
                 total += found.sum(axis=0, dtype=np.float64)
                 low, high = np.minimum(low, found.min(axis=0)), np.maximum(high, found.max(axis=0))
                 count += len(found)
@@ -247,17 +200,25 @@ class _Work:
     def _reconstructions(self) -> list[Reconstruction]:
         """Of the held-out examples with the smallest hashes."""
         kept: dict[bytes, bytes] = {}
-        for batch in self._held_out.batches(_COLUMNS, 0, 1, 0, 0):
+        for batch in self._held_out.batches(COLUMNS, 0, 1, 0, 0):
             kept |= dict(zip(batch["content_sha256"], batch["picture"], strict=True))
             kept = dict(sorted(kept.items())[:SHOWN])
-        originals = pixels({"picture": list(kept.values())}, self._preprocess)
-        with torch.inference_mode():
-            pictures = scaled(originals, self._preprocess).to(self._device)
-            repeated = self._network(pictures)
-            errors = (repeated - pictures).square().mean(dim=(1, 2, 3)).cpu().tolist()
-            bytes_ = (repeated * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-        rows = zip(kept, errors, kept.values(), bytes_, strict=True)
-        return [Reconstruction(key, error, data, _png(made)) for key, error, data, made in rows]
+        pairs = repeated(self._network, list(kept.values()), self._preprocess, self._device)
+        rows = zip(kept.items(), *pairs, strict=True)
+        return [Reconstruction(key, error, data, _png(made)) for (key, data), made, error in rows]
+
+
+def repeated(
+    network: Autoencoder, data: Sequence[bytes], preprocess: Preprocess, device: torch.device
+) -> tuple[NDArray[np.uint8], list[float]]:
+    """What a network makes of these examples, ``uint8 [n, h, w, 3]``, and each one's MSE."""
+    originals = pixels({"picture": list(data)}, preprocess)
+    with torch.inference_mode():
+        pictures = scaled(originals, preprocess).to(device)
+        found = network.repeat(pictures)
+        errors = (found - pictures).square().mean(dim=(1, 2, 3)).cpu().tolist()
+        bytes_ = (found * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return bytes_, errors
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

@@ -188,12 +188,17 @@ def _training(runs: dict[str, Any]) -> str:
     notes = runs["notes"]
     if not notes["trained"]:
         return "none was trained"
+    if "best_loss" not in notes:
+        return "fitted"
     return f"{runs['epochs']} epochs, best loss {notes['best_loss']:.5f}"
 
 
 def _how_to_use(settings: Settings, draft: Draft, notes: dict[str, Any]) -> str:
     """After a training: where its encoder is, and what becomes of it."""
     trained = notes["trained"]
+    if not trained:
+        root = shlex.quote(draft.store.url)
+        return f"To train: artrec train-encoder {notes['examples']} --root {root}, same settings"
     use = f"Encoder {trained} is in {draft.store.url}. To use it: --set encoder.id={trained}"
     if draft.head is not None and not settings.encoder.id and draft.base.release is None:
         return f"{use}\nDraft {draft.release_id} will use {notes['encoder_id']}."

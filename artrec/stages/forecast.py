@@ -19,6 +19,8 @@ from artrec import log
 from artrec.archive import Archive, Member, Pin
 from artrec.config import Settings
 from artrec.encoders import BUILTIN, Encoder, load_builtin, load_encoder
+from artrec.encoders.recipes import preprocess_of
+from artrec.encoders.rules import Rules
 from artrec.index import Target, shard_count
 from artrec.planning import (
     Figures,
@@ -47,6 +49,9 @@ from artrec.storage import Store
 from artrec.tables import read_table
 
 __all__ = ["foresee", "foreseen", "measure"]
+
+LITTLE = 20
+"""A night that reads less than such a part of its members is planned without a sample."""
 
 _IMAGES = {
     **{"inventory": "listed", "ingest": "read", "train": "examples", "embed": "encoded"},
@@ -92,12 +97,12 @@ def foreseen(
     """What the stages will cost; takes about ``plan.sample_seconds`` where there is work."""
     encoder = _encoder(settings, store, release)
     work = _work(settings, release, listing, outlook, encoder, cores)
-    rates = Rates()
+    rates, rules = Rates(), settings.plan
     if not {"ingest", "embed", "neighbors", "evaluate"} <= work.kept:
         vectors = 0 if "neighbors" in work.kept else work.images
         chosen = list(_chosen(settings, listing, outlook))
-        rates = sample(chosen, settings, encoder, vectors, work.cores)
-    rules = settings.plan
+        known = _known_rates(release, listing, outlook)
+        rates = known or sample(chosen, settings, encoder, vectors, work.cores)
     prices = Prices(hour=rules.price_hour, request=rules.price_request, gb=rules.price_gb)
     joins = joins_of(work, rates) if work.joins and "neighbors" not in work.kept else None
     return Planned(
@@ -107,6 +112,15 @@ def foreseen(
         tables=expected_tables(work, rates, prices),
         joins=joins,
     )
+
+
+def _known_rates(release: Release | None, listing: Listing, outlook: Outlook) -> Rates | None:
+    """Those of the last release's plan, where little is to be read: a sample would take as long."""
+    before = release.plan if release else None
+    unread = int(outlook.unread.sum())
+    if before is None or not before.rates.pictures or not outlook.kept["embed"]:
+        return None
+    return before.rates if unread * LITTLE <= listing.counters["listed"] else None
 
 
 def _encoder(settings: Settings, store: Store, release: Release | None) -> Encoder:
@@ -157,7 +171,7 @@ def _work(
         decoded=count if release and outlook.kept["embed"] else listed,
         examples=min(listed, training.max_pictures),
         epochs=training.epochs,
-        example_flops=_flops(channels, training.side),
+        example_flops=_flops(channels, preprocess_of(Rules.of(training)).size[0]),
         sources=len(listing.pins),
         alone_bytes=max(
             (p["bytes"] for p in listing.pins.values() if not Pin(**p).sliced), default=0

@@ -36,7 +36,7 @@ def examples(store: Store) -> tuple[list[Receipt], int]:
     ]
     made = [run for run in runs if run.receipts("examples")]
     best = max(made, key=lambda run: sum(r.rows for r in run.receipts("examples")))
-    return best.receipts("examples"), int(best.settings["side"])
+    return best.receipts("examples"), int(best.settings["preprocess"]["size"][0])
 
 
 def main() -> None:

@@ -92,3 +92,14 @@ def test_too_few_examples_say_nothing() -> None:
     won, why = verdict(score(1.0, queries=19), score(0.0, queries=19))
     assert not won
     assert "fewer than 20 say nothing" in why
+
+
+def test_an_encoder_for_euclidean_distance_is_asked_by_it() -> None:
+    """By direction the far one would be the nearer of the two."""
+    vectors = np.array([[1, 0], [5, 0], [1, 1]] * 10, np.float32)
+    vectors += np.arange(30, dtype=np.float32)[:, None] // 3 * 20
+    copies = vectors + np.float32(0.25)
+    assert by_copies(vectors, copies, "euclidean").at_1 == 1
+    labels = [f"{n // 3}" for n in range(30)]
+    assert by_label("artist", vectors, labels, "euclidean").at_1 == 1
+    assert by_label("artist", vectors, labels).at_1 < 0.5

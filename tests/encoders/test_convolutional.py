@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from artrec.encoders import Preprocess, load_encoder
 from artrec.encoders.card import Card, pack, read_encoder, save_encoder
-from artrec.encoders.convolutional import Autoencoder, Convolutional
+from artrec.encoders.networks.convolutional import Convolutional, Kept
+from artrec.encoders.recipes import preprocess_of
 from artrec.encoders.rules import Rules
 from artrec.errors import ConfigError
 from artrec.storage import open_store
@@ -32,7 +33,7 @@ def card(**changed: Any) -> Card:
         "architecture": "convolutional",
         "dim": 6,
         "metric": "cosine",
-        "preprocess": rules().preprocess,
+        "preprocess": preprocess_of(rules()),
         "parameters": {"channels": [4, 6]},
     }
     return Card(**(fields | changed))
@@ -53,12 +54,12 @@ def count(module: Any) -> int:
 
 
 def test_it_has_the_parameters_of_the_network_that_it_repeats() -> None:
-    whole = Autoencoder((64, 128, 256, 512))
+    whole = Convolutional.autoencoder(Kept(channels=(64, 128, 256, 512)), (224, 224))
     assert (count(whole), count(whole.encoder)) == (5_461_251, 1_550_976)
 
 
 def test_its_weights_file_holds_the_encoder_and_the_center_alone() -> None:
-    made = Autoencoder((4, 6)).encoder.state_dict()
+    made = Convolutional.inner_half(Kept(channels=(4, 6)), (16, 16)).state_dict()
     shapes = {name: tuple(each.shape) for name, each in made.items()} | {"center": (6,)}
     assert shapes == Convolutional.shapes(card())
     assert shapes["blocks.1.weight"] == (6, 4, 3, 3)

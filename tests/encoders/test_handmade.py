@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,25 @@ def test_the_built_in_encoder_is_the_one_with_this_id() -> None:
     assert encoder.id == HANDMADE == "handmade-1628d4bd3c9e"
     assert (encoder.dim, encoder.metric) == (154, "cosine")
     assert encoder.preprocess == Preprocess(size=(256, 256), fit="stretch", filter="lanczos")
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("handmade-plain", (1, 1, 1)),
+        ("handmade-plain-211", (2, 1, 1)),
+        ("handmade-plain-212", (2, 1, 2)),
+    ],
+)
+def test_the_plain_numbers_come_in_three_weightings(name: str, parts: tuple[int, int, int]) -> None:
+    """Shares of a histogram, each of length 1, times its weight: as those who built them did."""
+    encoder = load_builtin(name)
+    assert re.fullmatch(f"{name}-[0-9a-f]{{12}}", encoder.id)
+    (found,) = encoder.encode(np.random.default_rng(3).integers(0, 256, (1, 256, 256, 3), np.uint8))
+    blocks = [found[:96], found[96:122], found[122:]]
+    lengths = np.array([np.linalg.norm(each) for each in blocks])
+    assert lengths / lengths[1] == pytest.approx(np.array(parts) / parts[1], rel=1e-5)
+    assert np.linalg.norm(found) == pytest.approx(1, rel=1e-6)
 
 
 def test_there_is_no_other_built_in_encoder() -> None:

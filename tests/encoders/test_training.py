@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import save
 
+from artrec.encoders import learning
 from artrec.encoders.checkpoints import Epoch, Progress, read_latest, write
+from artrec.encoders.reader import Batch, open_reader
+from artrec.encoders.recipes import Made
 from artrec.encoders.rules import Rules
-from artrec.encoders.training import Trained, train
-from artrec.errors import StoreFormatError, TrainingError
+from artrec.encoders.training import train
+from artrec.errors import ArtrecError, StoreFormatError, TrainingError
 from artrec.storage import open_store
 from tests.encoders.examples import examples, written
 
@@ -32,7 +36,7 @@ FIRST = f"{FOLDER}/epoch-000001.safetensors"
 Arrays = dict[str, NDArray[Any]]
 
 
-def trained(place: Path, rules: Rules = RULES, training: int = 12, held_out: int = 4) -> Trained:
+def trained(place: Path, rules: Rules = RULES, training: int = 12, held_out: int = 4) -> Made:
     store = open_store(str(place))
     found = list((place / "made").rglob("*.parquet")) if (place / "made").exists() else []
     assert not found, "a store of its own for each training"
@@ -40,20 +44,21 @@ def trained(place: Path, rules: Rules = RULES, training: int = 12, held_out: int
     return train(store, receipts, rules, FOLDER)
 
 
-def same(one: Trained, other: Trained) -> bool:
+def same(one: Made, other: Made) -> bool:
     curves = [[each.held_out_loss for each in result.epochs] for result in (one, other)]
     pairs = ((one.tensors[name], other.tensors[name]) for name in one.tensors)
     return curves[0] == curves[1] and all(np.array_equal(a, b) for a, b in pairs)
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return trained(tmp_path_factory.mktemp("unbroken"))
 
 
-def test_the_loss_falls_and_the_best_epoch_is_kept(unbroken: Trained) -> None:
+def test_the_loss_falls_and_the_best_epoch_is_kept(unbroken: Made) -> None:
     losses = [each.held_out_loss for each in unbroken.epochs]
     assert [each.epoch for each in unbroken.epochs] == [1, 2, 3, 4]
+    assert unbroken.best is not None
     assert unbroken.best.held_out_loss == min(losses) < losses[0]
     assert unbroken.epochs[-1].train_loss < unbroken.epochs[0].train_loss
     assert unbroken.pictures == 12
@@ -63,7 +68,7 @@ def test_the_loss_falls_and_the_best_epoch_is_kept(unbroken: Trained) -> None:
     assert unbroken.tensors["center"].shape == (12,)
 
 
-def test_reconstructions_are_of_held_out_examples_with_their_error(unbroken: Trained) -> None:
+def test_reconstructions_are_of_held_out_examples_with_their_error(unbroken: Made) -> None:
     held = {row["content_sha256"]: row for row in examples(12, 4) if row["split"] == "held_out"}
     assert [each.content_sha256 for each in unbroken.reconstructions] == sorted(held)
     for each in unbroken.reconstructions:
@@ -76,12 +81,12 @@ def test_reconstructions_are_of_held_out_examples_with_their_error(unbroken: Tra
         assert np.mean((difference / 255) ** 2) == pytest.approx(each.error, rel=0.02)
 
 
-def test_two_trainings_with_one_seed_agree(unbroken: Trained, tmp_path: Path) -> None:
+def test_two_trainings_with_one_seed_agree(unbroken: Made, tmp_path: Path) -> None:
     assert same(trained(tmp_path / "again"), unbroken)
     assert not same(trained(tmp_path / "other", replace(RULES, seed=4)), unbroken)
 
 
-def test_a_killed_training_goes_on_to_the_same_end(unbroken: Trained, tmp_path: Path) -> None:
+def test_a_killed_training_goes_on_to_the_same_end(unbroken: Made, tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path\n"
         "from tests.encoders.test_training import trained\n"
@@ -90,7 +95,7 @@ def test_a_killed_training_goes_on_to_the_same_end(unbroken: Trained, tmp_path: 
     ended = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)],
         cwd=REPOSITORY,
-        env={"ARTREC_FAILPOINT": "train.epoch#2", "PATH": "/usr/bin:/bin"},
+        env={"ARTREC_FAILPOINT": "train.epoch#2", "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
@@ -114,13 +119,62 @@ def test_a_loss_that_is_no_number_ends_the_training_and_keeps_the_last_good_stat
     said = str(raised.value)
     assert "in epoch 2, step 2: the learning rate of 1e+30 is too high" in said
     assert "lower train.learning_rate" in said
+    assert said.endswith("; the state after epoch 1 is kept")
     kept = [entry.path for entry in open_store(str(tmp_path)).list(FOLDER)]
     assert kept == [f"{FOLDER}/epoch-000001.safetensors"]
+
+
+@pytest.mark.parametrize("recipe", ["separable", "tiny"])
+def test_every_network_goes_on_from_its_checkpoint_to_the_same_end(
+    recipe: str, tmp_path: Path
+) -> None:
+    """Running means and variances belong to what is kept."""
+    rules = replace(RULES, recipe=recipe, side=12, epochs=2)
+    whole = trained(tmp_path / "whole", rules)
+    trained(tmp_path / "parts", replace(rules, epochs=1))
+    (tmp_path / "parts" / "made").rename(tmp_path / "parts" / "before")
+    assert same(trained(tmp_path / "parts", rules), whole)
+
+
+def test_half_precision_trains_to_nearly_the_same_losses(unbroken: Made, tmp_path: Path) -> None:
+    found = trained(tmp_path, replace(RULES, precision="bfloat16"))
+    assert not same(found, unbroken)
+    losses = [[each.held_out_loss for each in made.epochs] for made in (found, unbroken)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    assert {array.dtype for array in found.tensors.values()} == {np.dtype(np.float32)}
+
+
+def test_the_curves_show_the_schedule_of_the_learning_rate(tmp_path: Path) -> None:
+    found = trained(tmp_path, replace(RULES, schedule="cosine"))
+    rates = [each.learning_rate for each in found.epochs]
+    assert rates == sorted(rates, reverse=True)
+    assert 0 < rates[-1] < 0.1 * RULES.learning_rate < 0.9 * RULES.learning_rate < rates[0]
+
+
+class Short:
+    """A reader that loses the last row of each epoch, and says nothing."""
+
+    def __init__(self, *of: Any) -> None:
+        self._reader = open_reader(*of)
+
+    def batches(self, *which: Any) -> Iterator[Batch]:
+        rows = list(self._reader.batches(*which))
+        yield from rows[:-1]
+        yield {name: values[:-1] for name, values in rows[-1].items()}
+
+
+def test_an_epoch_that_lost_a_row_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning, "open_reader", Short)
+    with pytest.raises(ArtrecError, match="epoch 1 gave 11 of 12 training examples"):
+        trained(tmp_path)
 
 
 def test_training_ends_early_when_nothing_gets_better(tmp_path: Path) -> None:
     """With steps too small to change a weight each epoch is the first one again."""
     found = trained(tmp_path, replace(RULES, learning_rate=1e-30, epochs=50, patience=2))
+    assert found.best is not None
     assert (len(found.epochs), found.best.epoch) == (3, 1)
 
 

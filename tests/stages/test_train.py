@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import re
 import shutil
 import signal
 from collections import Counter
@@ -16,13 +18,15 @@ import pytest
 from PIL import Image
 from pyspark.sql import SparkSession
 
-from artrec.encoders import Preprocess, load_encoder
+from artrec.commands.training import trained
+from artrec.encoders import Preprocess, comparing, load_encoder
 from artrec.encoders.handmade import HANDMADE
+from artrec.errors import ConfigError, UsageError
 from artrec.picture import Limits, decode
 from artrec.releases import RunRef, StageRuns, artifacts_of, receipts_of
 from artrec.report import read_facts
 from artrec.schemas import TABLES
-from artrec.stages import NAMES, train
+from artrec.stages import NAMES
 from artrec.stages.encoding import keep_encoder
 from artrec.stages.frames import Attempt
 from artrec.stages.places import place_units
@@ -175,9 +179,9 @@ def test_only_the_vectors_that_are_compared_become_numbers(
     ]
     with TableWriter(store, "made", table, "all") as writer:
         writer.write(pa.RecordBatch.from_pylist(rows, schema=table.columns))
-    monkeypatch.setattr(train, "read_table", lambda *of: map(Asked, read_table(*of)))
+    monkeypatch.setattr(comparing, "read_table", lambda *of: map(Asked, read_table(*of)))
     keys = [bytes([7]) * 32, bytes([2]) * 32]
-    first, copies = train._handmade(store, writer.receipts, keys)
+    first, copies = comparing._handmade(store, writer.receipts, keys)
     assert first.tolist() == [[7, 0.5], [2, 0.5]]
     assert copies.tolist() == [[-7, 0.25], [-2, 0.25]]
     assert Asked.taken == 2
@@ -235,12 +239,49 @@ def test_the_card_says_how_the_encoder_was_trained(first: Night) -> None:
     card = json.loads((folder / "config.json").read_bytes())
     splits = Counter(row["split"] for row in first.rows("examples", ["split"]))
     run = record(first)["tables"]["curves"][0]["run_id"]
+    settings = card["training"].pop("settings")
+    assert (settings["recipe"], settings["channels"], settings["batch"]) == (
+        *("convolutional", [4, 8], 16),
+    )
+    decoder = (folder / "decoder.safetensors").read_bytes()
+    assert card["training"].pop("decoder") == {
+        "bytes": len(decoder), "sha256": hashlib.sha256(decoder).hexdigest(),
+    }  # fmt: skip
     assert card["training"] == {
         "run": run, "pictures": splits["train"], "held_out": splits["held_out"], "epochs": 3,
         "best_epoch": notes["best_epoch"], "best_loss": notes["best_loss"], "seed": 0,
     }  # fmt: skip
-    assert f"run `train/{run}`" in (folder / "README.md").read_text()
+    assert f"Run `train/{run}`" in (folder / "README.md").read_text()
     assert not (first.root / f"runs/train/{run}/checkpoints").exists()
+
+
+def test_a_command_trains_beside_the_cluster_what_a_night_then_takes(
+    first: Night, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The examples are there already: the stage says how to go on, and takes what came of it."""
+    assignments = copied(first, tmp_path / "root")
+    root, other = str(tmp_path / "root"), "train.seed=9"
+    asked = (*assignments, other, "train.where=beside")
+    assert execute("train", options(*asked)) == 0
+    said = capsys.readouterr().out
+    (name,) = re.findall(r"To train: artrec train-encoder (\w+) --root", said)
+    assert name == record(first)["tables"]["examples"][0]["run_id"]
+    assert encoders(tmp_path / "root") == encoders(first.root)
+
+    run = trained(open_store(root), name, None, (*SMALL, other))
+    made = run.notes["encoder_id"]
+    assert encoders(tmp_path / "root") == {*encoders(first.root), made}
+    assert execute("train", options(*asked, as_json=True)) == 0
+    notes = json.loads(capsys.readouterr().out)["stages"]["train"]["notes"]
+    assert (notes["trained"], notes["why"]) == (made, run.notes["why"])
+
+
+def test_training_beside_names_what_does_not_fit(first: Night) -> None:
+    store, name = open_store(str(first.root)), record(first)["tables"]["examples"][0]["run_id"]
+    with pytest.raises(UsageError, match="run train/nothing holds no examples; artrec train --set"):
+        trained(store, "nothing", None, SMALL)
+    with pytest.raises(ConfigError, match=r"give the same train\.recipe and train\.side"):
+        trained(store, name, None, (*SMALL, "train.recipe=tiny"))
 
 
 def test_a_second_night_trains_nothing_and_knows_itself_unchanged(

@@ -1,62 +1,40 @@
 """train: pictures become an encoder; without labels, by learning to repeat them.
 
-Its network runs in the driver's process: Spark makes the examples, the training reads them through
-the Store. What comes out stands in the store under a name, beside the encoders that are there; a
-release never changes its own. Only where nothing names an encoder, on a store's first night, the
-better one of the new encoder and the hand-made one is named for that release.
+Its network runs in the driver's process, or in one beside the cluster: Spark makes the examples,
+the training reads them through the Store. What comes out stands in the store under a name, beside
+the encoders that are there; a release never changes its own. Only where nothing names an encoder,
+on a store's first night, the better one of the new encoder and the hand-made one is named for that
+release.
 """
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 from pyspark.sql import SparkSession
 
-from artrec import log, picture
+from artrec import log
 from artrec.config import Settings
 from artrec.digests import name_of
-from artrec.encoders import contest, load_encoder
-from artrec.encoders.card import Card, Training, save_encoder
+from artrec.encoders import contest
 from artrec.encoders.handmade import HANDMADE
+from artrec.encoders.making import encoder_begun, encoder_run, shortage
+from artrec.encoders.reader import check_engine
+from artrec.encoders.recipes import preprocess_of
 from artrec.encoders.rules import Rules
 from artrec.errors import TrainingError
 from artrec.failpoints import reached
-from artrec.releases import (
-    Draft,
-    Run,
-    RunRef,
-    StageRuns,
-    begin_run,
-    find_run,
-    record_run,
-)
-from artrec.schemas import TABLES
+from artrec.releases import Draft, Run, RunRef, StageRuns, find_run
 from artrec.stages import RESULT_VERSIONS
 from artrec.stages.encoding import keep_encoder
-from artrec.stages.rules import ingest_rules
 from artrec.stages.session import describe
 from artrec.stages.train.examples import examples_begun, examples_run
-from artrec.storage import Store
-from artrec.tables import Receipt, TableWriter, read_table
-
-if TYPE_CHECKING:
-    from artrec.encoders.training import Trained
 
 __all__ = ["RESULT_VERSION", "chooses", "run", "tonight"]
 
 RESULT_VERSION = RESULT_VERSIONS["train"]
-LEAST = 2  # examples to train on: less their mean, a single one would leave nothing
-MOST = 2000  # held-out examples that the comparison looks at, by their hashes
-
-Row = dict[str, Any]
 
 
 def chooses(settings: Settings, draft: Draft) -> bool:
@@ -79,23 +57,29 @@ def tonight(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
 
 def _run(spark: SparkSession, settings: Settings, draft: Draft, always: bool) -> StageRuns:
     begun, choosing = time.monotonic(), chooses(settings, draft)
-    rules = Rules(**{name: getattr(settings.train, name) for name in Rules.__dataclass_fields__})
-    examples = examples_begun(settings, draft).run_id
+    if settings.train.where == "driver":
+        check_engine(settings.train.reader)
+    rules = Rules.of(settings.train)
+    wanted = preprocess_of(rules)
+    examples = examples_begun(settings, draft, wanted).run_id
     inputs = name_of({"version": RESULT_VERSION, "examples": examples, "rules": asdict(rules)})
     known = draft.known("train", inputs) if choosing else None
     if known is not None and (known.notes["trained"] or not always):
         return draft.record(known)
     if choosing:
         draft.begin_work()
-    found = examples_run(spark, settings, draft, rules.preprocess)
+    found = examples_run(spark, settings, draft, wanted)
     reached("train.examples")
     made = StageRuns(stage="train", inputs=inputs, tables={"examples": [RunRef.of(found)]})
     short = _shortage(found.counters, always)
     if short and always:
         raise TrainingError(short)
     describe(spark, "train")
+    short = short or _beside(settings, draft, rules, found)
     made = made.model_copy(
-        update=_declined(short) if short else _trained(settings, draft, rules, found, made.tables)
+        update=_declined(short, found)
+        if short
+        else _trained(settings, draft, rules, found, made.tables)
     )
     made = made.model_copy(
         update={
@@ -111,26 +95,30 @@ def _run(spark: SparkSession, settings: Settings, draft: Draft, always: bool) ->
 def _shortage(counters: dict[str, int], always: bool) -> str:
     """Why there will be no training; empty where there are examples enough."""
     held_out = counters.get("held_out", 0)
-    training = counters.get("examples", 0) - held_out
-    if training < LEAST or held_out < 1:
-        return (
-            f"too few pictures to train on: {training} for training and {held_out} held out; "
-            f"{LEAST} and 1 are the least (train.held_out, train.max_pictures)"
-        )
-    if not always and held_out < contest.ENOUGH:
+    short = shortage(counters)
+    if not short and not always and held_out < contest.ENOUGH:
         return (
             f"only {held_out} held-out examples: fewer than {contest.ENOUGH} cannot show that a "
             "trained encoder is better, so none was trained"
         )
-    return ""
+    return short
 
 
-def _declined(why: str) -> dict[str, Any]:
+def _beside(settings: Settings, draft: Draft, rules: Rules, examples: Run) -> str:
+    """Why this is not the place to train; empty where it is, or where it was done beside."""
+    run = encoder_begun(rules, examples, RESULT_VERSION)
+    if settings.train.where == "driver" or find_run(draft.store, run.stage, run.run_id):
+        return ""
+    return f"its examples wait to be trained on, by artrec train-encoder {examples.run_id}"
+
+
+def _declined(why: str, examples: Run) -> dict[str, Any]:
     notes: dict[str, Any] = {
         "encoder_id": HANDMADE,
         "why": f"hand-made: {why}",
         "trained": None,
         "compared": {},
+        "examples": examples.run_id,
     }
     return {"notes": notes}
 
@@ -139,164 +127,16 @@ def _trained(
     settings: Settings, draft: Draft, rules: Rules, examples: Run, tables: dict[str, list[RunRef]]
 ) -> dict[str, Any]:
     """What the record of a training says: its tables, counters and notes."""
-    found = _training_run(settings, draft, rules, examples)
+    reader = settings.train.reader
+    found = encoder_run(draft.store, draft.attempt, rules, examples, RESULT_VERSION, reader)
     reached("train.run")
-    encoder_id = str(found.notes["encoder_id"])
-    won, why, compared = _compared(draft.store, encoder_id, examples)
+    trained = str(found.notes["encoder_id"])
+    same = ("why", "compared", "best_epoch", "best_loss")
     notes = {
-        "encoder_id": encoder_id if won else HANDMADE,
-        "why": why,
-        "trained": encoder_id,
-        "compared": compared,
-        "best_epoch": found.notes["best_epoch"],
-        "best_loss": found.notes["best_loss"],
+        "encoder_id": trained if found.notes["won"] else HANDMADE,
+        "trained": trained,
+        **{name: found.notes[name] for name in same if name in found.notes},
     }
     ref = RunRef.of(found)
     tables = {**tables, "curves": [ref], "reconstructions": [ref]}
     return {"tables": tables, "counters": found.counters, "notes": notes}
-
-
-def _training_run(settings: Settings, draft: Draft, rules: Rules, examples: Run) -> Run:
-    """The run of curves and reconstructions, with the encoder in the store before it."""
-    begun, store = time.monotonic(), draft.store
-    inputs = {
-        "examples": examples.digest("examples", ("split",)),
-        "rules": ingest_rules(settings.ingest),
-    }
-    run = begin_run("train", RESULT_VERSION, inputs, asdict(rules))
-    found = find_run(store, run.stage, run.run_id)
-    if found is not None:
-        return found
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads spin beside others' work else
-    from artrec.encoders import checkpoints
-    from artrec.encoders.training import train  # with torch, which reads the variable
-
-    kept = f"runs/{run.stage}/{run.run_id}/checkpoints"
-    trained = train(store, examples.receipts("examples"), rules, kept)
-    card = _card(run, rules, trained, examples.counters["held_out"])
-    encoder_id = save_encoder(store, card, trained.tensors, _readme(card))
-    folder = run.folder(draft.attempt)
-    tables = {
-        "curves": _written(store, folder, "curves", _curves(trained)),
-        "reconstructions": _written(
-            store, folder, "reconstructions", [asdict(each) for each in trained.reconstructions]
-        ),
-    }
-    notes = {
-        "encoder_id": encoder_id,
-        "best_epoch": trained.best.epoch,
-        "best_loss": trained.best.held_out_loss,
-    }
-    counters = {"epochs": len(trained.epochs)}
-    recorded = record_run(store, run.done(tables, begun, counters, notes))
-    checkpoints.clear(store, kept)
-    return recorded
-
-
-def _written(store: Store, folder: str, table: str, rows: list[Row]) -> list[Receipt]:
-    with TableWriter(store, folder, TABLES[table], "driver", even_empty=True) as writer:
-        if rows:
-            writer.write(pa.RecordBatch.from_pylist(rows, schema=TABLES[table].columns))
-    return writer.receipts
-
-
-def _curves(trained: Trained) -> list[Row]:
-    return [
-        {"epoch": each.epoch, "measure": measure, "value": float(value)}
-        for each in trained.epochs
-        for measure, value in sorted(each.model_dump(exclude={"epoch"}).items())
-    ]
-
-
-def _card(run: Run, rules: Rules, trained: Trained, held_out: int) -> Card:
-    return Card(
-        name="convolutional",
-        architecture="convolutional",
-        dim=rules.channels[-1],
-        metric="cosine",
-        preprocess=rules.preprocess,
-        parameters={"channels": list(rules.channels)},
-        notes="convolutional autoencoder; the largest value of each channel of its last block",
-        training=Training(
-            run=run.run_id,
-            pictures=trained.pictures,
-            held_out=held_out,
-            epochs=len(trained.epochs),
-            best_epoch=trained.best.epoch,
-            best_loss=trained.best.held_out_loss,
-            seed=rules.seed,
-        ),
-    )
-
-
-def _readme(card: Card) -> str:
-    """The model card for people."""
-    how = card.training
-    assert how is not None
-    height, width = card.preprocess.size
-    blocks = "-".join(map(str, card.parameters["channels"]))  # type: ignore[arg-type]
-    return (
-        f"# {card.name}\n\n"
-        f"An encoder of artrec: pictures in, {card.dim} numbers out, to be compared by "
-        f"{card.metric}.\n\n"
-        f"- Network: blocks of {blocks} channels; global max pooling, centered, length 1.\n"
-        f"- Sees: the whole picture stretched to {width}x{height} pixels "
-        f"({card.preprocess.filter}), RGB.\n"
-        f"- Trained without labels, to repeat {how.pictures:,} pictures; {how.held_out:,} others "
-        "were held out.\n"
-        f"- Best of {how.epochs} epochs: {how.best_epoch}, with a mean squared error of "
-        f"{how.best_loss:.5f} on the held-out pictures.\n"
-        f"- Seed {how.seed}, run `train/{how.run}`: its tables hold curves and reconstructions.\n"
-        "\nIt knows colours and coarse forms; it was told nothing about who painted what. A small "
-        "error in repeating\npictures does not show that it finds similar ones: compare it.\n"
-    )
-
-
-def _compared(store: Store, encoder_id: str, examples: Run) -> tuple[bool, str, dict[str, Any]]:
-    """Whether the encoder beats the hand-made one on held-out examples, a sentence, and figures.
-
-    It sees the examples, which are the very pixels that its preprocess makes of a picture; the
-    hand-made one has seen the stored pictures themselves, by its own preprocess.
-    """
-    encoder = load_encoder(store, encoder_id)
-    rows = list(islice(_held_out(store, examples), MOST))
-    seen = np.stack([picture.decode(row["picture"], picture.Limits()) for row in rows])
-    ours = encoder.encode(seen)
-    keys = [row["content_sha256"] for row in rows]
-    theirs, others = _handmade(store, examples.receipts("held_out_vectors"), keys)
-    for label in ("artist", "style"):
-        names = [row[label] for row in rows]
-        if contest.has_enough(names):
-            scores = [contest.by_label(label, vectors, names) for vectors in (ours, theirs)]
-            break
-    else:
-        copies = encoder.encode(contest.altered(seen))
-        scores = [contest.by_copies(ours, copies), contest.by_copies(theirs, others)]
-    won, why = contest.verdict(*scores)
-    figures = zip(("trained", "handmade"), scores, strict=True)
-    return won, why, {name: asdict(score) for name, score in figures}
-
-
-def _handmade(
-    store: Store, receipts: Sequence[Receipt], keys: Sequence[bytes]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The hand-made encoder's vectors of these examples, and of their copies: [n, dim] each.
-
-    All held-out examples are read past; only those asked for become numbers of Python.
-    """
-    wanted, found = set(keys), {}
-    for batch in read_table(store, receipts):
-        names = batch.column("content_sha256").to_pylist()
-        mine = [place for place, name in enumerate(names) if name in wanted]
-        for row in batch.take(pa.array(mine, pa.int64())).to_pylist():
-            found[row["content_sha256"]] = (row["embedding"], row["copy_embedding"])
-    first, copies = (np.array([found[key][n] for key in keys], np.float32) for n in range(2))
-    return first, copies
-
-
-def _held_out(store: Store, examples: Run) -> Iterator[Row]:
-    columns = ["content_sha256", "split", "picture", "style", "artist"]
-    for batch in read_table(store, examples.receipts("examples"), columns):
-        for row in batch.to_pylist():
-            if row["split"] == "held_out":
-                yield row

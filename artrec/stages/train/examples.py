@@ -70,7 +70,7 @@ _TAIL_BITS = 52
 Row = dict[str, Any]
 
 
-def examples_begun(settings: Settings, draft: Draft) -> Run:
+def examples_begun(settings: Settings, draft: Draft, wanted: Preprocess) -> Run:
     """The run of the examples, by name; nothing is looked up but what the stages recorded."""
     store, rules = draft.store, settings.train
     inventory, ingest = draft.need("inventory"), draft.need("ingest")
@@ -82,14 +82,18 @@ def examples_begun(settings: Settings, draft: Draft) -> Run:
         "rules": ingest_rules(settings.ingest),
         **draft.ledger.inputs,
     }
-    chosen = {name: getattr(rules, name) for name in ("side", "max_pictures", "held_out")}
+    chosen = {
+        "preprocess": wanted.model_dump(mode="json"),
+        "max_pictures": rules.max_pictures,
+        "held_out": rules.held_out,
+    }
     return begin_run("train", RESULT_VERSIONS["train"], inputs, chosen)
 
 
 def examples_run(spark: SparkSession, settings: Settings, draft: Draft, wanted: Preprocess) -> Run:
     """The tables examples and held_out_vectors of the pictures of tonight, or of the release."""
     begun = time.monotonic()
-    store, run = draft.store, examples_begun(settings, draft)
+    store, run = draft.store, examples_begun(settings, draft, wanted)
     found = find_run(store, run.stage, run.run_id)
     if found is not None:
         return found

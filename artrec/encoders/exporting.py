@@ -1,0 +1,87 @@
+"""A trained network in the formats of others: ``torch.export`` and ONNX.
+
+The file takes ``uint8 [n, h, w, 3]`` and gives the vectors themselves: scaling, center and length
+are in it. Such files are programs: open only those of a source that you trust.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from artrec.encoders import Encoder
+from artrec.encoders.networks import Network
+from artrec.errors import ConfigError
+
+__all__ = ["FORMATS", "Format", "export"]
+
+Format = Literal["onnx", "torch"]
+FORMATS: dict[str, str] = {"onnx": "encoder.onnx", "torch": "encoder.pt2"}
+"""Format -> the file that it is."""
+
+
+class _Whole(nn.Module):
+    """Bytes to vectors, all in one module."""
+
+    mean: Tensor
+    std: Tensor
+    center: Tensor
+
+    def __init__(self, encoder: Network) -> None:
+        super().__init__()
+        self._inner, self._unit = encoder.inner, encoder.unit
+        seen = encoder.preprocess
+        self._scale = seen.scale
+        self.register_buffer("mean", torch.tensor(seen.mean))
+        self.register_buffer("std", torch.tensor(seen.std))
+        center = np.zeros(encoder.dim, np.float32) if encoder.center is None else encoder.center
+        self.register_buffer("center", torch.tensor(center))
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        values = (pictures.to(torch.float32) * self._scale - self.mean) / self.std
+        vectors: Tensor = self._inner.codes(values.permute(0, 3, 1, 2)) - self.center
+        return nn.functional.normalize(vectors) if self._unit else vectors
+
+
+def export(encoder: Encoder, folder: Path, format: Format) -> Path:
+    """Write the encoder into a folder; ConfigError where it is no network or a package is missing.
+
+    The file is made anew where it stands already.
+    """
+    if not isinstance(encoder, Network):
+        raise ConfigError(
+            f"encoder {encoder.id} is no network of torch: there is nothing to export"
+        )
+    whole = _Whole(encoder).eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    sample = torch.zeros(2, *encoder.preprocess.size, 3, dtype=torch.uint8)
+    batch = {"pictures": {0: torch.export.Dim("n", min=1, max=4096)}}
+    program = torch.export.export(whole, (sample,), dynamic_shapes=batch)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / FORMATS[format]
+    if format == "torch":
+        torch.export.save(program, path)
+    else:
+        _write_onnx(program, path)
+    return path
+
+
+def _write_onnx(program: torch.export.ExportedProgram, path: Path) -> None:
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(f"{error}: ONNX needs artrec[onnx]") from error
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        made = torch.onnx.export(
+            program, input_names=["pictures"], output_names=["vectors"], dynamo=True, verbose=False
+        )
+    assert made is not None
+    made.save(str(path), external_data=False)

@@ -1,0 +1,113 @@
+"""Recipes: what ``train.recipe`` may name, what each is given, and what each gives back.
+
+A recipe is a function ``(store, receipts, rules, folder, reader) -> Made``. It reads the table
+``examples`` by ``receipts`` with the engine ``reader``, may keep checkpoints in ``folder`` of the
+store, and knows no Spark. The stage stores the examples by the recipe's own ``preprocess``, makes
+the card of what it returns, and compares. A new recipe is one more entry of ``RECIPES``, and of
+``card.ARCHITECTURES`` where its encoder is a new one. Known without torch: its module is imported
+when it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from pydantic import JsonValue
+
+from artrec.encoders import Metric, Preprocess
+from artrec.encoders.card import Tensors
+from artrec.encoders.checkpoints import Epoch
+from artrec.encoders.rules import Rules
+from artrec.errors import ConfigError
+from artrec.picture import Filter
+from artrec.storage import Store
+from artrec.tables import Receipt
+
+__all__ = ["Made", "RECIPES", "Recipe", "Reconstruction", "preprocess_of", "recipe_of", "train"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Where a recipe's function is (``module:function``), and as what it sees the pictures.
+
+    ``train.side`` asks for a square of another size than ``preprocess`` says; 0 does not.
+    """
+
+    place: str
+    preprocess: Preprocess
+
+
+def _autoencoder(height: int, width: int, filter: Filter = "lanczos") -> Recipe:
+    """Learns to repeat the whole picture, stretched, values 0 to 1."""
+    seen = Preprocess(size=(height, width), fit="stretch", filter=filter, scale=1 / 255)
+    return Recipe("artrec.encoders.training:train", seen)
+
+
+RECIPES: dict[str, Recipe] = {
+    "convolutional": _autoencoder(64, 64),
+    "dense": _autoencoder(100, 100),
+    "separable": _autoencoder(80, 60),
+    "small": _autoencoder(100, 100),
+    "tiny": _autoencoder(32, 32, "nearest"),
+}
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """A held-out example beside what the network made of it, both PNG; ``error`` is the MSE."""
+
+    content_sha256: bytes
+    error: float
+    original: bytes
+    reconstruction: bytes
+
+
+@dataclass(frozen=True)
+class Made:
+    """An encoder and how it came about: all that a card, its curves and its sheet are made of.
+
+    ``best`` is None, and ``epochs`` empty, for what is fitted without epochs; ``pictures`` is how
+    many it was trained on; ``reconstructions`` and ``decoder`` (the outer half's weights) are empty
+    where nothing can be repeated.
+    """
+
+    architecture: str
+    dim: int
+    metric: Metric
+    preprocess: Preprocess
+    parameters: dict[str, JsonValue]
+    tensors: Tensors
+    notes: str
+    pictures: int
+    epochs: tuple[Epoch, ...] = ()
+    best: Epoch | None = None
+    reconstructions: list[Reconstruction] = field(default_factory=list)
+    decoder: Tensors = field(default_factory=dict)
+
+
+def recipe_of(rules: Rules) -> Recipe:
+    """The recipe that the rules name; ``ConfigError`` lists those there are."""
+    if rules.recipe not in RECIPES:
+        known = ", ".join(sorted(RECIPES))
+        raise ConfigError(f"train.recipe: there is no recipe {rules.recipe!r}; known: {known}")
+    return RECIPES[rules.recipe]
+
+
+def preprocess_of(rules: Rules) -> Preprocess:
+    """As what the examples of this training are stored, and its network sees them."""
+    wanted = recipe_of(rules).preprocess
+    size = (rules.side, rules.side) if rules.side else wanted.size
+    return wanted.model_copy(update={"size": size})
+
+
+def train(
+    store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str, reader: str = "arrow"
+) -> Made:
+    """By the recipe that the rules name; every ``reader`` gives the same examples."""
+    module, _, name = recipe_of(rules).place.partition(":")
+    function = getattr(importlib.import_module(module), name)
+    work = cast(Callable[[Store, Sequence[Receipt], Rules, str, str], Made], function)
+    return work(store, receipts, rules, folder, reader)
