@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -40,9 +40,12 @@ SHOWN = 16
 _INNER, _OUTER = "encoder.", "decoder."
 
 
-def train(store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str) -> Made:
+def train(
+    store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str, reader: str = "arrow"
+) -> Made:
     """Train to the end, or on from the checkpoint that stands in ``folder`` of the store.
 
+    ``reader`` is the engine that reads the examples: all give the same, so that it is no rule.
     TrainingError when a loss is not a finite number, or when all examples get the same vector;
     ConfigError for a size that the network cannot take; StoreFormatError for a checkpoint that it
     cannot go on from.
@@ -52,22 +55,27 @@ def train(store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str) 
             f"{rules.processes} processes cannot share batches of {rules.batch}: lower "
             "train.processes, or raise train.batch"
         )
-    task = (store, receipts, rules, folder)
+    task = (store, receipts, rules, folder, reader)
     with together(rules.processes, f"{__name__}:learn", task) as group:
         progress, best = learn(group, *task)
-    made = _Result(store, receipts, rules, best).made(progress)
+    made = _Result(store, receipts, rules, best, reader).made(progress)
     return replace(made, by_epoch=seen.kept(store, folder))
 
 
 def learn(
-    group: Group, store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str
+    group: Group,
+    store: Store,
+    receipts: Sequence[Receipt],
+    rules: Rules,
+    folder: str,
+    reader: str = "arrow",
 ) -> tuple[Progress, Arrays]:
     """One process's part of a training; all come to the same epochs and weights.
 
     Only the first one writes checkpoints.
     """
     with _repeatable():
-        return _learn(group, store, receipts, rules, folder)
+        return _learn(group, store, receipts, rules, folder, reader)
 
 
 @contextmanager
@@ -83,18 +91,23 @@ def _repeatable() -> Iterator[None]:
 
 
 def _learn(
-    group: Group, store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str
+    group: Group,
+    store: Store,
+    receipts: Sequence[Receipt],
+    rules: Rules,
+    folder: str,
+    reader: str,
 ) -> tuple[Progress, Arrays]:
     network, family = _network(rules)
     loss = rules.loss or family.loss
     paced = replace(rules, learning_rate=rules.learning_rate * family.pace)
-    work = Learner(store, receipts, paced, network, preprocess_of(rules), loss, group)
+    work = Learner(store, receipts, paced, network, preprocess_of(rules), loss, group, reader)
     kept = checkpoints.read_latest(store, folder, work.shapes())
     if kept is None:
         progress, best = Progress(), work.weights()
     else:
         progress, best = kept[0], work.restore(kept[1])
-    shown = _first(store, receipts, rules, seen.EXAMPLES) if group.rank == 0 else {}
+    shown = _first(store, receipts, rules, seen.EXAMPLES, reader) if group.rank == 0 else {}
     while not _is_over(progress, rules):
         done = work.epoch(len(progress.epochs) + 1)
         progress = Progress(epochs=(*progress.epochs, done))
@@ -130,7 +143,12 @@ class _Result:
     """The best epoch's network, and what is made with it: center, encoder, reconstructions."""
 
     def __init__(
-        self, store: Store, receipts: Sequence[Receipt], rules: Rules, best: Tensors
+        self,
+        store: Store,
+        receipts: Sequence[Receipt],
+        rules: Rules,
+        best: Tensors,
+        reader: str = "arrow",
     ) -> None:
         self._store, self._receipts = store, receipts
         self._rules, self._best, self._preprocess = rules, best, preprocess_of(rules)
@@ -139,7 +157,8 @@ class _Result:
         self._network.load_state_dict({n: torch.tensor(array) for n, array in best.items()})
         self._network.to(self._device).eval()
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._examples = open_reader("arrow", store, receipts, rules.batch, "train")
+        self._reader = reader
+        self._examples = open_reader(reader, store, receipts, rules.batch, "train")
 
     def made(self, progress: Progress) -> Made:
         parameters = self._family.wanted(self._rules)
@@ -167,8 +186,9 @@ class _Result:
         """The mean code of the training examples, and their number."""
         total = low = high = np.zeros(0)
         count = 0
-        with torch.inference_mode():
-            for pictures, _ in batches_of(self._examples, self._preprocess, 0, 0, ALONE):
+        read = batches_of(self._examples, self._preprocess, 0, 0, ALONE)
+        with closing(read) as batches, torch.inference_mode():
+            for pictures, _ in batches:
                 found = self._network.codes(pictures.to(self._device)).float().cpu().numpy()
                 if not count:
                     total = np.zeros(found.shape[1])
@@ -184,16 +204,16 @@ class _Result:
         return (total / count).astype(np.float32), count
 
     def _reconstructions(self) -> list[Reconstruction]:
-        shown = _first(self._store, self._receipts, self._rules, SHOWN)
+        shown = _first(self._store, self._receipts, self._rules, SHOWN, self._reader)
         return _made_of(self._network, shown, self._preprocess, self._device)
 
 
 def _first(
-    store: Store, receipts: Sequence[Receipt], rules: Rules, count: int
+    store: Store, receipts: Sequence[Receipt], rules: Rules, count: int, engine: str
 ) -> dict[bytes, bytes]:
     """The pictures of the held-out examples with the smallest hashes."""
     kept: dict[bytes, bytes] = {}
-    reader = open_reader("arrow", store, receipts, rules.batch, "held_out")
+    reader = open_reader(engine, store, receipts, rules.batch, "held_out")
     for batch in reader.batches(COLUMNS, 0, 1, 0, 0):
         kept |= dict(zip(batch["content_sha256"], batch["picture"], strict=True))
         kept = dict(sorted(kept.items())[:count])

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import save
 
+from artrec.encoders import learning
 from artrec.encoders.checkpoints import Epoch, Progress, read_latest, write
+from artrec.encoders.reader import Batch, open_reader
 from artrec.encoders.recipes import Made
 from artrec.encoders.rules import Rules
 from artrec.encoders.training import train
-from artrec.errors import StoreFormatError, TrainingError
+from artrec.errors import ArtrecError, StoreFormatError, TrainingError
 from artrec.storage import open_store
 from tests.encoders.examples import examples, written
 
@@ -92,7 +95,7 @@ def test_a_killed_training_goes_on_to_the_same_end(unbroken: Made, tmp_path: Pat
     ended = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)],
         cwd=REPOSITORY,
-        env={"ARTREC_FAILPOINT": "train.epoch#2", "PATH": "/usr/bin:/bin"},
+        env={"ARTREC_FAILPOINT": "train.epoch#2", "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
@@ -129,8 +132,56 @@ def test_a_loss_that_is_no_number_ends_the_training_and_keeps_the_last_good_stat
     said = str(raised.value)
     assert "in epoch 2, step 2: the learning rate of 1e+30 is too high" in said
     assert "lower train.learning_rate" in said
+    assert said.endswith("; the state after epoch 1 is kept")
     kept = [entry.path for entry in open_store(str(tmp_path)).list(FOLDER)]
     assert kept == [f"{FOLDER}/epoch-000001.safetensors"]
+
+
+@pytest.mark.parametrize("recipe", ["separable", "tiny"])
+def test_every_network_goes_on_from_its_checkpoint_to_the_same_end(
+    recipe: str, tmp_path: Path
+) -> None:
+    """Running means and variances belong to what is kept."""
+    rules = replace(RULES, recipe=recipe, side=12, epochs=2)
+    whole = trained(tmp_path / "whole", rules)
+    trained(tmp_path / "parts", replace(rules, epochs=1))
+    (tmp_path / "parts" / "made").rename(tmp_path / "parts" / "before")
+    assert same(trained(tmp_path / "parts", rules), whole)
+
+
+def test_half_precision_trains_to_nearly_the_same_losses(unbroken: Made, tmp_path: Path) -> None:
+    found = trained(tmp_path, replace(RULES, precision="bfloat16"))
+    assert not same(found, unbroken)
+    losses = [[each.held_out_loss for each in made.epochs] for made in (found, unbroken)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    assert {array.dtype for array in found.tensors.values()} == {np.dtype(np.float32)}
+
+
+def test_the_curves_show_the_schedule_of_the_learning_rate(tmp_path: Path) -> None:
+    found = trained(tmp_path, replace(RULES, schedule="cosine"))
+    rates = [each.learning_rate for each in found.epochs]
+    assert rates == sorted(rates, reverse=True)
+    assert 0 < rates[-1] < 0.1 * RULES.learning_rate < 0.9 * RULES.learning_rate < rates[0]
+
+
+class Short:
+    """A reader that loses the last row of each epoch, and says nothing."""
+
+    def __init__(self, *of: Any) -> None:
+        self._reader = open_reader(*of)
+
+    def batches(self, *which: Any) -> Iterator[Batch]:
+        rows = list(self._reader.batches(*which))
+        yield from rows[:-1]
+        yield {name: values[:-1] for name, values in rows[-1].items()}
+
+
+def test_an_epoch_that_lost_a_row_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning, "open_reader", Short)
+    with pytest.raises(ArtrecError, match="epoch 1 gave 11 of 12 training examples"):
+        trained(tmp_path)
 
 
 def test_training_ends_early_when_nothing_gets_better(tmp_path: Path) -> None:
