@@ -26,7 +26,12 @@ from artrec.stages.workers import light
 from artrec.storage import Store
 from artrec.tables import FILE_BYTES, Receipt, TableWriter, open_file, read_table
 
-__all__ = ["Choice", "choose", "choose_alone", "choice_of"]
+__all__ = [
+    "Choice",
+    "choice_of",
+    "choose",
+    "choose_alone",
+]
 
 ROW_BYTES = 100  # of a row of evaluated_images, about: only for the number of files
 
