@@ -56,20 +56,28 @@ class _Trained:
     epochs: tuple[Epoch, ...]
 
 
-def contrastive(store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str) -> Made:
+def contrastive(
+    store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str, reader: str = "arrow"
+) -> Made:
     """The network alone, trained without labels."""
-    return _alone(_trained(store, receipts, rules, folder, False)[0], rules, "without labels")
+    return _alone(
+        _trained(store, receipts, rules, folder, False, reader)[0], rules, "without labels"
+    )
 
 
-def labelled(store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str) -> Made:
+def labelled(
+    store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str, reader: str = "arrow"
+) -> Made:
     """The network alone, trained with artists, else with styles, where pictures share one."""
-    trained, how = _trained(store, receipts, rules, folder, True)
+    trained, how = _trained(store, receipts, rules, folder, True, reader)
     return _alone(trained, rules, how)
 
 
-def combined(store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str) -> Made:
+def combined(
+    store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str, reader: str = "arrow"
+) -> Made:
     """The network, trained without labels, beside hand-made blocks, all in one projection."""
-    trained, _ = _trained(store, receipts, rules, folder, False)
+    trained, _ = _trained(store, receipts, rules, folder, False, reader)
 
     def again() -> Iterator[Pixels]:
         left = _FITTED
@@ -105,23 +113,32 @@ def combined(store: Store, receipts: Sequence[Receipt], rules: Rules, folder: st
     )
 
 
-def auto(store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str) -> Made:
+def auto(
+    store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str, reader: str = "arrow"
+) -> Made:
     """``combined``, or ``descriptor`` for fewer training pictures than ENOUGH."""
     _check(rules)
-    reader = open_reader("arrow", store, receipts, 1000, "train")
-    counts = (len(batch["artist"]) for batch in reader.batches(("artist",), 0, 1, 0, 0))
+    seen = open_reader(reader, store, receipts, 1000, "train")
+    counts = (len(batch["artist"]) for batch in seen.batches(("artist",), 0, 1, 0, 0))
     few = sum(counts) < ENOUGH
     name, recipe = ("descriptor", describing.train) if few else ("combined", combined)
     log.get(stage="train").info("recipe", recipe=name)
-    return replace(recipe(store, receipts, replace(rules, recipe=name), folder), name=name)
+    return replace(recipe(store, receipts, replace(rules, recipe=name), folder, reader), name=name)
 
 
 def _trained(
-    store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str, with_labels: bool
+    store: Store,
+    receipts: Sequence[Receipt],
+    rules: Rules,
+    folder: str,
+    with_labels: bool,
+    reader: str,
 ) -> tuple[_Trained, str]:
     """The network after its training, and a few words on its labels."""
     _check(rules)
-    examples, held_out = (_pyramid(store, receipts, rules, of) for of in ("train", "held_out"))
+    examples, held_out = (
+        _pyramid(store, receipts, rules, of, reader) for of in ("train", "held_out")
+    )
     classes, how = _classes(examples) if with_labels else (None, "without labels")
     log.get(stage="train").info("pyramid", pictures=len(examples), labels=how)
     learned = learn(
@@ -155,9 +172,12 @@ def _check(rules: Rules) -> None:
         )
 
 
-def _pyramid(store: Store, receipts: Sequence[Receipt], rules: Rules, of: str) -> Pyramid:
-    reader = open_reader("arrow", store, receipts, _BATCH, of)
-    batches = reader.batches(_COLUMNS, 0, 1, 0, rules.seed)
+def _pyramid(
+    store: Store, receipts: Sequence[Receipt], rules: Rules, of: str, engine: str
+) -> Pyramid:
+    batches = open_reader(engine, store, receipts, _BATCH, of).batches(
+        _COLUMNS, 0, 1, 0, rules.seed
+    )
     return Pyramid(batches, sum(each.rows for each in receipts), preprocess_of(rules))
 
 
