@@ -42,6 +42,7 @@ _BATCH = 32
 _POWER = 0.375  # of the eigenvalues of the stages
 _FITTED = 4096  # pictures that the hand-made blocks and the last projection are fitted to
 _DIM, _JOINED = 256, 0.125  # numbers of a vector, and the power of the eigenvalues
+_LEAST, _EACH = 64, 8  # no less than the one; the other is how many pictures there are for a number
 _WEIGHT = 1.5  # of the network beside one block
 
 
@@ -93,7 +94,7 @@ def combined(
         seen = trained.vectors[done : done + len(batch)]
         last.add(joined([seen, blocks(batch)], [_WEIGHT, 1.0]))
         done += len(batch)
-    projection = last.projection(_DIM, _JOINED)
+    projection = last.projection(max(_LEAST, min(_DIM, done // _EACH)), _JOINED)
     parameters = CombinedParameters(
         widths=trained.parameters.widths,
         numbers=trained.parameters.numbers,

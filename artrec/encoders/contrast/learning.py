@@ -268,7 +268,7 @@ def _copied(tensor: Tensor) -> NDArray[Any]:
 def _has_bfloat16() -> bool:
     """Whether products in bfloat16 are the machine's own; elsewhere they are slower."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     try:
         flags = Path("/proc/cpuinfo").read_text()
     except OSError:
