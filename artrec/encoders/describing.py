@@ -43,14 +43,14 @@ def train(
     store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str, reader: str = "arrow"
 ) -> Made:
     """All blocks, fitted on the training examples. ``folder`` stays empty."""
-    return _made(store, receipts, rules, reader, FULL)
+    return _made(store, receipts, rules, FULL, reader)
 
 
 def fast(
     store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str, reader: str = "arrow"
 ) -> Made:
     """The blocks that take least time."""
-    return _made(store, receipts, rules, reader, FAST)
+    return _made(store, receipts, rules, FAST, reader)
 
 
 def fit(
@@ -84,16 +84,16 @@ def _some(batches: Iterable[Pixels]) -> Iterator[Pixels]:
 
 
 def _made(
-    store: Store, receipts: Sequence[Receipt], rules: Rules, reader: str, parts: Sequence[Part]
+    store: Store, receipts: Sequence[Receipt], rules: Rules, parts: Sequence[Part], engine: str
 ) -> Made:
     preprocess = preprocess_of(rules)
-    examples = open_reader(reader, store, receipts, _BATCH, "train")
+    reader = open_reader(engine, store, receipts, _BATCH, "train")
     wanted = (preprocess.size, preprocess.fit, preprocess.filter)
     passes: list[int] = []
 
     def pictures() -> Iterator[Pixels]:
         passes.append(0)
-        for batch in examples.batches(("picture",), 0, 1, 0, rules.seed):
+        for batch in reader.batches(("picture",), 0, 1, 0, rules.seed):
             yield np.stack([picture.decode(data, _LIMITS, *wanted) for data in batch["picture"]])
             passes[-1] += len(batch["picture"])
 

@@ -42,6 +42,7 @@ _BATCH = 32
 _POWER = 0.375  # of the eigenvalues of the stages
 _FITTED = 4096  # pictures that the hand-made blocks and the last projection are fitted to
 _DIM, _JOINED = 256, 0.125  # numbers of a vector, and the power of the eigenvalues
+_LEAST, _EACH = 64, 8  # no less than the one; the other is how many pictures there are for a number
 _WEIGHT = 1.5  # of the network beside one block
 
 
@@ -61,7 +62,7 @@ def contrastive(
 ) -> Made:
     """The network alone, trained without labels."""
     return _alone(
-        _trained(store, receipts, rules, folder, reader, False)[0], rules, "without labels"
+        _trained(store, receipts, rules, folder, False, reader)[0], rules, "without labels"
     )
 
 
@@ -69,7 +70,7 @@ def labelled(
     store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str, reader: str = "arrow"
 ) -> Made:
     """The network alone, trained with artists, else with styles, where pictures share one."""
-    trained, how = _trained(store, receipts, rules, folder, reader, True)
+    trained, how = _trained(store, receipts, rules, folder, True, reader)
     return _alone(trained, rules, how)
 
 
@@ -77,7 +78,7 @@ def combined(
     store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str, reader: str = "arrow"
 ) -> Made:
     """The network, trained without labels, beside hand-made blocks, all in one projection."""
-    trained, _ = _trained(store, receipts, rules, folder, reader, False)
+    trained, _ = _trained(store, receipts, rules, folder, False, reader)
 
     def again() -> Iterator[Pixels]:
         left = _FITTED
@@ -93,7 +94,7 @@ def combined(
         seen = trained.vectors[done : done + len(batch)]
         last.add(joined([seen, blocks(batch)], [_WEIGHT, 1.0]))
         done += len(batch)
-    projection = last.projection(_DIM, _JOINED)
+    projection = last.projection(max(_LEAST, min(_DIM, done // _EACH)), _JOINED)
     parameters = CombinedParameters(
         widths=trained.parameters.widths,
         numbers=trained.parameters.numbers,
@@ -118,8 +119,8 @@ def auto(
 ) -> Made:
     """``combined``, or ``descriptor`` for fewer training pictures than ENOUGH."""
     _check(rules)
-    examples = open_reader(reader, store, receipts, 1000, "train")
-    counts = (len(batch["artist"]) for batch in examples.batches(("artist",), 0, 1, 0, 0))
+    seen = open_reader(reader, store, receipts, 1000, "train")
+    counts = (len(batch["artist"]) for batch in seen.batches(("artist",), 0, 1, 0, 0))
     few = sum(counts) < ENOUGH
     name, recipe = ("descriptor", describing.train) if few else ("combined", combined)
     log.get(stage="train").info("recipe", recipe=name)
@@ -131,13 +132,13 @@ def _trained(
     receipts: Sequence[Receipt],
     rules: Rules,
     folder: str,
-    reader: str,
     with_labels: bool,
+    reader: str,
 ) -> tuple[_Trained, str]:
     """The network after its training, and a few words on its labels."""
     _check(rules)
     examples, held_out = (
-        _pyramid(store, receipts, rules, reader, of) for of in ("train", "held_out")
+        _pyramid(store, receipts, rules, of, reader) for of in ("train", "held_out")
     )
     classes, how = _classes(examples) if with_labels else (None, "without labels")
     log.get(stage="train").info("pyramid", pictures=len(examples), labels=how)
@@ -173,10 +174,11 @@ def _check(rules: Rules) -> None:
 
 
 def _pyramid(
-    store: Store, receipts: Sequence[Receipt], rules: Rules, reader: str, of: str
+    store: Store, receipts: Sequence[Receipt], rules: Rules, of: str, engine: str
 ) -> Pyramid:
-    examples = open_reader(reader, store, receipts, _BATCH, of)
-    batches = examples.batches(_COLUMNS, 0, 1, 0, rules.seed)
+    batches = open_reader(engine, store, receipts, _BATCH, of).batches(
+        _COLUMNS, 0, 1, 0, rules.seed
+    )
     return Pyramid(batches, sum(each.rows for each in receipts), preprocess_of(rules))
 
 
