@@ -25,6 +25,8 @@ Digest = dict[str, int]
 
 _U64 = np.uint64
 _MASK = (1 << 64) - 1
+KNOWN, SHORT = 1 << 17, 256  # some 30 MB of a process
+_known: dict[str | bytes, int] = {}
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 
 
@@ -122,11 +124,21 @@ def _bytes_hashes(column: pa.Array) -> Hashes:
     """Each distinct value is hashed once: ids repeat in neighbor tables."""
     encoded = column.dictionary_encode()
     values = encoded.dictionary.to_pylist()
-    distinct = np.fromiter((_bytes_hash(value) for value in values), _U64, len(values))
+    distinct = np.fromiter((_known_hash(value) for value in values), _U64, len(values))
     if not len(distinct):
         return np.zeros(len(column), _U64)
     chosen: Hashes = distinct[np.asarray(encoded.indices.fill_null(0))]
     return chosen
+
+
+def _known_hash(value: str | bytes) -> int:
+    """Names repeat from row group to row group: the first ``KNOWN`` short ones are kept."""
+    found = _known.get(value)
+    if found is None:
+        found = _bytes_hash(value)
+        if len(_known) < KNOWN and len(value) <= SHORT:
+            _known[value] = found
+    return found
 
 
 def _bytes_hash(value: str | bytes) -> int:

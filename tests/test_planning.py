@@ -282,5 +282,8 @@ def test_lists_that_lose_more_than_their_spare_entries_count_as_made_again() -> 
     assert (none, all_gone) == (0, 0)
     # two or three of three are gone: 3 * .01 * .9 + .001, of 900 lists, by 900 vectors each
     assert few == pytest.approx(0.028 * 900 * 900, abs=1)
+    # more than half of 2,000 are gone of about half of the lists, however many ways there are
+    half = kept_up_products(Change(2000, 0, 1000), k=1000, size=2000)
+    assert half == pytest.approx(0.5 * 1000 * 1000, rel=0.02)
     assert whole_products(1000, 1001) == 1_000_000
     assert whole_products(1000, 1000) == 499_500

@@ -17,6 +17,7 @@ from artrec.storage import Store
 __all__ = [
     "Archive",
     "Content",
+    "Digested",
     "KINDS",
     "Limits",
     "Member",
@@ -125,6 +126,15 @@ class Limits:
     member_bytes: int = 512 << 20
     ratio: float = 1000.0
     members: int = 20_000_000
+
+
+@runtime_checkable
+class Digested(Protocol):
+    """An archive that can tell its listing from another without making it."""
+
+    def listing_digest(self) -> str:
+        """Of the bytes that the listing is read from, and of where they lie."""
+        ...
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from artrec.archive import Content, Limits, Member, Pin
 from artrec.archive.names import Repeats, decode_name
 from artrec.archive.ranges import Ranges
-from artrec.archive.zip_directory import Extents, Record, records
+from artrec.archive.zip_directory import Extents, Record, directory_digest, records
 from artrec.archive.zip_end import Directory, find_directory
 from artrec.archive.zip_read import HEADER_BYTES, read_members
 from artrec.errors import ArchiveError
@@ -64,6 +64,9 @@ class ZipArchive:
                 f"{ranges.url}: members overlap at byte {offset:,}: a zip bomb, a damaged "
                 "directory, or an archive above 4 GiB without zip64; pack it anew"
             )
+
+    def listing_digest(self) -> str:
+        return directory_digest(self._ranges(), self.directory())
 
     def read(self, members: Sequence[Member]) -> Iterator[Content]:
         return read_members(self._ranges(), members, self.limits)

@@ -5,6 +5,7 @@ Format: PKWARE's APPNOTE.TXT, 4.3.12 (entries) and 4.5.3 (zip64 extra field).
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from array import array
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from artrec.archive.ranges import Ranges
 from artrec.archive.zip_end import ENTRY_BYTES, Directory
 from artrec.errors import ArchiveError
 
-__all__ = ["Extents", "Record", "records"]
+__all__ = ["Extents", "Record", "directory_digest", "records"]
 
 _CHUNK = 16 << 20
 _MARK = b"PK\x01\x02"
@@ -69,6 +70,14 @@ def records(ranges: Ranges, directory: Directory) -> Iterator[Record]:
             f"{ranges.url}: {listed:,} entries in the directory, but its end record says "
             f"{directory.entries:,}; copy it again"
         )
+
+
+def directory_digest(ranges: Ranges, directory: Directory) -> str:
+    """Equal for files whose directories list the same members in the same way."""
+    digest = hashlib.sha256(repr((directory, ranges.pin.bytes)).encode())
+    for chunk in _chunks(ranges, directory):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _chunks(ranges: Ranges, directory: Directory) -> Iterator[bytes]:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from artrec.commands.lookup import SHOWN, labels_of
 from artrec.config import IngestSettings, Settings
 from artrec.encoders import Encoder, load_encoder
+from artrec.encoders.device import Precision, place
 from artrec.errors import ConfigError, InputError, StoreFormatError, UsageError
 from artrec.index import Changes, ShardSet, Wanted, open_shards
 from artrec.picture import Child, Picture, Reject
@@ -27,7 +28,7 @@ from artrec.tables import read_range
 from artrec.vectors import TopK, merge
 from artrec.vectors import exact as distances_of
 
-__all__ = ["MOST", "lookup_picture", "open_index", "way_of"]
+__all__ = ["MOST", "lookup_picture", "open_index", "precision_of", "way_of"]
 
 MOST = 1000
 """Neighbors of one lookup."""
@@ -71,13 +72,19 @@ def way_of(store: Store, release: Release) -> tuple[IngestSettings, Encoder]:
     """
     settings = _settings(release)
     encoder = load_encoder(store, str(release.stages["embed"].notes["encoder_id"]))
-    identity = vectors_identity(encoder, settings.ingest)
+    precision = precision_of(release)
+    identity = vectors_identity(encoder, settings.ingest, precision)
     if identity != release.encoder:
         raise ConfigError(
             f"encoder {identity} is not what release {release.release_id} was made with, "
             f"{release.encoder}: its distances would mean nothing"
         )
-    return settings.ingest, encoder
+    return settings.ingest, place(encoder, "cpu", precision)
+
+
+def precision_of(release: Release) -> Precision:
+    """Of the sums that the vectors of a release came from."""
+    return _settings(release).embed.precision
 
 
 def open_index(

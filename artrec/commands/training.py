@@ -21,6 +21,7 @@ __all__ = ["show_exported", "show_trained", "trained"]
 def trained(store: Store, name: str, config: str | None, assignments: Sequence[str]) -> Run:
     """The run of an encoder trained on the examples of a run; a second time it is found."""
     from artrec.encoders.making import encoder_run  # with packages that other verbs do not need
+    from artrec.encoders.reader import check_engine
     from artrec.encoders.recipes import preprocess_of
     from artrec.encoders.rules import Rules
 
@@ -30,14 +31,17 @@ def trained(store: Store, name: str, config: str | None, assignments: Sequence[s
             f"{store.url}: run train/{name} holds no examples; artrec train --set "
             "train.where=beside writes them and says its name"
         )
-    rules = Rules.of(load(config, assignments)[0].train)
+    settings = load(config, assignments)[0].train
+    check_engine(settings.reader)
+    rules = Rules.of(settings)
     wanted, stored = preprocess_of(rules).model_dump(mode="json"), examples.settings["preprocess"]
     if wanted != stored:
         raise ConfigError(
             f"the examples of run {name} are stored as {stored}, recipe {rules.recipe} wants "
             f"{wanted}: give the same train.recipe and train.side as when they were written"
         )
-    return encoder_run(store, attempt_name(), rules, examples, RESULT_VERSIONS["train"])
+    version, reader = RESULT_VERSIONS["train"], settings.reader
+    return encoder_run(store, attempt_name(), rules, examples, version, reader)
 
 
 def show_trained(

@@ -9,9 +9,16 @@ from artrec.config.judging import FINAL_GATES, GATES, USUAL_GATES, GatesSettings
 from artrec.config.loading import Origins, load
 from artrec.config.model import Key, Settings, documented, flat, ranges
 from artrec.config.searching import IndexSettings, NeighborsSettings
-from artrec.config.sections import IngestSettings, Source, StoreSettings, TrainSettings
+from artrec.config.sections import (
+    EmbedSettings,
+    IngestSettings,
+    Source,
+    StoreSettings,
+    TrainSettings,
+)
 
 __all__ = [
+    "EmbedSettings",
     "FINAL_GATES",
     "GATES",
     "GatesSettings",

@@ -250,6 +250,12 @@ class TrainSettings(Section):
         gt=0,
         lt=1,
     )
+    reader: Literal["arrow", "petastorm"] = key(
+        "arrow",
+        "What reads the examples: arrow, or petastorm, which needs versions of its own "
+        "(docker/constraints-petastorm.txt); both give the same rows in the same order.",
+        result=False,
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -268,7 +274,24 @@ class TrainSettings(Section):
 class EmbedSettings(Section):
     """Running the encoder."""
 
-    batch: PositiveInt = key(32, "Pictures in one call of the encoder.", result=False)
+    batch: PositiveInt = key(
+        32, "Pictures in one call of the encoder, on a processor.", result=False
+    )
+    device: Literal["auto", "cpu", "cuda"] = key(
+        "auto",
+        "Where an encoder that is a network runs: auto (the GPU that Spark gives the task, if it "
+        "does, else the processor), cpu, cuda (or the job ends with 3).",
+        result=False,
+    )
+    gpu_batch: PositiveInt = key(
+        256,
+        "The same on a GPU, at most: fewer, where its memory is short.",
+        result=False,
+    )
+    precision: Literal["float32", "bfloat16"] = key(
+        "float32",
+        "Of the network's sums; bfloat16 is faster on a GPU, and its vectors are kept apart.",
+    )
     slice_bytes: PositiveInt = key(
         256 << 20,
         "Picture bytes that one task encodes at most; fewer towards the end of a segment.",

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from artrec import picture
 from artrec.encoders import Preprocess
 from artrec.encoders.card import Tensors
 from artrec.encoders.checkpoints import Epoch
+from artrec.encoders.feeding import decoders, fed
 from artrec.encoders.networks import Autoencoder, scaled, weights_of
 from artrec.encoders.processes import Group
 from artrec.encoders.reader import Batch, Reader, open_reader
@@ -49,16 +51,21 @@ def pixels(batch: Batch, preprocess: Preprocess) -> NDArray[np.uint8]:
 
 def batches_of(
     reader: Reader, preprocess: Preprocess, epoch: int, seed: int, group: Group
-) -> Iterator[tuple[Tensor, float]]:
-    """This process's pictures as the network sees them, and the seconds that reading took."""
+) -> Generator[tuple[Tensor, float]]:
+    """This process's pictures as the network sees them, and the seconds that it waited for them.
+
+    They are read and decoded ahead, in threads that end when this is closed.
+    """
     batches = reader.batches(COLUMNS, group.rank, group.size, epoch, seed)
-    while True:
-        begun = time.monotonic()
-        batch = next(batches, None)
-        if batch is None:
-            return
-        found = scaled(pixels(batch, preprocess), preprocess)
-        yield found, time.monotonic() - begun
+    decode = partial(pixels, preprocess=preprocess)
+    with closing(fed(batches, decode, decoders(group.device.type))) as made:
+        while True:
+            begun = time.monotonic()
+            batch = next(made, None)
+            if batch is None:
+                return
+            found = scaled(batch[1], preprocess)
+            yield found, time.monotonic() - begun
 
 
 def losses(kind: str, logits: Tensor, pictures: Tensor) -> Tensor:
@@ -95,12 +102,13 @@ class Learner:
         preprocess: Preprocess,
         loss: str,
         group: Group,
+        reader: str = "arrow",
     ) -> None:
         self.rules, self.network, self.group = rules, network, group
         self._preprocess, self._loss, self._device = preprocess, loss, group.device
         batch = group.part(rules.batch)
-        self.examples = open_reader("arrow", store, receipts, batch, "train")
-        self.held_out = open_reader("arrow", store, receipts, batch, "held_out")
+        self.examples = open_reader(reader, store, receipts, batch, "train")
+        self.held_out = open_reader(reader, store, receipts, batch, "held_out")
         self._rows = _counted(store, receipts)
         self._place()
         self._optimizer = torch.optim.Adam(network.parameters(), lr=rules.learning_rate)
@@ -143,11 +151,12 @@ class Learner:
         expected = self._rows["train" if learn else "held_out"]
         if not expected:
             raise TrainingError(f"there is no {'training' if learn else 'held-out'} example at all")
-        for step, (pictures, weight) in enumerate(self._steps(reader, epoch), 1):
-            if learn:
-                self._set_rate((epoch - 1 + count / expected) / self.rules.epochs)
-            sum_, rows = self._step(pictures, weight, learn, (epoch, step))
-            total, count = total + sum_, count + rows
+        with closing(self._steps(reader, epoch)) as steps:
+            for step, (pictures, weight) in enumerate(steps, 1):
+                if learn:
+                    self._set_rate((epoch - 1 + count / expected) / self.rules.epochs)
+                sum_, rows = self._step(pictures, weight, learn, (epoch, step))
+                total, count = total + sum_, count + rows
         if count != expected:
             raise ArtrecError(
                 f"epoch {epoch} gave {count} of {expected} {'training' if learn else 'held-out'} "
@@ -155,22 +164,23 @@ class Learner:
             )
         return total / count
 
-    def _steps(self, reader: Reader, epoch: int) -> Iterator[tuple[Tensor, int]]:
+    def _steps(self, reader: Reader, epoch: int) -> Generator[tuple[Tensor, int]]:
         """Batches until nobody has one left; who has none takes part with a picture of no weight.
 
         The last real batch stands in, so that running means do not move towards nothing.
         """
-        mine = batches_of(reader, self._preprocess, epoch, self.rules.seed, self.group)
-        while True:
-            found = next(mine, None)
-            if found is not None:
-                self._idle = found[0][:1]
-                self._reading += found[1]
-            left = torch.tensor([float(found is not None)])
-            if not float(self.group.summed(left)):
-                return
-            pictures, weight = (found[0], 1) if found is not None else (self._idle, 0)
-            yield pictures.to(self._device), weight
+        seed = self.rules.seed
+        with closing(batches_of(reader, self._preprocess, epoch, seed, self.group)) as mine:
+            while True:
+                found = next(mine, None)
+                if found is not None:
+                    self._idle = found[0][:1]
+                    self._reading += found[1]
+                left = torch.tensor([float(found is not None)])
+                if not float(self.group.summed(left)):
+                    return
+                pictures, weight = (found[0], 1) if found is not None else (self._idle, 0)
+                yield pictures.to(self._device), weight
 
     def _step(
         self, pictures: Tensor, weight: int, learn: bool, place: tuple[int, int]

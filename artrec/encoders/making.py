@@ -56,9 +56,12 @@ def encoder_begun(rules: Rules, examples: Run, version: int) -> Run:
     return begin_run("train", version, inputs, asdict(rules))
 
 
-def encoder_run(store: Store, attempt: str, rules: Rules, examples: Run, version: int) -> Run:
+def encoder_run(
+    store: Store, attempt: str, rules: Rules, examples: Run, version: int, reader: str = "arrow"
+) -> Run:
     """The run of curves and reconstructions, with the encoder in the store before it.
 
+    ``reader`` is the engine that reads the examples; whichever, the run is the same.
     TrainingError for too few examples; else what the recipe says.
     """
     begun, run = time.monotonic(), encoder_begun(rules, examples, version)
@@ -71,7 +74,7 @@ def encoder_run(store: Store, attempt: str, rules: Rules, examples: Run, version
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads spin beside others' work else
     kept = f"runs/{run.stage}/{run.run_id}/checkpoints"
     # imports torch, where the recipe needs it, which reads the variable
-    made = train(store, examples.receipts("examples"), rules, kept)
+    made = train(store, examples.receipts("examples"), rules, kept, reader)
     recorded = record_run(store, _done(store, attempt, run, rules, examples, made, begun))
     checkpoints.clear(store, kept)
     return recorded

@@ -1,10 +1,11 @@
 """Recipes: what ``train.recipe`` may name, what each is given, and what each gives back.
 
-A recipe is a function ``(store, receipts, rules, folder) -> Made``. It reads the table ``examples``
-through the Store by ``receipts``, may keep checkpoints in ``folder`` of the store, and knows no
-Spark. The stage stores the examples by the recipe's own ``preprocess``, makes the card of what it
-returns, and compares. A new recipe is one more entry of ``RECIPES``, and of ``card.ARCHITECTURES``
-where its encoder is a new one. Known without torch: its module is imported when it is asked for.
+A recipe is a function ``(store, receipts, rules, folder, reader) -> Made``. It reads the table
+``examples`` by ``receipts`` with the engine ``reader``, may keep checkpoints in ``folder`` of the
+store, and knows no Spark. The stage stores the examples by the recipe's own ``preprocess``, makes
+the card of what it returns, and compares. A new recipe is one more entry of ``RECIPES``, and of
+``card.ARCHITECTURES`` where its encoder is a new one. Known without torch: its module is imported
+when it is asked for.
 """
 
 from __future__ import annotations
@@ -106,9 +107,11 @@ def preprocess_of(rules: Rules) -> Preprocess:
     return wanted.model_copy(update={"size": size})
 
 
-def train(store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str) -> Made:
-    """By the recipe that the rules name."""
+def train(
+    store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str, reader: str = "arrow"
+) -> Made:
+    """By the recipe that the rules name; every ``reader`` gives the same examples."""
     module, _, name = recipe_of(rules).place.partition(":")
     function = getattr(importlib.import_module(module), name)
-    work = cast(Callable[[Store, Sequence[Receipt], Rules, str], Made], function)
-    return work(store, receipts, rules, folder)
+    work = cast(Callable[[Store, Sequence[Receipt], Rules, str, str], Made], function)
+    return work(store, receipts, rules, folder, reader)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from artrec.config import TrainSettings
+if TYPE_CHECKING:
+    from artrec.config import TrainSettings
 
 __all__ = ["Rules"]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -40,9 +40,12 @@ SHOWN = 16
 _INNER, _OUTER = "encoder.", "decoder."
 
 
-def train(store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str) -> Made:
+def train(
+    store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str, reader: str = "arrow"
+) -> Made:
     """Train to the end, or on from the checkpoint that stands in ``folder`` of the store.
 
+    ``reader`` is the engine that reads the examples: all give the same, so that it is no rule.
     TrainingError when a loss is not a finite number, or when all examples get the same vector;
     ConfigError for a size that the network cannot take; StoreFormatError for a checkpoint that it
     cannot go on from.
@@ -52,21 +55,26 @@ def train(store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str) 
             f"{rules.processes} processes cannot share batches of {rules.batch}: lower "
             "train.processes, or raise train.batch"
         )
-    task = (store, receipts, rules, folder)
+    task = (store, receipts, rules, folder, reader)
     with together(rules.processes, f"{__name__}:learn", task) as group:
         progress, best = learn(group, *task)
-    return _Result(store, receipts, rules, best).made(progress)
+    return _Result(store, receipts, rules, best, reader).made(progress)
 
 
 def learn(
-    group: Group, store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str
+    group: Group,
+    store: Store,
+    receipts: Sequence[Receipt],
+    rules: Rules,
+    folder: str,
+    reader: str = "arrow",
 ) -> tuple[Progress, Arrays]:
     """One process's part of a training; all come to the same epochs and weights.
 
     Only the first one writes checkpoints.
     """
     with _repeatable():
-        return _learn(group, store, receipts, rules, folder)
+        return _learn(group, store, receipts, rules, folder, reader)
 
 
 @contextmanager
@@ -82,12 +90,17 @@ def _repeatable() -> Iterator[None]:
 
 
 def _learn(
-    group: Group, store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str
+    group: Group,
+    store: Store,
+    receipts: Sequence[Receipt],
+    rules: Rules,
+    folder: str,
+    reader: str,
 ) -> tuple[Progress, Arrays]:
     network, family = _network(rules)
     loss = rules.loss or family.loss
     paced = replace(rules, learning_rate=rules.learning_rate * family.pace)
-    work = Learner(store, receipts, paced, network, preprocess_of(rules), loss, group)
+    work = Learner(store, receipts, paced, network, preprocess_of(rules), loss, group, reader)
     kept = checkpoints.read_latest(store, folder, work.shapes())
     if kept is None:
         progress, best = Progress(), work.weights()
@@ -125,7 +138,12 @@ class _Result:
     """The best epoch's network, and what is made with it: center, encoder, reconstructions."""
 
     def __init__(
-        self, store: Store, receipts: Sequence[Receipt], rules: Rules, best: Tensors
+        self,
+        store: Store,
+        receipts: Sequence[Receipt],
+        rules: Rules,
+        best: Tensors,
+        reader: str = "arrow",
     ) -> None:
         self._rules, self._best, self._preprocess = rules, best, preprocess_of(rules)
         self._network, self._family = _network(rules)
@@ -133,8 +151,8 @@ class _Result:
         self._network.load_state_dict({n: torch.tensor(array) for n, array in best.items()})
         self._network.to(self._device).eval()
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._examples = open_reader("arrow", store, receipts, rules.batch, "train")
-        self._held_out = open_reader("arrow", store, receipts, rules.batch, "held_out")
+        self._examples = open_reader(reader, store, receipts, rules.batch, "train")
+        self._held_out = open_reader(reader, store, receipts, rules.batch, "held_out")
 
     def made(self, progress: Progress) -> Made:
         parameters = self._family.wanted(self._rules)
@@ -162,8 +180,9 @@ class _Result:
         """The mean code of the training examples, and their number."""
         total = low = high = np.zeros(0)
         count = 0
-        with torch.inference_mode():
-            for pictures, _ in batches_of(self._examples, self._preprocess, 0, 0, ALONE):
+        read = batches_of(self._examples, self._preprocess, 0, 0, ALONE)
+        with closing(read) as batches, torch.inference_mode():
+            for pictures, _ in batches:
                 found = self._network.codes(pictures.to(self._device)).float().cpu().numpy()
                 if not count:
                     total = np.zeros(found.shape[1])

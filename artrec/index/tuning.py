@@ -2,10 +2,8 @@
 
 One shard is enough, for all are dealt alike. It is built once, with the most trees; an index of
 fewer is the same file without some of the roots that stand at its end. Random vectors of the shard
-ask it, for more and more candidates, and what they find is held against exact lists.
-
-Costs are counted, not clocked, so that the same vectors choose the same way: microseconds of one
-core, by formulas fitted to shards of 1,000 to 80,000 vectors of 128 and 512 numbers.
+ask it, for more and more candidates, and what they find is held against exact lists. Costs are
+counted (:mod:`artrec.index.costs`), not clocked, so that the same vectors choose the same way.
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ import numpy as np
 
 from artrec.errors import ConfigError
 from artrec.index.building import MOST_NODES, Recipe, build_shard
+from artrec.index.costs import annoy_cost, depth_within, exact_cost, most_bytes
 from artrec.index.mapped import mapped_vectors
 from artrec.index.shards import SPARE, Found
 from artrec.index.sidecar import Tried, Tuning, new_index
@@ -28,7 +27,7 @@ from artrec.vectors import Block, join
 from artrec.vectors.approximate.recall import interval
 from artrec.vectors.distance import Floats, Ints, Wides
 
-__all__ = ["TREES", "Target", "USUAL_TREES", "annoy_cost", "exact_cost", "most_bytes", "tune"]
+__all__ = ["TREES", "Target", "USUAL_TREES", "tune"]
 
 TREES = (5, 10, 20, 40)
 """Numbers of trees that are tried."""
@@ -110,34 +109,6 @@ class Target:
         room = [] if self.is_beyond_trial else self.choices(dim)
         least = annoy_cost(dim, min(room), 2 * _K + SPARE) if room else math.inf
         return _scan(self, dim, 0, []) if exact_cost(dim, self.of_one) <= least else None
-
-
-def most_bytes(items: int, dim: int, trees: int) -> int:
-    """No more are mapped or held to ask shards of so many: their files, and the vector_no.
-
-    With 0 ``trees`` to scan them, which reads of the files nothing but the vectors. A tree takes 11
-    to 18.4 bytes for each item, as measured from 2 to 512 dimensions.
-    """
-    return items * (4 * dim + 16 + 20 * trees + 8)
-
-
-def annoy_cost(dim: int, trees: int, search_k: int) -> float:
-    """Microseconds of one shard: to descend, to look at candidates, to measure what is listed."""
-    return 200 + dim + trees + search_k * _candidate(dim)
-
-
-def depth_within(cost: float, dim: int, trees: int) -> int:
-    """The candidates that may be examined for less than ``cost``; 0: none."""
-    return max(0, math.ceil((cost - annoy_cost(dim, trees, 0)) / _candidate(dim)) - 1)
-
-
-def _candidate(dim: int) -> float:
-    return 0.15 + 0.0006 * dim
-
-
-def exact_cost(dim: int, items: int) -> float:
-    """Microseconds to scan a shard."""
-    return 200 + 0.3 * dim + items * (0.027 + 0.00032 * dim)
 
 
 def tune(scratch: Path, numbers: Ints, blocks: Blocks, recipe: Recipe, target: Target) -> Tuning:

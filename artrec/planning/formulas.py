@@ -33,7 +33,7 @@ STAGE = {
     "ingest": 1.2,
     "train": 2.5,
     "embed": 1.2,
-    "catalog": 3.7,
+    "catalog": 1.0,
     "index": 0.4,
     "neighbors": 2.3,
     "evaluate": 6.7,
@@ -44,7 +44,9 @@ STAGE = {
 
 LISTING = 12e-6  # a member of the central directory, as a row
 WRITING = 4e-9  # a byte written: compressed, hashed, its row's digest
+AT_ONCE = 250_000  # as stages/atonce.py
 ROW = 0.9e-3  # a member through the joins of the catalog
+ROW_AT_ONCE = 30e-6  # the same in one task
 ENTRY = 2.2e-6  # a list's entry from the pool to both neighbor tables
 JOINED = 0.25e-3  # a row of the catalog through the side jobs of evaluate
 COMPARED = 0.5e-6  # a vector's number, in the catalog and in a shard that is kept
@@ -192,9 +194,16 @@ def _catalog(work: Work, rates: Rates) -> Figures:
         bytes_read=vectors + 300 * work.listed,
         requests=60,
         tasks=8 * work.cores,
-        seconds=joined_rows(work.listed, ROW, work, rates) + rates.pace * WRITING * vectors,
+        seconds=_account(work, rates) + rates.pace * WRITING * vectors,
         bytes_written=4 * work.dim * rows * (2 if work.embeddings else 1) + 150 * work.listed,
     )
+
+
+def _account(work: Work, rates: Rates) -> float:
+    """Wall seconds in which every member becomes an image or a reject."""
+    if work.listed <= AT_ONCE:
+        return rates.pace * work.listed * ROW_AT_ONCE
+    return joined_rows(work.listed, ROW, work, rates)
 
 
 def _index(work: Work, rates: Rates) -> Figures:

@@ -34,11 +34,13 @@ from artrec.releases import (
 )
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
+from artrec.stages.atonce import few
 from artrec.stages.compaction import compact, noted
 from artrec.stages.compaction.living import living_vectors
 from artrec.stages.decoding import decoder
 from artrec.stages.encoding import (
     Vector,
+    batch_of,
     encode_pictures,
     encode_udf,
     keep_encoder,
@@ -50,9 +52,11 @@ from artrec.stages.frames import (
     TaskReport,
     frame_of,
     parallelism,
+    run_tasks,
     stage_frame,
     write_sorted,
 )
+from artrec.stages.pending import Unencoded
 from artrec.stages.places import first_places, place_units, placed_pictures
 from artrec.stages.rejects import Rejected
 from artrec.stages.rules import (
@@ -87,7 +91,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
             f"encoder {encoder.id} uses the inner product; the neighbor tables are made for cosine "
             "and euclidean"
         )
-    identity = vectors_identity(encoder, settings.ingest)
+    identity = vectors_identity(encoder, settings.ingest, settings.embed.precision)
     rules = {"encoder": identity, **ingest_rules(settings.ingest)}
     columns = ("content_sha256", "reason")
     ingested = ever_appended(store, ingest, "ingested", columns)
@@ -153,10 +157,14 @@ def _pending(
         return found
     begun = time.monotonic()
     pictures = receipts_of(store, ingest.tables["pictures"], "pictures")
-    frame = _unencoded(spark, draft, before, rules)
-    rows = sum(receipt.rows for receipt in pictures)
     folder, table = run.folder(draft.attempt), TABLES["pending_pictures"]
-    written = write_sorted(frame, store, folder, table, rows * ROW_BYTES)
+    task = _at_once(draft, pictures, before, rules, folder)
+    if few(task.pictures, task.vectors, task.members, task.ingested):
+        written = run_tasks(spark, 1, task.write)[0].receipts
+    else:
+        rows = sum(receipt.rows for receipt in pictures)
+        frame = _unencoded(spark, draft, before, rules)
+        written = write_sorted(frame, store, folder, table, rows * ROW_BYTES)
     reached("embed.pending")
     units, sizes = place_units(store, written, pictures), settings.embed
     cut = cut_segments(units, sizes.slice_bytes, sizes.segment_bytes, parallelism(spark))
@@ -165,6 +173,27 @@ def _pending(
     )
     notes = {"cut": cut.model_dump(mode="json")}
     return record_run(store, run.done({"pending_pictures": written}, begun, notes=notes))
+
+
+def _at_once(
+    draft: Draft,
+    pictures: Sequence[Receipt],
+    before: dict[str, list[RunRef]],
+    rules: dict[str, Any],
+    folder: str,
+) -> Unencoded:
+    """The same for one task."""
+    store, inventory, ingest = draft.store, draft.need("inventory"), draft.need("ingest")
+    return Unencoded(
+        store=store,
+        pictures=pictures,
+        vectors=receipts_of(store, before.get("vectors", []), "vectors"),
+        members=receipts_of(store, inventory.tables["members"], "members"),
+        ingested=receipts_of(store, ingest.tables["ingested"], "ingested"),
+        forgotten=draft.ledger.hashes,
+        rules=rules,
+        folder=folder,
+    )
 
 
 def _unencoded(
@@ -199,7 +228,8 @@ def _encode_slice(
     attempt: Attempt,
 ) -> TaskReport:
     """One task: the pictures of a slice, read by row groups, encoded, and their vectors written."""
-    encoder = worker_encoder(encoder_id, store)
+    encoder = worker_encoder(encoder_id, store, settings.embed)
+    batch = batch_of(encoder, settings.embed)
     counters = {"encoded": 0, "rejected": 0}
     metadata = {"encoder": identity, "metric": encoder.metric, "dim": str(encoder.dim)}
     with (
@@ -208,7 +238,7 @@ def _encode_slice(
     ):
         for rows, data in placed_pictures(store, pending, pictures, spec):
             keys = [row["content_sha256"] for row in rows]
-            found = list(encode_pictures(encoder, data, decode, settings.embed.batch))
+            found = list(encode_pictures(encoder, data, decode, batch))
             vectors.write(_vector_rows(keys, found, identity))
             rejected = sum(isinstance(each, Rejected) for each in found)
             counters["rejected"] += rejected

@@ -8,17 +8,26 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
+from pyspark import TaskContext
 from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.types import ArrayType, FloatType
 
 from artrec import picture
+from artrec.config import EmbedSettings
 from artrec.encoders import (
     BUILTIN,
     Encoder,
     builtin_files,
     load_builtin,
     load_encoder,
+)
+from artrec.encoders.device import (
+    Fitting,
+    Movable,
+    Precision,
+    choose_device,
+    cuda_count,
+    place,
 )
 from artrec.errors import ConditionFailed, ConfigError
 from artrec.releases import Release, StageRuns
@@ -28,36 +37,88 @@ from artrec.storage import Store, open_store
 
 __all__ = [
     "Vector",
+    "batch_of",
     "encode_pictures",
     "encode_udf",
     "keep_encoder",
+    "task_gpus",
     "worker_encoder",
 ]
 
 Vector = np.ndarray[Any, np.dtype[np.float32]]
 
 
-def encode_udf(encoder_id: str = "handmade", root: str | None = None, batch: int = 32) -> Any:
+def encode_udf(
+    encoder_id: str = "handmade",
+    root: str | None = None,
+    batch: int = 32,
+    how: EmbedSettings | None = None,
+) -> Any:
     """A pandas UDF from a column of picture bytes to ``array<float>``; null for what is no picture.
 
     ``root`` is the store that holds the encoder, where it is not a built-in one. The encoder is
-    loaded once for each Python worker, whatever the number of tasks and batches.
+    loaded once for each Python worker, whatever the number of tasks and batches. ``how`` says more
+    than ``batch``, on which device it runs among others; by default that is the task's GPU, where
+    Spark has given it one.
     """
+    import pandas as pd  # a quarter of a second, which stages that use Arrow alone are spared
+
     store = open_store(root) if root else None
+    wanted = how or EmbedSettings(batch=batch)
 
     def encode(columns: Iterator[pd.Series]) -> Iterator[pd.Series]:
-        encoder = worker_encoder(encoder_id, store)
+        encoder = worker_encoder(encoder_id, store, wanted)
         decode = partial(decode_here, encoder.preprocess, picture.Limits())
         for column in columns:
-            found = encode_pictures(encoder, column, decode, batch)
+            found = encode_pictures(encoder, column, decode, batch_of(encoder, wanted))
             yield pd.Series([None if isinstance(v, Rejected) else v for v in found], dtype=object)
 
+    kind = Iterator[pd.Series]  # evaluated here: the module does not know the name
+    encode.__annotations__ = {"columns": kind, "return": kind}
     return pandas_udf(encode, ArrayType(FloatType()))  # type: ignore[call-overload]
 
 
+def worker_encoder(
+    encoder_id: str, store: Store | None, how: EmbedSettings | None = None
+) -> Encoder:
+    """The encoder of this process, built in or in ``store``; loaded once for each device.
+
+    It is on the GPU of this task where Spark has given it one; without ``how``, on the processor.
+    """
+    encoder = _loaded(encoder_id, store)
+    if how is None or not isinstance(encoder, Movable):
+        return encoder
+    addresses, task = task_gpus()
+    device = choose_device(how.device, addresses, task, cuda_count)
+    if device == "cpu" and how.precision == "float32":
+        return encoder
+    return _placed(encoder_id, store, device, how.precision, how.gpu_batch)
+
+
+def task_gpus() -> tuple[tuple[str, ...], int]:
+    """The addresses of the GPUs that Spark has given this task, and the number of its partition."""
+    task = TaskContext.get()
+    if task is None:
+        return (), 0
+    found = task.resources().get("gpu")
+    return tuple(found.addresses) if found else (), task.partitionId()
+
+
+def batch_of(encoder: Encoder, how: EmbedSettings) -> int:
+    """Pictures to give the encoder at once."""
+    return encoder.most if isinstance(encoder, Fitting) else how.batch
+
+
 @cache
-def worker_encoder(encoder_id: str, store: Store | None) -> Encoder:
-    """The encoder of this process, built in or in ``store``; loaded once."""
+def _placed(
+    encoder_id: str, store: Store | None, device: str, precision: Precision, most: int
+) -> Encoder:
+    fresh = _loaded.__wrapped__(encoder_id, store)  # another than the processor's
+    return place(fresh, device, precision, most)
+
+
+@cache
+def _loaded(encoder_id: str, store: Store | None) -> Encoder:
     if encoder_id in BUILTIN:
         return load_builtin(encoder_id)
     if store is None:

@@ -50,6 +50,9 @@ from artrec.tables import read_table
 
 __all__ = ["foresee", "foreseen", "measure"]
 
+LITTLE = 20
+"""A night that reads less than such a part of its members is planned without a sample."""
+
 _IMAGES = {
     **{"inventory": "listed", "ingest": "read", "train": "examples", "embed": "encoded"},
     **{"catalog": "images", "index": "items", "neighbors": "vectors", "evaluate": "queries"},
@@ -94,12 +97,12 @@ def foreseen(
     """What the stages will cost; takes about ``plan.sample_seconds`` where there is work."""
     encoder = _encoder(settings, store, release)
     work = _work(settings, release, listing, outlook, encoder, cores)
-    rates = Rates()
+    rates, rules = Rates(), settings.plan
     if not {"ingest", "embed", "neighbors", "evaluate"} <= work.kept:
         vectors = 0 if "neighbors" in work.kept else work.images
         chosen = list(_chosen(settings, listing, outlook))
-        rates = sample(chosen, settings, encoder, vectors, work.cores)
-    rules = settings.plan
+        known = _known_rates(release, listing, outlook)
+        rates = known or sample(chosen, settings, encoder, vectors, work.cores)
     prices = Prices(hour=rules.price_hour, request=rules.price_request, gb=rules.price_gb)
     joins = joins_of(work, rates) if work.joins and "neighbors" not in work.kept else None
     return Planned(
@@ -109,6 +112,15 @@ def foreseen(
         tables=expected_tables(work, rates, prices),
         joins=joins,
     )
+
+
+def _known_rates(release: Release | None, listing: Listing, outlook: Outlook) -> Rates | None:
+    """Those of the last release's plan, where little is to be read: a sample would take as long."""
+    before = release.plan if release else None
+    unread = int(outlook.unread.sum())
+    if before is None or not before.rates.pictures or not outlook.kept["embed"]:
+        return None
+    return before.rates if unread * LITTLE <= listing.counters["listed"] else None
 
 
 def _encoder(settings: Settings, store: Store, release: Release | None) -> Encoder:

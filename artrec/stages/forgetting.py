@@ -32,7 +32,7 @@ from artrec.stages.ingest import verdicts
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, open_file, read_table
 
-__all__ = ["judged_under", "training_without"]
+__all__ = ["DETAIL", "judged_under", "training_without"]
 
 GROUP_BYTES = 1 << 20  # of the examples: what a reader can shuffle
 DETAIL = "its content was taken down by artrec forget"

@@ -25,6 +25,7 @@ from pyspark.sql.types import StructType
 from artrec.releases import Artifact, Draft, RunRef, receipts_of
 from artrec.schemas import TABLES, Table
 from artrec.stages.progress import Marks
+from artrec.stages.session import places_at_once
 from artrec.stages.workers import light
 from artrec.storage import Store
 from artrec.tables import FILE_BYTES, Receipt, TableWriter, open_file
@@ -267,6 +268,9 @@ def add_counters(counters: Iterable[Mapping[str, int]]) -> dict[str, int]:
 @cache
 def parallelism(spark: SparkSession) -> int:
     """Tasks that run at once, as Spark itself would cut a range."""
+    told = places_at_once(spark)
+    if told is not None:
+        return told
     places = spark.range(0, 1 << 14).select(F.spark_partition_id().alias("place"))
     last = places.agg(F.max("place").alias("last")).first()
     return int(last.last) + 1 if last is not None else 1

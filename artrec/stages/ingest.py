@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -30,18 +30,20 @@ from artrec.releases import (
 )
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
+from artrec.stages.atonce import few
 from artrec.stages.compaction import compact, noted
 from artrec.stages.compaction.living import ledger_frame, living_pictures
 from artrec.stages.frames import (
     Attempt,
     TaskReport,
-    frame_of,
     parallelism,
     read_frame,
+    run_tasks,
     write_sorted,
 )
 from artrec.stages.judging import Judge, Rows
 from artrec.stages.listing import as_member, pinned_archives
+from artrec.stages.pending import Unread
 from artrec.stages.places import PICTURE_GROUP
 from artrec.stages.rejects import ATTEMPTS, REASONS, TRANSIENT, Rejected
 from artrec.stages.rules import MEMBER_KEY, ingest_rules
@@ -123,8 +125,6 @@ def _pending(
     store = draft.store
     before = base.tables if base else {}
     buried = base.notes.get("buried") if base else None
-    members = receipts_of(store, inventory.tables["members"], "members")
-    ingested = receipts_of(store, before.get("ingested", []), "ingested")
     columns = [name for name in TABLES["pending_members"].digested if name != "slice"]
     inputs = {
         "members": digest_of(store, inventory.tables["members"], "members", columns),
@@ -137,21 +137,14 @@ def _pending(
     if found is not None:
         return found
     begun = time.monotonic()
-    stored, retry = _stored(spark, draft, base, rules), settings.ingest.retry_rejects
-    frame = _unread(spark, store, members, ingested, rules, stored, retry)
-    total = inventory.counters["listed_bytes"]
-    if ingested:
-        first = frame.agg(F.sum("stored_bytes").alias("total")).first()
-        total = int(first.total or 0) if first is not None else 0
-    sizes, cores = settings.ingest, parallelism(spark)
-    unit = unit_bytes(total, sizes.slice_bytes, cores)
-    frame = frame.withColumn("slice", F.floor(F.col("offset") / F.lit(unit)).cast("long"))
-    folder = run.folder(draft.attempt)
-    count = inventory.counters["listed"]
-    written = write_sorted(frame, store, folder, TABLES["pending_members"], count * ROW_BYTES)
+    task = _task(spark, settings, draft, base, rules, run.folder(draft.attempt))
+    if few(task.members, task.ingested, task.stored or ()):
+        written = run_tasks(spark, 1, task.write)[0].receipts
+    else:
+        written = _joined(spark, draft, task, inventory.counters)
     reached("ingest.pending")
-    units = member_units(store, written)
-    cut = cut_segments(units, sizes.slice_bytes, sizes.segment_bytes, cores, apart=True)
+    units, sizes = member_units(store, written), settings.ingest
+    cut = cut_segments(units, sizes.slice_bytes, sizes.segment_bytes, task.cores, apart=True)
     log.get(stage="ingest").info(
         "cut", members=cut.items, slices=cut.slices, segments=len(cut.segments)
     )
@@ -159,12 +152,52 @@ def _pending(
     return record_run(store, run.done({"pending_members": written}, begun, notes=notes))
 
 
+def _task(
+    spark: SparkSession,
+    settings: Settings,
+    draft: Draft,
+    base: StageRuns | None,
+    rules: dict[str, Any],
+    folder: str,
+) -> Unread:
+    """What is to be found, and of what, whoever finds it."""
+    store, before = draft.store, base.tables if base else {}
+    return Unread(
+        store=store,
+        members=receipts_of(store, draft.need("inventory").tables["members"], "members"),
+        ingested=receipts_of(store, before.get("ingested", []), "ingested"),
+        stored=_pictures_before(draft, base),
+        forgotten=draft.ledger.hashes,
+        rules=rules,
+        retry=settings.ingest.retry_rejects,
+        slice_bytes=settings.ingest.slice_bytes,
+        cores=parallelism(spark),
+        folder=folder,
+    )
+
+
+def _joined(
+    spark: SparkSession, draft: Draft, given: Unread, listed: Mapping[str, int]
+) -> list[Receipt]:
+    """The table pending_members, joined by Spark."""
+    store, table = draft.store, TABLES["pending_members"]
+    stored = _stored(spark, draft, given.stored, given.rules)
+    frame = _unread(spark, store, given.members, given.ingested, given.rules, stored, given.retry)
+    total = listed["listed_bytes"]
+    if given.ingested:
+        first = frame.agg(F.sum("stored_bytes").alias("total")).first()
+        total = int(first.total or 0) if first is not None else 0
+    unit = unit_bytes(total, given.slice_bytes, given.cores)
+    frame = frame.withColumn("slice", F.floor(F.col("offset") / F.lit(unit)).cast("long"))
+    return write_sorted(frame, store, given.folder, table, listed["listed"] * ROW_BYTES)
+
+
 def _unread(
     spark: SparkSession,
     store: Store,
     members: Sequence[Receipt],
     ingested: Sequence[Receipt],
-    rules: dict[str, Any],
+    rules: Mapping[str, Any],
     stored: DataFrame | None,
     retry: bool,
 ) -> DataFrame:
@@ -183,22 +216,32 @@ def _unread(
     return frame.join(done.select(*MEMBER_KEY), on=list(MEMBER_KEY), how="left_anti")
 
 
-def _stored(
-    spark: SparkSession, draft: Draft, base: StageRuns | None, rules: dict[str, Any]
-) -> DataFrame | None:
-    """The contents that need not be read again; None where all that are known are still there.
+def _pictures_before(draft: Draft, base: StageRuns | None) -> list[Receipt] | None:
+    """The pictures of the last release; None where all that are known are still there.
 
     A compaction leaves pictures out that nobody listed that night, and their members may return.
     """
     if base is None or not (base.notes.get("buried") or ledger_of(base.notes)):
         return None
+    return receipts_of(draft.store, base.tables["pictures"], "pictures")
+
+
+def _stored(
+    spark: SparkSession,
+    draft: Draft,
+    pictures: Sequence[Receipt] | None,
+    rules: Mapping[str, Any],
+) -> DataFrame | None:
+    """The contents that need not be read again."""
+    if pictures is None:
+        return None
     columns = ["content_sha256", "recipe"]
-    pictures = frame_of(spark, draft.store, base.tables["pictures"], "pictures", columns)
-    mine = pictures.filter(F.col("recipe") == rules["recipe"]).select("content_sha256")
+    rows = read_frame(spark, draft.store, pictures, TABLES["pictures"], columns)
+    mine = rows.filter(F.col("recipe") == rules["recipe"]).select("content_sha256")
     return mine.unionByName(ledger_frame(spark, draft.ledger))
 
 
-def verdicts(ingested: DataFrame, rules: dict[str, Any]) -> DataFrame:
+def verdicts(ingested: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
     """One row for each member that was read under ``rules``, with the number of ``attempts``.
 
     A content counts more than a reason, since what failed once for a passing cause may succeed

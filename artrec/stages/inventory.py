@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 
 from pyspark.sql import SparkSession
 
 from artrec import log
+from artrec.archive import Pin
 from artrec.config import Settings
 from artrec.digests import name_of
 from artrec.failpoints import reached
@@ -21,7 +23,7 @@ from artrec.releases import (
     record_run,
 )
 from artrec.stages import RESULT_VERSIONS
-from artrec.stages.listing import LISTED, Listing, known_sources, list_sources
+from artrec.stages.listing import LISTED, Listing, known_sources, list_sources, listed_from
 from artrec.stages.sources import refuse_shrunken
 
 __all__ = ["RESULT_VERSION", "draft_inputs", "listing_id", "run"]
@@ -38,7 +40,12 @@ def run(spark: SparkSession | None, settings: Settings, draft: Draft) -> StageRu
     GateRefused where a source has lost too many of its members.
     """
     begun = time.monotonic()
-    with list_sources(settings, known_sources(draft.base.release)) as listing:
+    known = known_sources(draft.base.release)
+    digests, pins = listed_from(settings, known)
+    before = _listed_before(draft, digests)
+    if before is not None:
+        return _as_before(settings, draft, before, pins, begun)
+    with list_sources(settings, known) as listing:
         name = listing_id(listing)
         draft.hold(draft_inputs(name, settings, draft.ledger))
         refuse_shrunken(settings.gates, draft, listing.sources)
@@ -63,9 +70,35 @@ def run(spark: SparkSession | None, settings: Settings, draft: Draft) -> StageRu
                 tables={table: [ref] for table in LISTED},
                 counters=listing.counters,
                 seconds=time.monotonic() - begun,
-                notes={"pins": listing.pins, "sources": listing.sources},
+                notes={
+                    "pins": listing.pins,
+                    "sources": listing.sources,
+                    **({"listed_from": digests} if digests else {}),
+                },
             )
         )
+
+
+def _listed_before(draft: Draft, digests: dict[str, str]) -> StageRuns | None:
+    """The last release's inventory, where tonight's is made from the same; else None."""
+    release = draft.base.release
+    before = release.stages.get("inventory") if release else None
+    same = before is not None and digests and before.notes.get("listed_from") == digests
+    return before if same else None
+
+
+def _as_before(
+    settings: Settings, draft: Draft, before: StageRuns, pins: dict[str, Pin], begun: float
+) -> StageRuns:
+    """The same tables: a directory that is the same byte for byte lists the same members."""
+    draft.hold(draft_inputs(before.inputs, settings, draft.ledger))
+    refuse_shrunken(settings.gates, draft, before.notes["sources"])
+    reached("inventory.listed")
+    reached("inventory.run")
+    log.get(stage="inventory").info("listed as before", run=before.inputs, **before.counters)
+    notes = before.notes | {"pins": {name: asdict(pin) for name, pin in pins.items()}}
+    seconds = time.monotonic() - begun
+    return draft.record(before.model_copy(update={"notes": notes, "seconds": seconds}))
 
 
 def draft_inputs(listing: str, settings: Settings, ledger: Ledger = NOTHING) -> str:

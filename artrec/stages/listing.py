@@ -13,13 +13,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from artrec.archive import Archive, Limits, Member, Pin, open_archive
+from artrec.archive import Archive, Digested, Limits, Member, Pin, open_archive
 from artrec.config import Settings, Source
-from artrec.digests import Digest, add
+from artrec.digests import Digest, add, name_of
 from artrec.errors import ConfigError, EmptySource, InputError, NotFound
 from artrec.labels import Labels, PathTemplate
 from artrec.releases import Release
 from artrec.schemas import TABLES
+from artrec.stages import RESULT_VERSIONS
 from artrec.stages.labelling import Overlay, label_rows, lists_of
 from artrec.storage import Store, open_store, split_url
 from artrec.tables import Receipt, TableWriter
@@ -31,6 +32,7 @@ __all__ = [
     "check_sources",
     "known_sources",
     "list_sources",
+    "listed_from",
     "pinned_archives",
 ]
 
@@ -87,6 +89,26 @@ def check_sources(settings: Settings, known: Mapping[str, str] = _NONE) -> None:
         _known(name, settings, known)
         if source.labels:
             lists_of(name, source, settings.store.options)
+
+
+def listed_from(
+    settings: Settings, known: Mapping[str, str] = _NONE
+) -> tuple[dict[str, str], dict[str, Pin]]:
+    """Of each source a digest of what its listing and labels are made from, and its pin.
+
+    Both are empty where that cannot be told without making them: zips alone can, without label
+    lists, which lie elsewhere.
+    """
+    digests: dict[str, str] = {}
+    pins: dict[str, Pin] = {}
+    for name, source in settings.sources.items():
+        archive = _known(name, settings, known)
+        if source.labels or not isinstance(archive, Digested):
+            return {}, {}
+        facts = {"version": RESULT_VERSIONS["inventory"], "listing": archive.listing_digest()}
+        own = source.model_dump(mode="json", exclude={"url"})
+        digests[name], pins[name] = name_of({**facts, "source": own}), archive.pin()
+    return digests, pins
 
 
 def pinned_archives(settings: Settings, pins: dict[str, Any]) -> dict[str, Archive]:

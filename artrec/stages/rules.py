@@ -8,6 +8,7 @@ from artrec import picture
 from artrec.config import IngestSettings
 from artrec.digests import name_of
 from artrec.encoders import Encoder
+from artrec.encoders.device import Movable, Precision
 
 __all__ = [
     "MEMBER_KEY",
@@ -54,11 +55,18 @@ def ingest_rules(settings: IngestSettings) -> dict[str, Any]:
     return {"recipe": picture_recipe(settings), "decoder": decoder_name(settings)}
 
 
-def vectors_identity(encoder: Encoder, settings: IngestSettings) -> str:
-    """What vectors are kept under: the encoder, and what else changes the pixels it sees."""
+def vectors_identity(
+    encoder: Encoder, settings: IngestSettings, precision: Precision = "float32"
+) -> str:
+    """What vectors are kept under: the encoder, and what else changes pixels or numbers."""
     plain = IngestSettings()
-    seen = {"recipe": picture_recipe(settings), "background": settings.background}
+    seen: dict[str, Any] = {
+        "recipe": picture_recipe(settings),
+        "background": settings.background,
+    }
     usual = {"recipe": picture_recipe(plain), "background": plain.background}
+    if precision != "float32" and isinstance(encoder, Movable):  # the others know but one
+        seen["precision"] = precision
     return encoder.id if seen == usual else f"{encoder.id}-{name_of(seen, 6)}"
 
 

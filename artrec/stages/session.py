@@ -9,7 +9,6 @@ import ast
 import importlib
 import os
 import sys
-import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -23,11 +22,13 @@ import typer
 from artrec import log
 from artrec.config import Settings, load
 from artrec.encoders import check_named
+from artrec.encoders.reader import check_engine
 from artrec.errors import ArtrecError, ReleaseConflict
 from artrec.releases import Draft, Outcome, StageRuns, holding, read_base
 from artrec.stages.connecting import connect
 from artrec.stages.dangers import check_spark
 from artrec.stages.ending import explain, heed_signals, stop_spark, stoppable
+from artrec.stages.later import Later
 from artrec.stages.listing import check_sources, known_sources
 from artrec.stages.metrics import check as check_metrics
 from artrec.stages.metrics import write as write_metrics
@@ -36,7 +37,7 @@ from artrec.storage import Store, open_store
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["Options", "command", "describe", "execute", "start_spark", "submit"]
+__all__ = ["Options", "command", "describe", "execute", "places_at_once", "start_spark", "submit"]
 
 Run = Callable[..., StageRuns]
 RETRYING = ("ingest", "nightly")
@@ -186,19 +187,31 @@ def _execute(name: str, options: Options, job: _Job, held: ExitStack) -> tuple[s
         check_sources(settings, known_sources(draft.base.release))
     if settings.encoder.id:
         check_named(store, settings.encoder.id)
-    run = _runner(name)
-    begun = time.monotonic()
-    spark = start_spark(f"artrec {name}", options.verbosity)
-    heed_signals()
-    started = time.monotonic() - begun
+    first = draft.base.release is None and not settings.encoder.id
+    here = settings.train.where == "driver"  # elsewhere, that place has to have it
+    if here and (name == "train" or (name == "nightly" and first)):
+        check_engine(settings.train.reader)
+    run, spark = _runner(name), Later(partial(_started, name, settings, options.verbosity))
     try:
-        check_spark(spark, settings)
-        job.result = result = run(spark, settings, draft)
+        job.result = result = run(spark.session, settings, draft)
     finally:
-        stop_spark(spark)
+        if spark.started is not None:
+            stop_spark(spark.started)
     from artrec.stages.account import show
 
-    return show(name, settings, draft, result, started, options.as_json), 0
+    return show(name, settings, draft, result, spark.seconds, options.as_json), 0
+
+
+def _started(name: str, settings: Settings, verbosity: str) -> SparkSession:
+    """A session that is fit for work; ConfigError for one that is not, and is stopped."""
+    spark = start_spark(f"artrec {name}", verbosity)
+    heed_signals()
+    try:
+        check_spark(spark, settings)
+    except BaseException:
+        stop_spark(spark)
+        raise
+    return spark
 
 
 def _runner(name: str) -> Run:
@@ -274,9 +287,19 @@ def _settle_in(spark: SparkSession, verbosity: str) -> None:
 
 
 def describe(spark: SparkSession, text: str) -> None:
-    """Name the next jobs in Spark's UI, where the session has a way to."""
+    """Name the next jobs in Spark's UI, where the session has a way to and is there."""
+    if isinstance(spark, Later) and spark.started is None:
+        return
     with suppress(Exception):  # Spark Connect has no context; names are only a courtesy
         spark.sparkContext.setJobDescription(text)
+
+
+def places_at_once(spark: SparkSession) -> int | None:
+    """How many tasks run at once, told without a job; None where the session cannot say."""
+    with suppress(Exception):  # as above
+        set_by_hand = spark.conf.get("spark.sql.leafNodeDefaultParallelism", None)
+        return int(set_by_hand or spark.sparkContext.defaultParallelism)
+    return None
 
 
 def _finish(job: _Job, status: str, code: int) -> None:

@@ -109,8 +109,9 @@ def join_units(
 
     A task costs Spark some hundredths of a second, and the last tasks decide when all cores are
     done: so a slice takes its part of what is left (guided self-scheduling: Polychronopoulos and
-    Kuck, IEEE Transactions on Computers C-36, 1987). With ``apart`` no slice holds units whose
-    places begin differently.
+    Kuck, IEEE Transactions on Computers C-36, 1987). Below ``LEAST_UNIT`` a task is not worth its
+    start: what came in a night is often no more than that. With ``apart`` no slice holds units
+    whose places begin differently.
     """
     left = sum(unit.bytes for unit in units)
     slices: list[SliceSpec] = []
@@ -119,7 +120,7 @@ def join_units(
         last = slices[-1] if slices else None
         foreign = apart and last is not None and last.low[0] != unit.low[0]
         if last is None or foreign or last.bytes + unit.bytes > size:
-            size = min(slice_bytes, left / (SHARE * cores))
+            size = min(slice_bytes, max(LEAST_UNIT, left / (SHARE * cores)))
             slices.append(unit)
         else:
             slices[-1] = SliceSpec(

@@ -41,13 +41,13 @@ def cell_count(vectors: int) -> int:
 
 def coordinates(frame: Frame, vectors: Floats, squares: Wides) -> Floats:
     """``vectors`` [n, d] where cells are sought: of length 1 for cosine, else below it."""
-    if frame.metric != "cosine":
-        return vectors * np.float32(reciprocal_power(frame.reach))
     lengths = np.sqrt(squares)
-    unit = np.empty_like(vectors)
+    if frame.metric != "cosine":  # of the least vectors that is less than a float32 can be
+        lengths[:] = 1 / reciprocal_power(frame.reach)
+    placed = np.empty_like(vectors)
     for part in chunks(*vectors.shape):
-        np.divide(vectors[part], lengths[part, None], out=unit[part], casting="same_kind")
-    return unit
+        np.divide(vectors[part], lengths[part, None], out=placed[part], casting="same_kind")
+    return placed
 
 
 def fit_cells(points: Floats, count: int, seed: int = 0) -> Floats:

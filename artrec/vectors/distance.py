@@ -27,6 +27,7 @@ __all__ = [
     "LARGEST",
     "METRICS",
     "Wides",
+    "check_dimensions",
     "check_metric",
     "check_vectors",
     "chunks",
@@ -71,6 +72,17 @@ def check_vectors(vectors: Floats, ids: Ints, metric: str | None = None) -> None
     _refuse(np.flatnonzero(~np.isfinite(vectors).all(axis=1)), ids, "hold NaN or infinity")
     if metric == "cosine":
         _refuse(np.flatnonzero(~vectors.any(axis=1)), ids, "are zero, which has no cosine distance")
+
+
+def check_dimensions(what: str, vectors: Floats, whose: str, others: Floats) -> None:
+    """Raise InputError, naming both, where there are ``vectors`` [n, d] and ``others`` [m, d] of
+    unequal d.
+    """
+    if len(vectors) and len(others) and vectors.shape[1] != others.shape[1]:
+        raise InputError(
+            f"{what} have {vectors.shape[1]} dimensions, {whose} {others.shape[1]}: they must come "
+            "from one encoder"
+        )
 
 
 def _refuse(bad: NDArray[np.intp], ids: Ints, what: str) -> None:

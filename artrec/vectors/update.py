@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from artrec.errors import ConfigError, InputError
-from artrec.vectors.distance import Floats, Ints, check_metric, check_vectors
+from artrec.vectors.distance import Floats, Ints, check_dimensions, check_metric, check_vectors
 from artrec.vectors.join import LAST_NO, Block, Pools, join
 from artrec.vectors.pairs import Entries, Side, meet
 from artrec.vectors.screen import Frame
@@ -97,6 +97,7 @@ def refreshed(
     _refuse_incomplete(pools)
     check_vectors(rows.vectors, rows.numbers, metric)
     check_vectors(added.vectors, added.numbers, metric)
+    check_dimensions("added vectors", added.vectors, "those that stay", rows.vectors)
     staying = Staying(pools, rows, metric, tiling or Tiling())
     staying.leave(gone)
     if len(added.numbers) and len(rows.numbers):

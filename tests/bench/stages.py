@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import platform
+import resource
 import shutil
 import subprocess
 import sys
@@ -105,7 +106,7 @@ def bare_embed(pictures: Path, out: Path) -> tuple[int, float]:
 
 
 def night(archive: Path, root: Path, options: list[str]) -> dict[str, Any]:
-    """One spark-submit of the chain: its account, wall seconds, peak memory by kind of process."""
+    """One spark-submit of the chain: its account, seconds, peak memory by kind of process."""
     venv = Path(sys.executable).parent
     command = [
         str(venv / "spark-submit"), "--master", os.environ.get("MASTER", "local[*,4]"),
@@ -115,7 +116,7 @@ def night(archive: Path, root: Path, options: list[str]) -> dict[str, Any]:
         "--set", f"store.root={root}", *options,
     ]  # fmt: skip
     environment = os.environ | {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
-    begun = time.perf_counter()
+    begun, spent = time.perf_counter(), processor_seconds()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(command, stdout=out, stderr=errors, env=environment)
         peaks = watch(process)
@@ -124,7 +125,17 @@ def night(archive: Path, root: Path, options: list[str]) -> dict[str, Any]:
         if process.returncode:
             raise SystemExit(errors.read().decode()[-2000:])
         account: dict[str, Any] = json.loads(out.read().splitlines()[-1])
-    return account | {"wall_seconds": time.perf_counter() - begun, "peak_bytes": peaks}
+    return account | {
+        "wall_seconds": time.perf_counter() - begun,
+        "processor_seconds": round(processor_seconds() - spent, 1),
+        "peak_bytes": peaks,
+    }
+
+
+def processor_seconds() -> float:
+    """Of all processes that this one started and that have ended, with theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def watch(process: subprocess.Popen[bytes]) -> dict[str, int]:

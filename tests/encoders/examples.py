@@ -34,10 +34,12 @@ def examples(training: int, held_out: int, side: int = 8) -> list[dict[str, Any]
     return sorted(rows, key=lambda row: row["content_sha256"])
 
 
-def written(store: Store, rows: Sequence[dict[str, Any]], group: int = 1000) -> list[Receipt]:
+def written(
+    store: Store, rows: Sequence[dict[str, Any]], group: int = 1000, folder: str = "made"
+) -> list[Receipt]:
     """One file with ``group`` rows in each row group."""
     table = TABLES["examples"]
-    with TableWriter(store, "made", table, "all", group_bytes=1, even_empty=True) as writer:
+    with TableWriter(store, folder, table, "all", group_bytes=1, even_empty=True) as writer:
         for start in range(0, len(rows), group):
             some = rows[start : start + group]
             batch = pa.RecordBatch.from_pylist(some, schema=table.columns)

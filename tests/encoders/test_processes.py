@@ -124,6 +124,7 @@ def test_one_process_that_is_given_the_same_batches_comes_to_the_same_weights(
         assert np.allclose(first[name], array, atol=2e-5), name
 
 
+@pytest.mark.long
 def test_a_training_in_two_processes_ends_with_an_encoder_and_one_checkpoint(
     tmp_path: Path,
 ) -> None:

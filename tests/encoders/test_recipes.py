@@ -21,7 +21,9 @@ from artrec.tables import Receipt
 RULES = Rules.of(load()[0].train)
 
 
-def middle(store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str) -> Made:
+def middle(
+    store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str, reader: str
+) -> Made:
     """A recipe without epochs, as other rooms may bring one."""
     return Made(
         architecture="handmade",

@@ -9,14 +9,8 @@ import pytest
 
 from artrec.errors import ConfigError
 from artrec.index import Recipe, Target, Tuning, build_shard, tune
-from artrec.index.tuning import (
-    TREES,
-    _owed,
-    annoy_cost,
-    depth_within,
-    exact_cost,
-    most_bytes,
-)
+from artrec.index.costs import annoy_cost, depth_within, exact_cost, most_bytes
+from artrec.index.tuning import TREES, _owed
 from artrec.vectors import METRICS, Block, BruteForce
 from tests.index.makers import Numbers, Vectors, made, scattered
 

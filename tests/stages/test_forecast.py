@@ -7,10 +7,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from artrec.releases import Planned, Release, read_release
 from artrec.stages import forecast
+from artrec.stages.listing import Listing
+from artrec.stages.preview import Outlook
 from artrec.stages.session import Options, execute
 from artrec.storage import open_store
 from tests.nights import Night, opened
@@ -151,6 +154,19 @@ def test_nothing_is_sampled_where_nothing_is_to_be_done(
     plan = planned(capsys, *release.assignments)
     assert plan["rates"]["pictures"] == 0
     assert [name for name, each in plan["stages"].items() if each["seconds"]] == ["inventory"]
+
+
+def test_a_night_that_reads_little_is_planned_by_the_last_releases_rates(release: Night) -> None:
+    last = read_release(open_store(str(release.root)), "first")
+    assert last.plan is not None
+    nothing: Any = {"counts": {}, "sizes": np.ones(100, np.int64), "lists": frozenset()}
+    listing = Listing(open_store(str(release.root)), counters={"listed": 100})
+    for unread, same, known in ((5, True, True), (6, True, False), (5, False, False)):
+        kept = {"embed": same}
+        outlook = Outlook(unread=np.arange(100) < unread, kept=kept, trains=False, **nothing)
+        found = forecast._known_rates(last, listing, outlook)
+        assert found == (last.plan.rates if known else None)
+    assert forecast._known_rates(None, listing, outlook) is None
 
 
 def test_an_unchanged_night_writes_no_plan(release: Night, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import unicodedata
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from artrec.errors import ConfigError, InputError, ReleaseConflict, UsageError
-from artrec.releases import Draft, StageRuns
+from artrec.releases import Draft, Release, StageRuns
+from artrec.releases.published import Base
 from artrec.stages import RESULT_VERSIONS, inventory
+from artrec.stages.listing import list_sources
 from tests.nights import (
     BROKEN,
     DAMAGED,
@@ -245,6 +248,50 @@ def test_an_archive_that_was_only_copied_is_the_same_listing(
     assert tree(root) == before
     assert draft.unchanged
     assert result.notes["pins"]["main"]["path"] == "copied.zip"
+
+
+def test_a_zip_whose_directory_is_as_it_was_is_not_listed_again(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, url = tmp_path / "root", both(sources)[0]
+    first, _ = listed(root, url)
+    other = write_zip(tmp_path / "a.zip", [*FIRST, ("new.jpg", b"x")])
+    released = Release(
+        release_id="one",
+        previous=None,
+        inputs="",
+        created=datetime(2026, 1, 1, tzinfo=UTC),
+        settings={},
+        versions={},
+        encoder="",
+        metric="",
+        dim=0,
+        k=0,
+        stages={"inventory": first},
+        gates=[],
+        counts={},
+    )
+    listings: list[Any] = []
+    monkeypatch.setattr(inventory, "list_sources", told(listings, list_sources))
+    asked = [(url,), (url, "sources.main.template={title}"), (f"sources.main.url={other}",)]
+    for count, assignments in enumerate(asked):
+        settings = settings_of(f"store.root={root}", *assignments)
+        draft = opened(settings, f"again{count}")
+        draft.base = Base(released, None)
+        found = inventory.run(None, settings, draft)
+        assert len(listings) == count
+        same = (found.inputs, found.tables, found.counters, found.notes)
+        assert (same == (first.inputs, first.tables, first.counters, first.notes)) == (count == 0)
+
+
+def told(calls: list[Any], work: Any) -> Any:
+    """``work``, leaving word of each call."""
+
+    def asked(*arguments: Any) -> Any:
+        calls.append(arguments)
+        return work(*arguments)
+
+    return asked
 
 
 def test_one_more_member_is_another_listing(release: Night, sources: Path, tmp_path: Path) -> None:

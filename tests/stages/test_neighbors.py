@@ -20,7 +20,7 @@ from artrec.planning.joins import cut_pairs, deal_pairs, pairs_between
 from artrec.releases import Draft, Run, begin_run
 from artrec.schemas import TABLES
 from artrec.stages import neighbors
-from artrec.stages.neighbors import lists, onesided, parts
+from artrec.stages.neighbors import atonce, lists, onesided, parts
 from artrec.stages.neighbors.parts import Parts
 from artrec.tables import TableWriter
 from artrec.vectors import METRICS
@@ -242,9 +242,11 @@ def test_names_that_no_task_can_hold_make_the_same_lists(
 ) -> None:
     catalog = scattered(40, 60, metric)
     in_tasks = joined(spark, tmp_path / "tasks", catalog, 4, 2)
+    monkeypatch.setattr(atonce, "BYTES", 0)
+    pools_by_spark = joined(spark, tmp_path / "pools", catalog, 4, 2)
     monkeypatch.setattr(lists, "IN_MEMORY", 0)
     by_spark = joined(spark, tmp_path / "spark", catalog, 4, 2)
-    assert by_spark == in_tasks
+    assert by_spark == pools_by_spark == in_tasks
     check(in_tasks, catalog, 4, 2)
 
 

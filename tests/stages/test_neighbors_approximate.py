@@ -143,6 +143,18 @@ def test_who_looks_further_finds_more_and_neither_blocks_nor_tasks_change_a_row(
     assert len(blocks) > 6
 
 
+def test_the_exact_join_shuffles_no_more_than_three_entries_for_each_place_of_a_list(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    catalog = crowd(bunches(700, 6))
+    found, result = joined(
+        spark, tmp_path / "root", catalog, "neighbors.pairs_from=1", "neighbors.block_rows=100"
+    )
+    assert len(list((tmp_path / "root").rglob("neighbor_layout/block-*.parquet"))) > 5
+    assert 0 < result.counters["shuffled"] <= 3 * 700 * (K + SLACK)
+    assert recall(found["neighbor_pool"], catalog) == 1
+
+
 def test_auto_is_exact_up_to_so_many_vectors(spark: SparkSession, tmp_path: Path) -> None:
     catalog = scattered(40, 60)
     exact, one = joined(spark, tmp_path / "exact", catalog, "neighbors.exact_rows=40")

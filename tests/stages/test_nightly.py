@@ -15,7 +15,18 @@ from artrec.releases import Draft
 from artrec.releases.feed import KINDS
 from artrec.releases.verify import verify
 from artrec.schemas import PUBLISHED, Table
-from artrec.stages import NAMES, embed, frames, ingest, inventory, nightly, slices
+from artrec.stages import (
+    NAMES,
+    atonce,
+    embed,
+    frames,
+    ingest,
+    inventory,
+    nightly,
+    session,
+    slices,
+)
+from artrec.stages.neighbors import atonce as pools_atonce
 from artrec.stages.neighbors import lists
 from artrec.stages.session import Options, execute, start_spark
 from artrec.storage import Store, open_store
@@ -50,8 +61,13 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
 
 
 def test_a_second_night_without_change_writes_its_outcome_and_nothing_else(
-    spark: SparkSession, release: Night, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    release: Night,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Nor does it start Spark."""
+    monkeypatch.setattr(session, "start_spark", lambda *_: pytest.fail("Spark was started"))
     root = tmp_path / "root"
     assignments = copied(release, root)
     before = tree(root)
@@ -292,7 +308,7 @@ def gone_on(
     sources: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> GoneOn:
-    """Without adaptive execution, so that plans are as they were guessed."""
+    """All by Spark's joins, without adaptive execution: so plans are as they were guessed."""
     plans: dict[str, str] = {}
     write, name = frames.write_frame, lists._named_in_tasks
 
@@ -310,6 +326,8 @@ def gone_on(
     shutil.copytree(release.root, root)
     given = (*release.assignments[:-1], f"sources.main.url={sources / 'second.zip'}")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(atonce, "AT_ONCE", -1)
+        patch.setattr(pools_atonce, "BYTES", 0)
         patch.setattr(frames, "write_frame", written)
         patch.setattr(lists, "_named_in_tasks", named)
         spark.conf.set("spark.sql.adaptive.enabled", "false")

@@ -252,17 +252,34 @@ def test_vectors_find_what_brute_force_finds_bit_for_bit(
     assert "12 vectors, 84 neighbors of release first" in answer.called.out
 
 
+@pytest.mark.parametrize("sets", ["none", "any", "centroid"])
+def test_where_everything_is_a_reject_there_are_no_lists(
+    tmp_path: Path, ask: Asking, sets: str
+) -> None:
+    source = saved(
+        tmp_path / "q.parquet",
+        query_id=["a", "b"],
+        set_id=["one", "one"],
+        embedding=[[0.0] * 154, None],
+    )
+    answer = ask(source, "--sets", sets)
+    assert answer.called.code == 0, answer.called.err
+    assert answer.lists() == {}
+    assert answer.reasons() == {"a": "zero_vector", "b": "no_vector"}
+    assert answer.account["counts"]["queries"] == 0
+
+
 def sets_of_vectors(tmp_path: Path, catalog: Catalog) -> tuple[Path, Lists, dict[str, list[int]]]:
     """A file with sets of 1, 4 and 9 rows, some of which stand for a content of the catalog; its
-    sets, and the contents that they leave out. And one row without a set.
+    sets, and the contents that they leave out. And two rows without a set.
     """
-    vectors, sets = some_vectors(15), [*"bb", *"aaaaaaaaa", "c", *"bb", None]
+    vectors, sets = some_vectors(16), [*"bb", *"aaaaaaaaa", "c", *"bb", None, ""]
     near = nearest(catalog, vectors[2:11], 3)
-    own: list[int | None] = [None] * 15
+    own: list[int | None] = [None] * 16
     own[4], own[5], own[13] = catalog[near[0][0]][0], catalog[near[1][0]][0], 12345
     source = saved(
         tmp_path / "q.parquet",
-        query_id=[f"q{n:02d}" for n in range(15)],
+        query_id=[f"q{n:02d}" for n in range(16)],
         set_id=sets,
         embedding=vectors,
         vector_no=own,
@@ -291,7 +308,7 @@ def test_a_set_that_is_cut_has_the_list_of_the_whole(
     assert answer.lists() == {
         name: nearest(catalog, found, 5, left_out[name]) for name, found in members.items()
     }
-    assert answer.reasons() == {"q14": "no_set"}
+    assert answer.reasons() == {"q14": "no_set", "q15": "no_set"}
     assert answer.account["counts"]["queries"] == 3
 
 
@@ -312,14 +329,14 @@ def test_sets_are_nearest_to_their_mean_and_one_without_direction_is_a_reject(
     assert answer.lists() == rounded(
         {name: nearest(catalog, [mean(v)], 5, left_out[name]) for name, v in members.items()}
     )
-    assert answer.reasons() == {"against": "zero_mean", "q14": "no_set"}
+    assert answer.reasons() == {"against": "zero_mean", "q14": "no_set", "q15": "no_set"}
     (row,) = (row for row in answer.rows("query_rejects") if row["entry"] == -1)
     assert (row["stage"], row["query_id"]) == ("query", "against")
     assert row["detail"].startswith("the mean of 2 unit vectors is ")
     assert answer.account["counts"] == {
-        "listed": 17,
+        "listed": 18,
         "members": 16,
-        "rejects": 1,
+        "rejects": 2,
         "queries": 3,
         "rejected_sets": 1,
         "neighbors": 15,
@@ -375,9 +392,15 @@ def test_columns_and_encoders_that_do_not_fit_are_refused(
     (tmp_path / "mixed/read.me").write_text("vectors of mine")
     refused(ask(tmp_path / "mixed"), 4, "read.me: no Parquet, beside vectors")
     plain = tmp_path / "mixed/b.parquet"
-    other = pq.read_table(plain).replace_schema_metadata({"artrec.encoder": "other-1"})
-    pq.write_table(other, plain)
-    refused(ask(plain), 3, "vectors of encoder other-1; those of release first are of handmade-")
+    for name, said, due in (
+        ("encoder", "other-1", "handmade-"),
+        ("metric", "euclidean", "cosine,"),
+        ("dim", "512", "154,"),
+    ):
+        other = pq.read_table(plain).replace_schema_metadata({f"artrec.{name}": said})
+        pq.write_table(other, plain)
+        words = f"vectors of {name} {said}; those of release first are of {due}"
+        refused(ask(plain), 3, words)
 
 
 def test_a_place_that_is_not_the_querys_own_is_refused(

@@ -6,6 +6,8 @@ import hashlib
 import io
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +16,15 @@ import pytest
 from PIL import Image
 
 from artrec.errors import UsageError
-from artrec.releases import Artifact, Draft, StageRuns, artifacts_of, receipts_of
+from artrec.releases import Artifact, Draft, StageRuns, artifacts_of, read_release, receipts_of
+from artrec.releases.heads import read_head
+from artrec.releases.published import Base
 from artrec.releases.verify import verify
 from artrec.report import Facts, read_facts, visible
-from artrec.stages import report
+from artrec.stages import atonce, report
 from artrec.stages.frames import Attempt
-from artrec.stages.report import findings, thumbnails
+from artrec.stages.report import changes, findings, thumbnails
+from artrec.stages.report.atonce import Shown
 from artrec.storage import open_store
 from tests.nights import (
     BROKEN,
@@ -129,6 +134,30 @@ def test_small_pictures_of_the_last_report_are_not_made_again(
             if row["image_id"] in REMOVED}  # fmt: skip
     assert 0 < counters["kept"] <= len({*same} - gone)
     assert counters["kept"] + counters["thumbnails"] == len(thumbs)
+
+
+def test_what_one_task_finds_is_what_spark_finds(
+    next_release: Night, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for what is drawn at random, which is another draw."""
+    store = open_store(str(next_release.root))
+    draft = Draft(store, Base(read_release(store, "first"), None), "second")
+    draft.head, draft._written = read_head(store, "second"), True
+    settings, tables = next_release.settings().report, findings._Tables(draft)
+    shown = Shown(store, tables.receipts("catalog"), tables.receipts("rejects"))
+    names = {row["image_id"] for row in next_release.rows("catalog")[3:7]}
+    found = []
+    for limit in (atonce.AT_ONCE, -1):
+        monkeypatch.setattr(atonce, "AT_ONCE", limit)
+        changed = changes.changes(spark, settings, draft, "a seed")
+        drawn, rejects = findings._first(spark, draft, tables, shown, 1000, "a seed")
+        named = findings._named(spark, draft, shown, names)
+        alike = sorted(drawn, key=itemgetter("image_id")), rejects, named
+        fresh = sorted(changed.fresh, key=itemgetter("image_id"))
+        found.append((replace(changed, fresh=fresh), *alike))
+    assert found[0] == found[1]
+    assert len(found[0][1]) == len(next_release.rows("catalog"))
+    assert all([found[0][0].turned, found[0][0].gone, found[0][0].kinds, found[0][2], named])
 
 
 def test_each_reason_stands_there_with_its_count_and_samples(release: Night) -> None:

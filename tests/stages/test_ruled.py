@@ -25,7 +25,7 @@ from artrec.schemas import TABLES, rule_tables
 from artrec.stages import neighbors
 from artrec.stages.evaluate.counting import ruled_counts
 from artrec.stages.neighbors import ruled
-from artrec.stages.neighbors.ruled import dealing, joining, naming
+from artrec.stages.neighbors.ruled import dealing, naming
 from artrec.stages.neighbors.ruled.names import Images
 from artrec.stages.neighbors.ruled.rule import Asked
 from artrec.stages.session import Options, execute
@@ -232,7 +232,7 @@ def test_rows_are_listed_together_as_far_as_their_candidates_fit(
     asked = Asked("x", RuleTable(never=("genre",)), 3, 2)
     (whole,) = naming._slices(images, batch, asked)
     assert whole.num_rows == 9
-    monkeypatch.setattr(naming, "ENTRIES", 10)
+    monkeypatch.setattr("artrec.stages.neighbors.naming.ENTRIES", 10)
     slices = list(naming._slices(images, batch, asked))
     # 5 candidates in each of the first three rows, 12 in the next, one in each of four
     assert [some.column("others").to_pylist() for some in slices] == [
@@ -374,6 +374,13 @@ def test_tables_are_what_loops_over_images_give(spark: SparkSession, tmp_path: P
     checked(spark, tmp_path, scattered(60, 90), some("two_each", "of_all"))
 
 
+def test_where_there_is_no_image_no_table_has_a_row(spark: SparkSession, tmp_path: Path) -> None:
+    nobody = Catalog(images={}, vectors={5: [1.0, 2.0]})
+    found = made(spark, tmp_path, nobody, some("two_once", "two_in_style"), gone=5)
+    assert {table for table, rows in found.items() if rows} == set()
+    assert {"neighbors", "neighbors_two_once", "neighbors_two_in_style_pool"} <= found.keys()
+
+
 def test_groups_that_are_cut_to_blocks_give_the_same(spark: SparkSession, tmp_path: Path) -> None:
     rules = some("two_once", "two_in_style")
     checked(spark, tmp_path, scattered(50, 80, "dot"), rules, "neighbors.block_rows=13")
@@ -397,8 +404,6 @@ def test_small_groups_share_packs_and_seldom_ones_are_cut(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dealing, "PACK_WORK", 200)
-    monkeypatch.setattr(joining, "PACKED", 7)
-    monkeypatch.setattr(joining, "CROWD", 50)
     rules = {"in_artist": Rule(4, within=["artist", "genre"]), **some("in_style")}
     checked(spark, tmp_path, scattered(80, 120), rules, "neighbors.block_rows=24")
 

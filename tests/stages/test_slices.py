@@ -34,6 +34,11 @@ def test_a_great_segment_has_slices_of_the_size_that_is_set() -> None:
     assert max(each.bytes for each in found[-4:]) == 8 * MB
 
 
+def test_little_work_is_one_slice() -> None:
+    found = join_units(units([("a", 2000)] * 75), 64 * MB, cores=2)
+    assert [(each.items, each.bytes) for each in found] == [(75, 150_000)]
+
+
 def test_segments_grow_with_the_cores() -> None:
     sizes = units([("a", 10)] * 24)
     assert [len(cut_segments(sizes, 10, 30, cores).segments) for cores in (1, 2, 4)] == [8, 4, 2]

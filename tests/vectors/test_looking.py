@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from artrec.vectors import METRICS, Block, Laid, Layout, Pools, join, plan_layout
-from artrec.vectors.approximate.looking import Looking, Others, reaches, see
+from artrec.vectors.approximate.looking import Looking, Others, see
+from artrec.vectors.approximate.reaching import reaches
 from artrec.vectors.cells import coordinates
 from artrec.vectors.distance import squared_norms
 from tests.vectors.test_approximate import bunches

@@ -308,6 +308,9 @@ def test_changes_that_do_not_fit_are_refused(
         update(pools, line, more, np.array(gone, np.int64), k=k, metric="euclidean")
     with pytest.raises(InputError, match="3 pools are not those of 2 live entities"):
         update(pools, some_plain(line, [0, 1]), nobody(), NONE, k=1, metric="euclidean")
+    wide = Entities(np.array([9]), np.ones((1, 2), np.float32), line.labels[:1])
+    with pytest.raises(InputError, match="added vectors have 2 dimensions, those before 1"):
+        update(pools, line, wide, NONE, k=1, metric="euclidean")
 
 
 def some_plain(entities: Entities, rows: list[int]) -> Entities:

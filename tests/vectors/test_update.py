@@ -253,6 +253,13 @@ def test_a_change_that_does_not_fit_is_refused(
         update(pools, block, more, np.array(gone), k=2, metric="cosine")
 
 
+def test_additions_of_another_dimension_are_refused_with_both() -> None:
+    block = Block(np.arange(4, dtype=np.int64), spread(4, 2))
+    more = Block(np.array([9]), spread(1, 3))
+    with pytest.raises(InputError, match="added vectors have 3 dimensions, those that stay 2"):
+        update(anew(block, 2, "dot"), block, more, NONE, k=2, metric="dot")
+
+
 def test_more_than_a_pool_holds_cannot_be_published() -> None:
     block = Block(np.arange(4, dtype=np.int64), spread(4, 2))
     none = Block(NONE, spread(0, 2))

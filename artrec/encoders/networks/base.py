@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
-from artrec.encoders import Metric, Preprocess
+from artrec.encoders import Metric
 from artrec.encoders.card import Card, Tensors, architecture_named
+from artrec.encoders.device import Precision
+from artrec.encoders.forward import Forward, scaled
 from artrec.encoders.rules import Rules
 from artrec.errors import ConfigError
 
@@ -33,7 +35,6 @@ Loss = Literal["mse", "mae", "bce"]
 Size = tuple[int, int]
 """Height and width."""
 
-CHUNK = 16  # pictures in one forward pass: more are no faster, and take more memory
 _COUNTED = "num_batches_tracked"  # a count of torch's that no result depends on
 
 
@@ -75,14 +76,6 @@ class Autoencoder(nn.Module):
         """What the network makes of ``[n, 3, h, w]``, values 0 to 1."""
         repeated: Tensor = torch.sigmoid(self(pictures))
         return repeated
-
-
-def scaled(pictures: NDArray[np.uint8], preprocess: Preprocess) -> Tensor:
-    """``uint8 [n, h, w, 3]`` to ``float32 [n, 3, h, w]``, by step 3 of the card's preprocess."""
-    writable = np.require(pictures, requirements=["C", "W"])
-    values = torch.from_numpy(writable).to(torch.float32) * preprocess.scale
-    mean, std = torch.tensor(preprocess.mean), torch.tensor(preprocess.std)
-    return ((values - mean) / std).permute(0, 3, 1, 2)
 
 
 def begin_quietly(module: nn.Module, last: nn.Linear | None = None) -> None:
@@ -143,6 +136,11 @@ class Network(ABC):
         self.inner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.inner.load_state_dict(own)
         self.inner.eval()
+        self._forward = Forward(self.inner, card.preprocess, self.inner.codes)
+
+    def move(self, device: str, precision: Precision) -> None:
+        """Run there from now on; the center is taken off here, in float64, wherever it runs."""
+        self._forward.move(device, precision)
 
     @staticmethod
     @abstractmethod
@@ -228,12 +226,7 @@ class Network(ABC):
                 f"pictures are {pictures.dtype} {pictures.shape}, "
                 f"expected uint8 (n, {height}, {width}, 3)"
             )
-        found = np.empty((len(pictures), self.dim), dtype=np.float32)
-        with torch.inference_mode():
-            for start in range(0, len(pictures), CHUNK):
-                part = slice(start, start + CHUNK)
-                found[part] = self.inner.codes(scaled(pictures[part], self.preprocess))
-        return finished(found, self.center, self.unit)
+        return finished(self._forward(pictures, self.dim), self.center, self.unit)
 
 
 def architecture_of(name: str) -> type[Network]:

@@ -11,7 +11,8 @@ from safetensors.numpy import load
 
 from artrec.encoders import Preprocess
 from artrec.encoders.card import CARD_FILE, DECODER_FILE, WEIGHTS_FILE, parse_card
-from artrec.encoders.networks.base import CHUNK, Autoencoder, architecture_of, scaled
+from artrec.encoders.forward import CHUNK, scaled
+from artrec.encoders.networks.base import Autoencoder, architecture_of
 from artrec.errors import ConfigError, NotFound
 from artrec.storage import Store
 

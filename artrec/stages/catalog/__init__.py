@@ -22,14 +22,18 @@ from artrec.releases import (
     begin_run,
     digest_of,
     find_run,
+    receipts_of,
     record_run,
     table_receipts,
 )
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
+from artrec.stages.atonce import few
+from artrec.stages.catalog.atonce import Given, write_catalog
+from artrec.stages.catalog.gathering import gathered
 from artrec.stages.catalog.live import live_run
-from artrec.stages.forgetting import judged_under
-from artrec.stages.frames import read_frame, stage_frame, write_sorted
+from artrec.stages.forgetting import DETAIL, judged_under
+from artrec.stages.frames import read_frame, run_tasks, stage_frame, write_sorted
 from artrec.stages.rules import MEMBER_KEY, ingest_rules, picture_recipe
 from artrec.stages.slices import ever_appended
 from artrec.tables import Receipt
@@ -91,38 +95,99 @@ def _inputs(settings: Settings, draft: Draft) -> dict[str, object]:
 
 
 def _write(spark: SparkSession, settings: Settings, draft: Draft, run: Run, begun: float) -> Run:
+    folder, encoder = run.folder(draft.attempt), draft.need("embed").notes
+    metadata = {key: str(encoder[key]) for key in ("encoder", "metric", "dim")}
+    given = _given(settings, draft, folder, metadata)
+    if few(*given.files.values(), *(given.before or {}).values()):
+        (report,) = run_tasks(spark, 1, partial(write_catalog, given))
+        written = {
+            name: [each for each in report.receipts if each.table == name]
+            for name in ("catalog", "rejects")
+        }
+    else:
+        written = _joined(spark, settings, draft, folder, metadata)
+    if settings.catalog.embeddings:
+        written["embeddings"] = _embeddings(spark, draft, folder, metadata, written)
+    reached("catalog.tables")
+    return record_run(draft.store, run.done(written, begun))
+
+
+def _given(settings: Settings, draft: Draft, folder: str, metadata: dict[str, str]) -> Given:
+    """The catalog's inputs as files."""
+    store, release = draft.store, draft.base.release
+    made = {"inventory": ("members", "labels"), "ingest": ("ingested", "pictures")}
+    files = {
+        table: receipts_of(store, draft.need(stage).tables[table], table)
+        for stage, tables in {**made, "embed": ("vectors",)}.items()
+        for table in tables
+    }
+    before = None
+    if release is not None:
+        names = ("catalog", "rejects")
+        before = {table: table_receipts(store, release, table) for table in names}
+    return Given(
+        store=store,
+        files=files,
+        before=before,
+        rules=ingest_rules(settings.ingest),
+        encoder=draft.need("embed").notes["encoder"],
+        forgotten=draft.ledger.hashes,
+        forgotten_detail=DETAIL,
+        release=draft.release_id,
+        folder=folder,
+        metadata=metadata,
+    )
+
+
+def _joined(
+    spark: SparkSession, settings: Settings, draft: Draft, folder: str, metadata: dict[str, str]
+) -> dict[str, list[Receipt]]:
+    """Catalog and rejects, joined by Spark."""
     tables = _Inputs.of(spark, settings, draft)
     judged = _judged(tables).persist()
-    folder = run.folder(draft.attempt)
     listed = draft.need("inventory").counters["listed"]
     images = _with_history(_images(judged, tables), tables.catalog, draft.release_id)
     rejects = _reject_history(_rejects(judged), tables.rejects, draft.release_id)
-    encoder = draft.need("embed").notes
-    metadata = {key: str(encoder[key]) for key in ("encoder", "metric", "dim")}
     written: dict[str, list[Receipt]] = {}
     for table, frame in (("catalog", images), ("rejects", rejects)):
         written[table] = write_sorted(
             frame, draft.store, folder, TABLES[table], listed * ROW_BYTES[table], metadata
         )
-    if settings.catalog.embeddings:
-        catalog = read_frame(
-            spark,
-            draft.store,
-            written["catalog"],
-            TABLES["catalog"],
-            ["image_id", "content_sha256"],
-        )
-        written["embeddings"] = write_sorted(
-            catalog.join(tables.embeddings, "content_sha256"),
-            draft.store,
-            folder,
-            TABLES["embeddings"],
-            sum(r.rows for r in written["catalog"]) * 4 * int(encoder["dim"]),
-            metadata,
-        )
     judged.unpersist()
-    reached("catalog.tables")
-    return record_run(draft.store, run.done(written, begun))
+    return written
+
+
+def _embeddings(
+    spark: SparkSession,
+    draft: Draft,
+    folder: str,
+    metadata: dict[str, str],
+    written: dict[str, list[Receipt]],
+) -> list[Receipt]:
+    """The vectors of the images of the catalog that was ``written``."""
+    store, catalog = draft.store, written["catalog"]
+    gathering = gathered(draft, catalog, folder, metadata)
+    if gathering is not None:
+        (report,) = run_tasks(spark, 1, gathering.embeddings)
+        return report.receipts
+    columns = ["image_id", "content_sha256"]
+    images = read_frame(spark, store, catalog, TABLES["catalog"], columns)
+    size = sum(r.rows for r in catalog) * 4 * int(metadata["dim"])
+    return write_sorted(
+        images.join(_vectors_of(spark, draft), "content_sha256"),
+        store,
+        folder,
+        TABLES["embeddings"],
+        size,
+        metadata,
+    )
+
+
+def _vectors_of(spark: SparkSession, draft: Draft) -> DataFrame:
+    """content_sha256 and embedding, of tonight's encoder."""
+    columns = ["content_sha256", "encoder", "embedding"]
+    vectors = stage_frame(spark, draft, "embed", "vectors", columns)
+    return vectors.filter(F.col("encoder") == draft.need("embed").notes["encoder"]).drop("encoder")
 
 
 @dataclass(frozen=True)
@@ -134,7 +199,6 @@ class _Inputs:
     ingested: DataFrame
     pictures: DataFrame
     vectors: DataFrame
-    embeddings: DataFrame
     catalog: DataFrame | None
     rejects: DataFrame | None
 
@@ -164,9 +228,6 @@ class _Inputs:
             .drop("recipe")
             .dropDuplicates(["content_sha256"]),
             vectors=frame("embed", "vectors", [*keys, "vector_no", "reason", "detail"])
-            .filter(F.col("encoder") == encoder)
-            .drop("encoder"),
-            embeddings=frame("embed", "vectors", [*keys, "embedding"])
             .filter(F.col("encoder") == encoder)
             .drop("encoder"),
             catalog=of_base(draft.base.release, "catalog"),

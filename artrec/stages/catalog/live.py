@@ -15,16 +15,19 @@ from artrec.releases import (
     begin_run,
     digest_of,
     find_run,
+    receipts_of,
     record_run,
 )
 from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
-from artrec.stages.frames import frame_of, stage_frame, write_sorted
+from artrec.stages.catalog.gathering import gathered
+from artrec.stages.frames import frame_of, run_tasks, stage_frame, write_sorted
 from artrec.stages.session import describe
 from artrec.stages.slices import ever_appended
 
 __all__ = ["live_run"]
 
+LIVE = ("live_vectors", "vector_images")
 NAME_BYTES = 80  # of a row of vector_images, about: only for the number of files
 
 
@@ -43,10 +46,16 @@ def live_run(spark: SparkSession, draft: Draft, catalog: RunRef) -> Run:
         return found
     folder = run.folder(draft.attempt)
     metadata = {key: str(embed.notes[key]) for key in ("encoder", "metric", "dim")}
+    describe(spark, "catalog: vectors")
+    gathering = gathered(draft, receipts_of(store, [catalog], "catalog"), folder, metadata)
+    if gathering is not None:
+        made = run_tasks(spark, 1, gathering.live)[0].receipts
+        reached("catalog.vectors")
+        tables = {name: [each for each in made if each.table == name] for name in LIVE}
+        return record_run(store, run.done(tables, begun))
     columns = ["image_id", "content_sha256", "vector_no"]
     images = frame_of(spark, store, [catalog], "catalog", columns)
     rows = catalog.rows["catalog"]
-    describe(spark, "catalog: vectors")
     vectors = write_sorted(
         _live(spark, draft, images),
         store,

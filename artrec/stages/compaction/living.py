@@ -38,17 +38,22 @@ def living_pictures(
 ) -> Living:
     """Of ``pictures`` and ``ingested``, as ingest is about to record them."""
     used = _rules_in_use(settings, draft)
-    members = stage_frame(spark, draft, "inventory", "members", MEMBER_KEY)
-    known = _ingested(spark, draft, stage.tables["ingested"])
-    forgotten = ledger_frame(spark, draft.ledger)
     recipes = tuple(sorted({each["recipe"] for each in used}))
 
     @cache
+    def frames() -> tuple[DataFrame, DataFrame, DataFrame]:
+        members = stage_frame(spark, draft, "inventory", "members", MEMBER_KEY)
+        known = _ingested(spark, draft, stage.tables["ingested"])
+        return members, known, ledger_frame(spark, draft.ledger)
+
+    @cache
     def unlisted() -> DataFrame:
+        members, known, forgotten = frames()
         gone = known.join(forgotten, "content_sha256", "left_semi")
         return gone.join(members, list(MEMBER_KEY), "left_anti")
 
     def live() -> dict[str, DataFrame]:
+        members, known, forgotten = frames()
         read = _under(known, used).join(members, list(MEMBER_KEY), "left_semi")
         contents = _contents(read, forgotten)
         pictures = _located(spark, draft, stage, "pictures")
@@ -59,7 +64,7 @@ def living_pictures(
 
     def forbidden() -> list[DataFrame]:
         pictures = _located(spark, draft, stage, "pictures")
-        return [pictures.join(forgotten, "content_sha256", "left_semi"), unlisted()]
+        return [pictures.join(frames()[2], "content_sha256", "left_semi"), unlisted()]
 
     sizes, stored = settings.ingest, stage.counters.get("stored", 0)
     return Living(
@@ -84,18 +89,21 @@ def living_vectors(
     """Of ``vectors``, as embed is about to record them."""
     used, base = _rules_in_use(settings, draft), draft.base.release
     encoders = tuple(sorted({identity, *([base.stages["embed"].notes["encoder"]] if base else [])}))
-    forgotten = ledger_frame(spark, draft.ledger)
+
+    @cache
+    def forgotten() -> DataFrame:
+        return ledger_frame(spark, draft.ledger)
 
     def live() -> dict[str, DataFrame]:
         members = stage_frame(spark, draft, "inventory", "members", MEMBER_KEY)
         known = _ingested(spark, draft, draft.need("ingest").tables["ingested"])
         read = _under(known, used).join(members, list(MEMBER_KEY), "left_semi")
         vectors = _located(spark, draft, stage, "vectors")
-        return {"vectors": _firsts(vectors, "vectors", encoders, _contents(read, forgotten))}
+        return {"vectors": _firsts(vectors, "vectors", encoders, _contents(read, forgotten()))}
 
     def forbidden() -> list[DataFrame]:
         vectors = _located(spark, draft, stage, "vectors")
-        return [vectors.join(forgotten, "content_sha256", "left_semi")]
+        return [vectors.join(forgotten(), "content_sha256", "left_semi")]
 
     made = sum(stage.counters.get(name, 0) for name in ("encoded", "rejected"))
     counted = "compacted_segments" in draft.need("ingest").counters  # then vectors have died, too

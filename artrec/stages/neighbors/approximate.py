@@ -66,7 +66,7 @@ def join_approximate(
     planned = choose_probes(spark, scratch, laying, planning)
     chosen, blocks, size = planned[-1], len(laying.blocks), rules.k + rules.slack
     cells = (chosen.notes["near"], chosen.notes["probes"])
-    work = Work(scratch, laying, size, rules.k, *cells, chosen.receipts, [])
+    work = Work(scratch, laying, size, [], rules.k, *cells, chosen.receipts)
     watch = Watch(draft, "neighbors", 2 * blocks, ("blocks",), "blocks", settings.log.every)
     describe(spark, f"neighbors: {blocks} blocks, from {work.near} near cells")
     with watch.watching(part="blocks") as marks:

@@ -30,7 +30,15 @@ from artrec.vectors.approximate.choosing import is_sampled
 from artrec.vectors.distance import Floats, Ints, squared_norms
 from artrec.vectors.screen import Frame
 
-__all__ = ["Laying", "Scratch", "lay_out", "plan_cells", "read_block", "runs_by_number"]
+__all__ = [
+    "Laying",
+    "Scratch",
+    "lay_out",
+    "number_ranges",
+    "plan_cells",
+    "read_block",
+    "runs_by_number",
+]
 
 PART_BYTES = 64 << 20  # of vectors that one task lays out
 SAMPLE = -1  # what the sample is dealt as, beside the blocks
@@ -103,9 +111,7 @@ def lay_out(
     """
     describe(spark, f"neighbors: a layout of {scratch.rows} vectors in {blocks} blocks")
     planned = plan_cells(spark, scratch, live, blocks)
-    size = 4 * scratch.dim * scratch.rows
-    cores = parallelism(spark)
-    parts = shard_ranges(cores * -(-size // (PART_BYTES * cores)))
+    parts = number_ranges(spark, scratch)
 
     @light
     def place(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -135,6 +141,14 @@ def lay_out(
     sample = files.pop(SAMPLE, [])
     numbers = list(files)
     return replace(planned, blocks=list(files.values()), numbers=numbers, sample=sample)
+
+
+def number_ranges(spark: SparkSession, scratch: Scratch) -> list[tuple[int, int]]:
+    """From one vector_no to another, for tasks of at most about PART_BYTES of vectors; as many for
+    each core.
+    """
+    size, cores = 4 * scratch.dim * scratch.rows, parallelism(spark)
+    return shard_ranges(cores * max(1, -(-size // (PART_BYTES * cores))))
 
 
 def plan_cells(

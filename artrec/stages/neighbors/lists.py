@@ -13,7 +13,8 @@ from artrec.index import shard_ranges
 from artrec.releases import Draft, receipts_of
 from artrec.schemas import TABLES
 from artrec.stages.blocks import vector_blocks
-from artrec.stages.frames import Attempt, parallelism, read_frame, write_sorted
+from artrec.stages.frames import Attempt, parallelism, read_frame, run_tasks, write_sorted
+from artrec.stages.neighbors.atonce import Pools, fits
 from artrec.stages.neighbors.naming import names_of, write_lists
 from artrec.stages.session import describe
 from artrec.stages.workers import light
@@ -39,13 +40,20 @@ def published_lists(
     """neighbors_nested, and neighbors made from it."""
     store, k = draft.store, settings.neighbors.k
     describe(spark, "neighbors: names")
+    images = draft.need("catalog").rows("catalog")
+    if images <= IN_MEMORY and fits(pool, settings) and metadata["metric"] != "dot":
+        receipts = receipts_of(store, draft.need("catalog").tables["catalog"], "catalog")
+        given = Pools(store, receipts, pool, k, folder, metadata, _parts(spark, images))
+        reports = run_tasks(spark, given.parts, given.write)
+        found = [receipt for report in reports for receipt in report.receipts]
+        return files_in_order(found, "neighbors_nested"), files_in_order(found, "neighbors")
     pools = read_frame(
         spark, store, pool, TABLES["neighbor_pool"], ["vector_no", "others", "distances"]
     )
-    if draft.need("catalog").rows("catalog") <= IN_MEMORY:
+    if images <= IN_MEMORY:
         rows = _with_lists(spark, draft, catalog, pools, metadata["metric"])
         return _named_in_tasks(rows, draft, k, folder, metadata)
-    size = draft.need("catalog").rows("catalog") * k * ENTRY_BYTES
+    size = images * k * ENTRY_BYTES
     nested_table, flat_table = TABLES["neighbors_nested"], TABLES["neighbors"]
     own = own_distances(spark, draft) if metadata["metric"] == "dot" else None
     lists = named_lists(catalog, pools, k, own)
@@ -71,10 +79,13 @@ def _with_lists(
     if metric == "dot":
         rows, zero = rows.join(own_distances(spark, draft), "vector_no"), F.col("own")
     rows = rows.select("image_id", "vector_no", zero, "others", "distances")
-    images = draft.need("catalog").rows("catalog")
-    parts = max(1, min(images // TASK_ROWS, parallelism(spark)), images // FILE_ROWS)
+    parts = _parts(spark, draft.need("catalog").rows("catalog"))
     ranged = rows.repartition(1) if parts == 1 else rows.repartitionByRange(parts, "image_id")
     return ranged.sortWithinPartitions("image_id")
+
+
+def _parts(spark: SparkSession, images: int) -> int:
+    return max(1, min(images // TASK_ROWS, parallelism(spark)), images // FILE_ROWS)
 
 
 def _named_in_tasks(

@@ -1,7 +1,8 @@
 """Lists of numbers become lists of images, in tasks that hold the names of the whole catalog.
 
 Names take about 80 bytes for each image. Where that is too much, Spark joins them
-(:func:`artrec.stages.neighbors.lists.named_lists`), which costs a row for each entry.
+(:func:`artrec.stages.neighbors.lists.named_lists`), which costs a row for each entry. As many rows
+are named together as have about a million candidates, of 70 bytes each.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from artrec.tables import Receipt, TableWriter, read_table
 from artrec.vectors.distance import Floats, Ints
 from artrec.vectors.topk import orderable
 
-__all__ = ["Names", "names_of", "write_lists"]
+__all__ = ["Names", "cut", "names_of", "write_lists"]
+
+ENTRIES = 1 << 20  # candidates of rows that are named together
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,9 +68,7 @@ def write_lists(
     ``own`` is the distance of a vector from itself. The first k images by (distance, vector_no,
     image_id) are listed, the image itself left out; rows are written in the order they come in.
     """
-    for batch in batches:
-        if not batch.num_rows:
-            continue
+    for batch in _slices(batches, k):
         rows, distances, places = _entries(names, batch, k)
         counts = np.bincount(rows, minlength=batch.num_rows)
         offsets = np.append(0, np.cumsum(counts)).astype(np.int32)
@@ -78,6 +79,23 @@ def write_lists(
         nested.write(_batch("neighbors_nested", columns))
         ranks = pa.array((np.arange(len(rows)) - offsets[rows] + 1).astype(np.int32))
         flat.write(_batch("neighbors", [own.take(pa.array(rows)), ranks, ids, far]))
+
+
+def _slices(batches: Iterator[pa.RecordBatch], k: int) -> Iterator[pa.RecordBatch]:
+    """The rows in runs of about ENTRIES candidates: entries of pools, or the images behind them."""
+    for batch in batches:
+        entries = np.asarray(batch.column("others").value_lengths(), np.int64)
+        yield from cut(batch, np.maximum(entries, 2 * (k + 1)))
+
+
+def cut(batch: pa.RecordBatch, sizes: Ints) -> Iterator[pa.RecordBatch]:
+    """Runs of rows of ``sizes`` [n], each of ENTRIES and less than one row more."""
+    if not batch.num_rows:
+        return
+    runs = np.cumsum(sizes) // ENTRIES
+    starts = np.flatnonzero(np.diff(runs, prepend=-1)).tolist()
+    for first, end in zip(starts, [*starts[1:], batch.num_rows], strict=True):
+        yield batch.slice(first, end - first)
 
 
 def _batch(table: str, columns: Sequence[Any]) -> pa.RecordBatch:
@@ -104,6 +122,9 @@ def _entries(names: Names, batch: pa.RecordBatch, k: int) -> tuple[Ints, Floats,
         rows, numbers, distances = rows[order], numbers[order], distances[order]
     first, counts = names.places(numbers)
     counts = np.minimum(counts, k + 1)  # more could not be published
+    before = np.cumsum(counts) - counts
+    kept = before - before[np.searchsorted(rows, rows)] <= k  # nor what comes behind so many
+    rows, distances, first, counts = rows[kept], distances[kept], first[kept], counts[kept]
     entry = np.repeat(np.arange(len(rows)), counts)
     places = first[entry] + np.arange(len(entry)) - np.repeat(np.cumsum(counts) - counts, counts)
     rows, distances = rows[entry], distances[entry]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby, pairwise
 
 import numpy as np
@@ -14,16 +13,25 @@ from pyspark.sql import SparkSession
 
 from artrec.schemas import TABLES
 from artrec.stages.blocks import pool_rows
-from artrec.stages.frames import Attempt, TaskReport, reported
-from artrec.stages.neighbors.laying import Laying, Scratch, read_block
-from artrec.stages.neighbors.packing import ENTRY, batch_of, packed, packed_rows
+from artrec.stages.frames import Attempt, TaskReport
+from artrec.stages.neighbors.blocks import Blocks, list_columns
+from artrec.stages.neighbors.laying import read_block
+from artrec.stages.neighbors.packing import (
+    ENTRY,
+    SHUFFLED,
+    batch_of,
+    enter,
+    merge_by_block,
+    packed,
+)
 from artrec.stages.neighbors.sampling import Truth
 from artrec.stages.progress import Marks
 from artrec.stages.workers import light
-from artrec.tables import Receipt, open_file, read_table
-from artrec.vectors import Entries, Laid, Pools, TopK
+from artrec.tables import Receipt, read_table
+from artrec.vectors import Pools, TopK
 from artrec.vectors.approximate.lists import Flags
-from artrec.vectors.approximate.looking import Looking, Others, reaches, see
+from artrec.vectors.approximate.looking import Looking, Others, see
+from artrec.vectors.approximate.reaching import reaches
 from artrec.vectors.distance import Floats, Ints
 from artrec.vectors.layout import Layout
 
@@ -34,27 +42,13 @@ ACCOUNT = -1  # the row of an entry that accounts for a task: its seconds, its p
 
 
 @dataclass(frozen=True)
-class Work:
-    """What the tasks of a join know."""
+class Work(Blocks):
+    """What the tasks of a join know, of which the first ``published`` are shown."""
 
-    scratch: Scratch
-    laying: Laying
-    k: int
     published: int
     near: int
     probes: int
     truth: list[Receipt]
-    first: list[list[Receipt]]
-
-    def laid(self, block: int) -> tuple[Laid, Ints]:
-        """A block, and the cells of its rows."""
-        cells, numbers, vectors = read_block(self.scratch, self.laying.blocks[block])
-        return Laid.of(numbers, vectors, self.k + 1), cells
-
-    def found(self, block: int, columns: Sequence[str]) -> pa.Table:
-        """What a block was filled with: a row for each of its distinct vectors."""
-        files = [open_file(self.scratch.store, file) for file in self.first[block]]
-        return pa.concat_tables([file.read(columns=list(columns)) for file in files])
 
     def close(self, layout: Layout) -> Floats:
         """How far cells are near each."""
@@ -108,18 +102,9 @@ def fill(work: Work, attempt: Attempt) -> TaskReport:
 
 
 def _write_filled(work: Work, attempt: Attempt, own: Looking, lists: TopK) -> list[Receipt]:
-    offsets = np.append(0, np.cumsum(lists.counts)).astype(np.int32)
-    kept = lists.ids >= 0
-    columns = [
-        pa.array(np.arange(len(lists.ids), dtype=np.int32)),
-        pa.array(own.reach),
-        pa.array(own.side.ceilings),
-        pa.ListArray.from_arrays(offsets, pa.array(lists.ids[kept])),
-        pa.ListArray.from_arrays(offsets, pa.array(lists.distances[kept])),
-    ]
-    names = ["row", "reach", "ceiling", "others", "distances"]
+    columns = list_columns(own.side.ceilings, lists) | {"reach": pa.array(own.reach)}
     with work.scratch.writer("neighbor_near", f"near-{attempt.stem}") as writer:
-        writer.write(pa.RecordBatch.from_arrays(columns, names=names))
+        writer.write(pa.RecordBatch.from_pydict(columns))
     return writer.receipts
 
 
@@ -173,18 +158,13 @@ def meet_and_merge(
                         yield batch_of(block, [b""])
                 yield from _meet_pairs(work, dealt.receipts, *spans[index])
 
-    @light
-    def merged(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        attempt = Attempt.current()
-        for block, rows in groupby(packed_rows(batches), lambda row: row[0]):
-            report = reported(partial(_merge, work, block, (row[1] for row in rows)), attempt)
-            marks.leave(block, {"blocks": 1})
-            yield pa.RecordBatch.from_pydict({"report": [report.model_dump_json()]})
+    def merge(block: int, parts: Iterable[bytes], attempt: Attempt) -> TaskReport:
+        report = _merge(work, block, parts, attempt)
+        marks.leave(block, {"blocks": 1})
+        return report
 
-    found = spark.range(0, len(spans), 1, len(spans)).mapInArrow(met, "block int, packed binary")
-    by_block = found.repartition(blocks, "block").sortWithinPartitions("block")
-    rows = by_block.mapInArrow(merged, "report string").collect()
-    return [TaskReport.model_validate_json(row.report) for row in rows]
+    found = spark.range(0, len(spans), 1, len(spans)).mapInArrow(met, SHUFFLED)
+    return merge_by_block(found, blocks, merge)
 
 
 def _meet_pairs(
@@ -211,13 +191,8 @@ def _meet_pairs(
 
 def _merge(work: Work, block: int, parts: Iterable[bytes], attempt: Attempt) -> TaskReport:
     laid, _ = work.laid(block)
-    entries = Entries(len(laid.first), work.k + 1)
-    found = work.found(block, ["others", "distances"])
-    lists = found.column("others").combine_chunks()
-    rows = np.repeat(np.arange(len(found)), np.asarray(lists.value_lengths()))
-    distances = np.asarray(found.column("distances").combine_chunks().flatten(), np.float32)
-    entries.add(rows, distances, np.asarray(lists.flatten(), np.int64))
-    counters = {"entries": len(rows), "shuffled": 0, "products": 0}
+    entries = work.entries(block, laid)
+    counters = {"entries": entries.count, "shuffled": 0, "products": 0}
     milliseconds = 0.0
     for part in parts:
         each = np.frombuffer(part, ENTRY)
@@ -225,10 +200,7 @@ def _merge(work: Work, block: int, parts: Iterable[bytes], attempt: Attempt) -> 
             milliseconds += 1000 * float(each["distance"][0])
             counters["products"] += int(each["other"][0])
             continue
-        counters["shuffled"] += len(each)
-        entries.add(each["row"].astype(np.int64), each["distance"].copy(), each["other"].copy())
-        if entries.crowded:
-            entries.compact()
+        counters["shuffled"] += enter(entries, each)
     counters["pairs_milliseconds"] = int(milliseconds)
     pools = laid.pools(work.scratch.metric, entries, work.k, work.scratch.rows)
     return _pools(work, block, attempt, pools, counters)

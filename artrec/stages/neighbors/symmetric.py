@@ -8,8 +8,8 @@ through a shuffle by block, and a task for each block merges it into its pools
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 
@@ -28,19 +28,26 @@ from artrec.stages.frames import (
     add_counters,
     parallelism,
     read_frame,
-    reported,
     run_tasks,
     write_sorted,
 )
-from artrec.stages.neighbors.laying import Laying, Scratch, lay_out, read_block
-from artrec.stages.neighbors.packing import ENTRY, batch_of, packed, packed_rows
+from artrec.stages.neighbors.blocks import Blocks, list_columns
+from artrec.stages.neighbors.laying import Laying, Scratch, lay_out
+from artrec.stages.neighbors.packing import (
+    ENTRY,
+    SHUFFLED,
+    batch_of,
+    enter,
+    merge_by_block,
+    packed,
+)
 from artrec.stages.neighbors.parts import Parts, by_block, gathered, renewed
 from artrec.stages.progress import Marks, Watch
 from artrec.stages.session import describe
 from artrec.stages.workers import light
-from artrec.tables import Receipt, open_file
+from artrec.tables import Receipt
 from artrec.vectors import Entries, Laid, Side, Tiling, meet
-from artrec.vectors.distance import Floats, Ints
+from artrec.vectors.distance import Floats
 from artrec.vectors.topk import TopK
 
 __all__ = ["join_symmetric"]
@@ -50,29 +57,13 @@ POOL_ENTRY = 10  # bytes of one entry of a pool in storage, about: only for the 
 Written = Callable[["_Work", int, Laid, Entries, Attempt], list[Receipt]]
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What the tasks of a join know. ``first`` has, for each block, what it has found so far."""
-
-    scratch: Scratch
-    laying: Laying
-    k: int
-    first: list[list[Receipt]]
-
-    def laid(self, block: int) -> tuple[Laid, Ints]:
-        """A block, and the cells of its rows."""
-        cells, numbers, vectors = read_block(self.scratch, self.laying.blocks[block])
-        return Laid.of(numbers, vectors, self.k + 1), cells
-
-    def found(self, block: int, columns: Sequence[str]) -> pa.Table:
-        """What a block has found so far: a row for each of its distinct vectors."""
-        files = [open_file(self.scratch.store, file) for file in self.first[block]]
-        return pa.concat_tables([file.read(columns=list(columns)) for file in files])
+class _Work(Blocks):
+    """What the tasks of a join know."""
 
     def side(self, block: int) -> Side:
         """A block that has met itself, ready for others."""
-        ceilings = np.asarray(self.found(block, ["ceiling"]).column("ceiling"), np.float32)
-        return self.laid(block)[0].side(self.laying.frame(self.scratch), ceilings, self.k)
+        frame, ceilings = self.laying.frame(self.scratch), self.ceilings(block)
+        return self.laid(block)[0].side(frame, ceilings, self.k)
 
 
 def join_symmetric(
@@ -180,17 +171,9 @@ def _meet_itself(work: _Work, attempt: Attempt) -> TaskReport:
 def _write_found(
     work: _Work, block: int, ceilings: Floats, lists: TopK, attempt: Attempt
 ) -> list[Receipt]:
-    offsets = np.append(0, np.cumsum(lists.counts)).astype(np.int32)
-    kept = lists.ids >= 0
-    columns = [
-        pa.array(np.arange(len(lists.ids), dtype=np.int32)),
-        pa.array(ceilings),
-        pa.ListArray.from_arrays(offsets, pa.array(lists.ids[kept])),
-        pa.ListArray.from_arrays(offsets, pa.array(lists.distances[kept])),
-    ]
-    names = ["row", "ceiling", "others", "distances"]
+    columns = list_columns(ceilings, lists)
     with work.scratch.writer("neighbor_first", f"first-{block:05d}-{attempt.stem}") as writer:
-        writer.write(pa.RecordBatch.from_arrays(columns, names=names))
+        writer.write(pa.RecordBatch.from_pydict(columns))
     return writer.receipts
 
 
@@ -214,18 +197,8 @@ def _meet_and_merge(
                 yield from _meet_pairs(work, low, high)
                 marks.leave(index, {"meetings": high - low})
 
-    @light
-    def merged(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        attempt = Attempt.current()
-        for block, rows in groupby(packed_rows(batches), lambda row: row[0]):
-            entries = (row[1] for row in rows)
-            report = reported(partial(_merge, work, block, entries, written), attempt)
-            yield pa.RecordBatch.from_pydict({"report": [report.model_dump_json()]})
-
-    found = spark.range(0, len(tasks), 1, len(tasks)).mapInArrow(met, "block int, packed binary")
-    ordered = found.repartition(blocks, "block").sortWithinPartitions("block")
-    rows = ordered.mapInArrow(merged, "report string").collect()
-    return [TaskReport.model_validate_json(row.report) for row in rows]
+    found = spark.range(0, len(tasks), 1, len(tasks)).mapInArrow(met, SHUFFLED)
+    return merge_by_block(found, blocks, partial(_merge, work, written))
 
 
 def _meet_pairs(work: _Work, low: int, high: int) -> Iterator[pa.RecordBatch]:
@@ -240,32 +213,21 @@ def _meet_pairs(work: _Work, low: int, high: int) -> Iterator[pa.RecordBatch]:
 
 
 def _merge(
-    work: _Work, block: int, packed: Iterable[bytes], written: Written, attempt: Attempt
+    work: _Work, written: Written, block: int, parts: Iterable[bytes], attempt: Attempt
 ) -> TaskReport:
     laid, _ = work.laid(block)
-    entries = Entries(len(laid.first), work.k + 1)
-    found = work.found(block, ["row", "others", "distances"])
-    lists = found.column("others").combine_chunks()
-    rows = np.repeat(np.arange(len(found)), np.asarray(lists.value_lengths()))
-    distances = np.asarray(found.column("distances").combine_chunks().flatten(), np.float32)
-    entries.add(rows, distances, np.asarray(lists.flatten(), np.int64))
-    shuffled = 0
-    for part in packed:
-        each = np.frombuffer(part, ENTRY)
-        shuffled += len(each)
-        entries.add(each["row"].astype(np.int64), each["distance"].copy(), each["other"].copy())
-        if entries.crowded:
-            entries.compact()
+    entries = work.entries(block, laid)
+    before = entries.count
+    shuffled = sum(enter(entries, np.frombuffer(part, ENTRY)) for part in parts)
     receipts = written(work, block, laid, entries, attempt)
-    counters = {"entries": len(rows), "shuffled": shuffled}
+    counters = {"entries": before, "shuffled": shuffled}
     return TaskReport(receipts=receipts, counters=counters, notes={"block": block})
 
 
 def _keep(work: _Work, block: int, laid: Laid, entries: Entries, attempt: Attempt) -> list[Receipt]:
     """The lists so far, for the next segment; the fuller they are, the less it has to look at."""
     lists = entries.lists()
-    before = np.asarray(work.found(block, ["ceiling"]).column("ceiling"), np.float32)
-    ceilings = np.minimum(before, lists.distances[:, -1])
+    ceilings = np.minimum(work.ceilings(block), lists.distances[:, -1])
     return _write_found(work, block, ceilings, lists, attempt)
 
 

@@ -11,10 +11,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from artrec import __version__, log
-from artrec.commands.outside import way_of
+from artrec.commands.outside import precision_of, way_of
 from artrec.commands.show import plain
 from artrec.config import IngestSettings, Settings, Source, load
 from artrec.encoders import Encoder
+from artrec.encoders.device import Precision
 from artrec.errors import ArtrecError
 from artrec.releases import Release, read_release, table_receipts
 from artrec.schemas import TABLES
@@ -69,7 +70,7 @@ def answer(asked: Asked, verbosity: str) -> dict[str, Any]:
     root = open_store(asked.root or own.store.root, options)
     release = read_release(root, asked.release)
     rules, encoder = way_of(root, release)
-    settings = _settings(own, asked.source, rules)
+    settings = _settings(own, asked.source, rules, precision_of(release))
     place, path = split_url(asked.source)
     source, out = open_store(place, options), open_store(asked.out, options)
     files = vector_files(source, path, release, asked.sets != "none")
@@ -90,10 +91,14 @@ def answer(asked: Asked, verbosity: str) -> dict[str, Any]:
     return account
 
 
-def _settings(own: Settings, source: str, rules: IngestSettings) -> Settings:
+def _settings(own: Settings, source: str, rules: IngestSettings, precision: Precision) -> Settings:
     """Those of this job, with the one source, and rules and limits as the release had them."""
-    ingest = rules.model_copy(update={"slice_bytes": own.ingest.slice_bytes})
-    return own.model_copy(update={"sources": {SOURCE: Source(url=source)}, "ingest": ingest})
+    parts = {
+        "sources": {SOURCE: Source(url=source)},
+        "ingest": rules.model_copy(update={"slice_bytes": own.ingest.slice_bytes}),
+        "embed": own.embed.model_copy(update={"precision": precision}),
+    }
+    return own.model_copy(update=parts)
 
 
 def _answered(

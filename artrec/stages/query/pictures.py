@@ -16,7 +16,7 @@ from artrec.config import Settings
 from artrec.encoders import Encoder
 from artrec.schemas import TABLES
 from artrec.stages.decoding import Decode, decoder
-from artrec.stages.encoding import Vector, encode_pictures, worker_encoder
+from artrec.stages.encoding import Vector, batch_of, encode_pictures, worker_encoder
 from artrec.stages.frames import (
     Attempt,
     TaskReport,
@@ -97,7 +97,8 @@ def encode_source(
 
 def _encode_slice(task: _Task, attempt: Attempt) -> TaskReport:
     spec, rules = task.slices[attempt.index], task.settings.ingest
-    encoder, in_child = worker_encoder(task.encoder_id, task.root), attempt.number > 0
+    how, in_child = task.settings.embed, attempt.number > 0
+    encoder = worker_encoder(task.encoder_id, task.root, how)
     members = [
         as_member(row)
         for batch in read_range(task.out, task.pending, spec.low, spec.high)
@@ -110,7 +111,7 @@ def _encode_slice(task: _Task, attempt: Attempt) -> TaskReport:
         decoder(encoder.preprocess, rules, in_child) as decode,
     ):
         rows = Rows("query_encoded", writer)
-        for row in _rows(contents, judge, encoder, decode, task.settings.embed.batch):
+        for row in _rows(contents, judge, encoder, decode, batch_of(encoder, how)):
             rows.add(row)
         rows.flush()
     return TaskReport(receipts=writer.receipts)

@@ -73,7 +73,7 @@ def vector_files(store: Store, path: str, release: Release, sets: bool) -> list[
 
     A file or folder holds vectors where the first Parquet file has one of the columns ``NEEDED``.
     Raises InputError for a column that is missing or of another type, ConfigError for vectors that
-    say they are of another encoder than the release's.
+    say they are of another encoder, metric or dimension than the release's.
     """
     entries, stray = _parquet(store, path)
     found: list[VectorFile] = []
@@ -139,12 +139,14 @@ def _check(schema: pa.Schema, url: str, release: Release, sets: bool) -> None:
         if name in schema.names and not fits(schema.field(name).type):
             wanted = {"embedding": "list<float>", "vector_no": "int64"}.get(name, "string")
             raise InputError(f"{url}: {name} is {schema.field(name).type}, not {wanted}")
-    said = (schema.metadata or {}).get(b"artrec.encoder", release.encoder.encode()).decode()
-    if said != release.encoder:
-        raise ConfigError(
-            f"{url}: vectors of encoder {said}; those of release {release.release_id} are of "
-            f"{release.encoder}, so distances would mean nothing"
-        )
+    due = {"encoder": release.encoder, "metric": release.metric, "dim": str(release.dim)}
+    for name, wanted in due.items():
+        said = (schema.metadata or {}).get(f"artrec.{name}".encode(), wanted.encode()).decode()
+        if said != wanted:
+            raise ConfigError(
+                f"{url}: vectors of {name} {said}; those of release {release.release_id} are of "
+                f"{wanted}, so distances would mean nothing"
+            )
 
 
 def _check_first(file: pq.ParquetFile, url: str, release: Release) -> None:

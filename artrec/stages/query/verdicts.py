@@ -35,17 +35,21 @@ def judged(spark: SparkSession, out: Store, encoded: Encoded, sets: bool) -> Dat
     if not sets:
         frame = frame.withColumn("set_id", F.col("query_id"))
     later = Window.partitionBy("query_id").orderBy(F.desc("entry"))
-    own = F.coalesce("reason", F.when(F.col("set_id").isNull(), F.lit("no_set")))
+    own = F.coalesce("reason", F.when(_is_none(F.col("set_id")), F.lit("no_set")))
     reason = F.when((F.col("place") > 1) & (F.col("query_id") != ""), F.lit("duplicate_name"))
     said = {"duplicate_name": "a later one has this query_id", "no_set": "it lies in no folder"}
     if encoded.names is None:
-        said["no_set"] = "its set_id is null"
+        said["no_set"] = "its set_id is null or empty"
     return (
         frame.withColumn("place", F.row_number().over(later))
         .withColumn("reason", F.coalesce(reason, own))
         .withColumn("detail", F.coalesce(_chosen("reason", said), "detail"))
         .drop("place")
     )
+
+
+def _is_none(name: Column) -> Column:
+    return name.isNull() | (name == "")
 
 
 def _folder(path: Column) -> Column:

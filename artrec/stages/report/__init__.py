@@ -79,10 +79,12 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
 def _write(spark: SparkSession, settings: Settings, draft: Draft, run: Run, begun: float) -> Run:
     store, folder = draft.store, run.folder(draft.attempt)
     found = find(spark, settings.report, draft, run.run_id)
-    known = kept_thumbnails(settings, draft, folder, found.shown - found.changes.left)
+    left = found.changes.left
+    known = kept_thumbnails(settings, draft, folder, found.shown - left, found.mapped - left)
     thumbs = {each.path: each for each in known.values()}
     new, welcome = found.shown - {*known}, found.mapped - {*known}
-    reports = make_thumbnails(spark, settings, draft, folder, new, welcome)
+    room = settings.report.thumbnails - len(new) - len(known)
+    reports = make_thumbnails(spark, settings, draft, folder, new, welcome, room)
     thumbs |= {each.path: each for done in reports for each in done.artifacts}
     reached("report.thumbnails")
     training, more = _training(settings, draft, found, folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,22 +10,15 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from artrec.config import ReportSettings
-from artrec.releases import Draft, receipts_of
+from artrec.releases import Draft, StageRuns, receipts_of
 from artrec.schemas import TABLES
-from artrec.stages.frames import frame_of, read_frame, stage_frame
+from artrec.stages.frames import frame_of, read_frame, run_tasks, stage_frame
+from artrec.stages.report.atonce import FRESH, IMAGE, ORPHANS, SAMPLES, Feed, changed_list, of_task
 from artrec.stages.session import describe
-from artrec.storage import Store
-from artrec.tables import Receipt, read_range
 
 __all__ = ["Changes", "changes"]
 
-SAMPLES = 6  # of each kind
-ORPHANS = 12
-FRESH = ("new", "healed")
-
 Row = dict[str, Any]
-
-_IMAGE = ["image_id", "content_sha256", "style", "artist", "title"]
 
 
 @dataclass(frozen=True)
@@ -69,14 +62,47 @@ def changes(spark: SparkSession, settings: ReportSettings, draft: Draft, seed: s
     churn, counts = notes.get("churn"), notes.get("changes", {})
     if not churn or not evaluate or "catalog_changes" not in evaluate.tables:
         return Changes()
+    turned = any(counts.get("neighbor_changes", {}).get(word) for word in ("insert", "delete"))
+    feed = _feed(settings, draft, evaluate, seed, turned and "why" not in churn)
+    if feed.is_small:
+        describe(spark, "report: what changed")
+        return _told(run_tasks(spark, 1, feed.gathered)[0].notes)
     images = Changes()
     if any(counts["catalog_changes"].get(each) for each in ("insert", "delete", "update")):
         describe(spark, "report: images that changed")
         images = _images(spark, settings, draft, seed)
-    if "why" in churn or not any(counts["neighbor_changes"].get(c) for c in ("insert", "delete")):
+    if not feed.entries:
         return images
     describe(spark, "report: lists that changed")
     return _with_lists(spark, settings, draft, images)
+
+
+def _feed(
+    settings: ReportSettings, draft: Draft, evaluate: StageRuns, seed: str, turned: bool
+) -> Feed:
+    """The night's feed; of lists only where some ``turned``."""
+    store, base, neighbors = draft.store, draft.base.release, draft.stage("neighbors")
+    entries = evaluate.tables.get("neighbor_changes", []) if turned else []
+    lists = neighbors.tables["neighbors"] if neighbors and turned else []
+    return Feed(
+        store=store,
+        images=receipts_of(store, evaluate.tables["catalog_changes"], "catalog_changes"),
+        entries=receipts_of(store, entries, "neighbor_changes"),
+        lists=receipts_of(store, lists, "neighbors"),
+        catalog=receipts_of(store, draft.need("catalog").tables["catalog"], "catalog"),
+        before=receipts_of(store, base.refs("catalog"), "catalog") if base else [],
+        settings=settings,
+        seed=seed,
+    )
+
+
+def _told(notes: dict[str, Any]) -> Changes:
+    """What a task found."""
+    known = {
+        name: of_task(rows) for name, rows in notes.items() if name in ("fresh", "orphans", "gone")
+    }
+    gone = {row["image_id"]: row for row in known.pop("gone", [])}
+    return Changes(**{**notes, **known, "gone": gone})
 
 
 def _images(spark: SparkSession, settings: ReportSettings, draft: Draft, seed: str) -> Changes:
@@ -88,7 +114,7 @@ def _images(spark: SparkSession, settings: ReportSettings, draft: Draft, seed: s
         .filter(F.col("place") <= SAMPLES)
         .orderBy("kind", "place")
     )
-    fresh = now.filter(F.col("kind").isin(*FRESH)).select(*_IMAGE, "kind")
+    fresh = now.filter(F.col("kind").isin(*FRESH)).select(*IMAGE, "kind")
     order = F.xxhash64(F.lit(seed), "image_id")
     drawn = fresh.orderBy(order, "image_id").limit(settings.fresh)
     return Changes(kinds=_rows(some), fresh=_rows(drawn))
@@ -107,7 +133,8 @@ def _with_lists(
     )
     turned = _turned(entries, feed).limit(settings.turned).collect()
     lists = {
-        row.query_id: _list(store, receipts, row.query_id, settings.neighbors) for row in turned
+        row.query_id: changed_list(store, receipts, row.query_id, settings.neighbors)
+        for row in turned
     }
     total, orphans = _orphans(spark, draft, entries, feed)
     left = {row["neighbor_id"] for rows in lists.values() for row in rows}
@@ -133,15 +160,6 @@ def _turned(entries: DataFrame, feed: DataFrame) -> DataFrame:
     )
 
 
-def _list(store: Store, receipts: Sequence[Receipt], image_id: str, most: int) -> list[Row]:
-    """A list's rows of the feed: the nearest that came, and the nearest that went."""
-    batches = read_range(store, receipts, (image_id,), (image_id,))
-    rows = [row for batch in batches for row in batch.to_pylist()]
-    rows.sort(key=lambda row: (row["rank"] or row["old_rank"], row["neighbor_id"]))
-    came, went = ([row for row in rows if row["change"] == word] for word in ("insert", "delete"))
-    return came[:most] + went[:most]
-
-
 def _orphans(
     spark: SparkSession, draft: Draft, entries: DataFrame, feed: DataFrame
 ) -> tuple[int, list[Row]]:
@@ -154,7 +172,7 @@ def _orphans(
     entered = stage_frame(spark, draft, "neighbors", "neighbors", ["neighbor_id"])
     there = entered.withColumnRenamed("neighbor_id", "image_id")
     there = there.join(maybe, "image_id", "left_semi").distinct()  # few of very many
-    catalog = stage_frame(spark, draft, "catalog", "catalog", _IMAGE)
+    catalog = stage_frame(spark, draft, "catalog", "catalog", IMAGE)
     found = catalog.join(maybe, "image_id", "left_semi").join(there, "image_id", "left_anti")
     found = found.persist()
     some = _rows(found.orderBy("image_id").limit(ORPHANS))
@@ -169,7 +187,7 @@ def _gone(
     """Neighbors that are no images any more, as the last release had them."""
     base = draft.base.release
     assert base is not None, "without a release before nothing has changed"
-    catalog = frame_of(spark, draft.store, base.refs("catalog"), "catalog", _IMAGE)
+    catalog = frame_of(spark, draft.store, base.refs("catalog"), "catalog", IMAGE)
     gone = feed.filter("change = 'delete'").filter(F.col("image_id").isin(sorted(names)))
     found = catalog.join(gone.select("image_id"), "image_id", "left_semi")
     return {row["image_id"]: row for row in _rows(found)}

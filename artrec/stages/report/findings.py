@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby, islice
 from typing import Any
 
@@ -18,16 +19,19 @@ from artrec.config import ReportSettings
 from artrec.releases import Draft, StageRuns, receipts_of
 from artrec.schemas import TABLES
 from artrec.stages import NAMES, ORDER
-from artrec.stages.frames import read_frame, stage_frame
+from artrec.stages.frames import read_frame, run_tasks, stage_frame
+from artrec.stages.report.atonce import IMAGE, REJECT, SAMPLES, Shown, of_task
 from artrec.stages.report.changes import Changes, changes
 from artrec.tables import Receipt, read_range, read_table
 
 __all__ = ["Findings", "find", "stages_of"]
 
-SAMPLES = 6  # of rejects, for each reason
 HUBS, TWINS, NAMES_OF_TWIN, RECONSTRUCTIONS = 12, 12, 5, 12
 POINTS, MEASURES, EXTREMES = 8_000, 2_000, 8
 GROUPS, OF_GROUP, READ = 8, 6, 10_000  # of near duplicates; rows that are looked at for them
+SAME = "the same every night"
+"""Seeds the draw of images whose neighbors are shown: as long as they are there, a reader sees what
+became of their lists, and their small pictures are there already."""
 KINDS = 200  # of rejects: there are fewer reasons than that
 
 Row = dict[str, Any]
@@ -76,11 +80,10 @@ def stages_of(draft: Draft) -> dict[str, StageRuns]:
 
 
 def find(spark: SparkSession, settings: ReportSettings, draft: Draft, seed: str) -> Findings:
-    """Gather everything; ``seed`` decides which images are drawn at random."""
+    """Gather everything; ``seed`` decides which of the new images are drawn at random."""
     tables = _Tables(draft)
-    columns = ["image_id", "content_sha256", "style", "artist", "title"]
-    catalog = stage_frame(spark, draft, "catalog", "catalog", columns)
-    queries = _drawn(catalog, settings.queries, seed)
+    shown = Shown(draft.store, tables.receipts("catalog"), tables.receipts("rejects"))
+    queries, rejects = _first(spark, draft, tables, shown, settings.queries, SAME)
     changed = changes(spark, settings, draft, seed)
     asked = {row["image_id"] for row in [*queries, *changed.fresh]}
     lists = {name: _list(tables, name, settings) for name in sorted(asked)}
@@ -90,8 +93,10 @@ def find(spark: SparkSession, settings: ReportSettings, draft: Draft, seed: str)
     return Findings(
         queries=queries,
         lists=lists,
-        images={row["image_id"]: row for row in [*queries, *_named(catalog, neighbors)]},
-        rejects=_rejects(spark, tables),
+        images={
+            row["image_id"]: row for row in [*queries, *_named(spark, draft, shown, neighbors)]
+        },
+        rejects=rejects,
         hubs=heapq.nsmallest(HUBS, tables.rows("hubs"), key=lambda r: (-r["lists"], r["image_id"])),
         twins=list(islice(_twins(tables.rows("duplicates")), TWINS)),
         twin_names=sum(receipt.rows for receipt in tables.receipts("duplicates")),
@@ -113,9 +118,13 @@ class _Tables:
         self._refs = {
             table: refs for runs in stages_of(draft).values() for table, refs in runs.tables.items()
         }
+        self._receipts: dict[str, list[Receipt]] = {}
 
     def receipts(self, table: str) -> list[Receipt]:
-        return receipts_of(self.store, self._refs.get(table, []), table)
+        if table not in self._receipts:
+            found = receipts_of(self.store, self._refs.get(table, []), table)
+            self._receipts[table] = found
+        return self._receipts[table]
 
     def rows(self, table: str) -> Iterator[Row]:
         """One by one: of a table that grows, take the beginning."""
@@ -124,14 +133,26 @@ class _Tables:
                 yield from batch.slice(start, 1000).to_pylist()
 
 
-def _drawn(catalog: DataFrame, count: int, seed: str) -> list[Row]:
+def _first(
+    spark: SparkSession, draft: Draft, tables: _Tables, shown: Shown, count: int, seed: str
+) -> tuple[list[Row], list[Row]]:
+    """Images drawn at random, and the first rejects of each reason."""
+    if shown.is_small:
+        (report,) = run_tasks(spark, 1, partial(shown.first, count, seed))
+        return of_task(report.notes["queries"]), report.notes["rejects"][: KINDS * SAMPLES]
+    catalog = stage_frame(spark, draft, "catalog", "catalog", IMAGE)
     order = F.xxhash64(F.lit(seed), "image_id")
-    return _rows(catalog.orderBy(order, "image_id").limit(count))
+    drawn = _rows(catalog.orderBy(order, "image_id").limit(count))
+    return drawn, _rejects(spark, tables)
 
 
-def _named(catalog: DataFrame, image_ids: set[str]) -> list[Row]:
+def _named(spark: SparkSession, draft: Draft, shown: Shown, image_ids: set[str]) -> list[Row]:
     if not image_ids:
         return []
+    if shown.is_small:
+        (report,) = run_tasks(spark, 1, partial(shown.named, sorted(image_ids)))
+        return of_task(report.notes["images"])
+    catalog = stage_frame(spark, draft, "catalog", "catalog", IMAGE)
     return _rows(catalog.filter(F.col("image_id").isin(sorted(image_ids))))
 
 
@@ -149,11 +170,10 @@ def _list(tables: _Tables, image_id: str, settings: ReportSettings) -> list[Row]
 
 def _rejects(spark: SparkSession, tables: _Tables) -> list[Row]:
     """The first rejects of each reason, with the ``count`` of them all."""
-    columns = ["source", "entry", "image_id", "stage", "reason", "detail"]
     receipts = [receipt for receipt in tables.receipts("rejects") if receipt.rows]
     if not receipts:
         return []
-    rejects = read_frame(spark, tables.store, receipts, TABLES["rejects"], columns)
+    rejects = read_frame(spark, tables.store, receipts, TABLES["rejects"], REJECT)
     every = Window.partitionBy("stage", "reason")
     first = every.orderBy("source", "entry")
     some = (

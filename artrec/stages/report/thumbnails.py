@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -16,6 +17,7 @@ from artrec import report
 from artrec.config import Settings
 from artrec.errors import ConditionFailed, NotFound
 from artrec.releases import Artifact, Draft, artifacts_of, receipts_of, write_artifact
+from artrec.stages.atonce import few, firsts, whole_located
 from artrec.stages.decoding import shrinker
 from artrec.stages.frames import Attempt, TaskReport, parallelism, run_tasks
 from artrec.stages.places import first_places, row_groups
@@ -27,6 +29,8 @@ from artrec.tables import Receipt
 
 __all__ = ["keep", "kept_thumbnails", "make_thumbnails", "thumb_name"]
 
+COPIES = 16  # of small pictures under way at once: each waits for the store, not for us
+
 Group = tuple[str, int, frozenset[bytes]]
 """A row group of the pictures: file, number, and the contents wanted of it."""
 
@@ -37,9 +41,10 @@ def thumb_name(content_sha256: bytes) -> str:
 
 
 def kept_thumbnails(
-    settings: Settings, draft: Draft, folder: str, contents: set[bytes]
+    settings: Settings, draft: Draft, folder: str, needed: set[bytes], welcome: set[bytes]
 ) -> dict[bytes, Artifact]:
-    """Copies of the small pictures that the last release's report has of these contents.
+    """Copies of the small pictures that the last release's report has of the ``needed`` contents,
+    and of the ``welcome`` ones as long as there is room.
 
     A small picture takes few bytes, the row group that it would be made of anew many.
     """
@@ -51,14 +56,23 @@ def kept_thumbnails(
         return {}
     there = artifacts_of(draft.store, base.refs("report"), "report")
     known = {artifact.path.rpartition("/")[2]: artifact.path for artifact in there}
-    found: dict[bytes, Artifact] = {}
-    for content in sorted(contents):
+    room = max(0, settings.report.thumbnails - len(needed))
+    must, may = (
+        [each for each in sorted(contents) if f"{thumb_name(each)}.jpg" in known]
+        for contents in (needed, welcome - needed)
+    )
+    wanted = must + may[:room]
+
+    def copied(content: bytes) -> Artifact | None:
         name = f"{thumb_name(content)}.jpg"
-        with suppress(NotFound):  # it is made anew then
-            if name in known:
-                data = draft.store.read(known[name])
-                found[content] = keep(draft.store, data, f"{folder}/thumbs/{name}")
-    return found
+        try:
+            return keep(draft.store, draft.store.read(known[name]), f"{folder}/thumbs/{name}")
+        except NotFound:  # it is made anew then
+            return None
+
+    with ThreadPoolExecutor(COPIES) as pool:
+        found = zip(wanted, pool.map(copied, wanted), strict=True)
+        return {content: artifact for content, artifact in found if artifact is not None}
 
 
 def make_thumbnails(
@@ -68,17 +82,18 @@ def make_thumbnails(
     folder: str,
     needed: set[bytes],
     welcome: set[bytes],
+    room: int,
 ) -> list[TaskReport]:
     """Small pictures of all ``needed`` contents, in ``folder``.
 
     Of the ``welcome`` ones those are made that lie in the row groups which have to be read anyway,
-    up to ``report.thumbnails`` in all.
+    as many as there is ``room`` for.
     """
     pictures = receipts_of(draft.store, draft.need("ingest").tables["pictures"], "pictures")
     groups = _groups(spark, settings, draft, needed)
     if not groups:
         return []
-    more = max(0, settings.report.thumbnails - len(needed)) // len(groups)
+    more = max(0, room) // len(groups)
     tasks = min(len(groups), 2 * parallelism(spark))
     cuts = [len(groups) * n // tasks for n in range(tasks + 1)]
     chunks = [groups[low:high] for low, high in pairwise(cuts)]
@@ -96,13 +111,44 @@ def _groups(
     needed: set[bytes],
 ) -> list[Group]:
     """Where the contents lie, in the order of the files; each at the first of its places."""
-    names = [content.hex().upper() for content in sorted(needed)]
-    places = first_places(spark, draft, picture_recipe(settings.ingest))
-    found = places.filter(F.hex("content_sha256").isin(names)).collect()
     wanted: dict[tuple[str, int], set[bytes]] = {}
-    for row in found:
-        wanted.setdefault((row.file, row.row_group), set()).add(bytes(row.content_sha256))
+    for file, group, content in _places(spark, settings, draft, needed):
+        wanted.setdefault((file, group), set()).add(content)
     return [(*place, frozenset(wanted[place])) for place in sorted(wanted)]
+
+
+def _places(
+    spark: SparkSession, settings: Settings, draft: Draft, needed: set[bytes]
+) -> Iterator[tuple[str, int, bytes]]:
+    """File, row group and hash of each content."""
+    store, recipe = draft.store, picture_recipe(settings.ingest)
+    pictures = receipts_of(store, draft.need("ingest").tables["pictures"], "pictures")
+    if few(pictures):
+        (report,) = run_tasks(spark, 1, partial(_found, store, pictures, recipe, needed))
+        for file, group, content in report.notes["places"]:
+            yield file, group, bytes.fromhex(content)
+        return
+    names = [content.hex().upper() for content in sorted(needed)]
+    found = first_places(spark, draft, recipe).filter(F.hex("content_sha256").isin(names))
+    for row in found.collect():
+        yield row.file, row.row_group, bytes(row.content_sha256)
+
+
+def _found(
+    store: Store, pictures: Sequence[Receipt], recipe: str, needed: set[bytes], _: Attempt
+) -> TaskReport:
+    """One task: the first place of each content."""
+    files = sorted(pictures, key=lambda receipt: receipt.path)
+    rows = whole_located(store, files, "pictures", ["content_sha256", "recipe"])
+    asked = pa.array(sorted(needed), pa.binary())
+    mine = pc.is_in(rows.column("content_sha256"), value_set=asked)
+    rows = rows.filter(pc.and_(mine, pc.equal(rows.column("recipe"), recipe)))
+    rows = rows.take(pa.array(firsts(rows.column("content_sha256"))))
+    places = [
+        (files[row["file"]].path, row["row_group"], row["content_sha256"].hex())
+        for row in rows.to_pylist()
+    ]
+    return TaskReport(notes={"places": places})
 
 
 def _make(

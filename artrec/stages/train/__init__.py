@@ -21,6 +21,7 @@ from artrec.digests import name_of
 from artrec.encoders import contest
 from artrec.encoders.handmade import HANDMADE
 from artrec.encoders.making import encoder_begun, encoder_run, shortage
+from artrec.encoders.reader import check_engine
 from artrec.encoders.recipes import preprocess_of
 from artrec.encoders.rules import Rules
 from artrec.errors import TrainingError
@@ -56,6 +57,8 @@ def tonight(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
 
 def _run(spark: SparkSession, settings: Settings, draft: Draft, always: bool) -> StageRuns:
     begun, choosing = time.monotonic(), chooses(settings, draft)
+    if settings.train.where == "driver":
+        check_engine(settings.train.reader)
     rules = Rules.of(settings.train)
     wanted = preprocess_of(rules)
     examples = examples_begun(settings, draft, wanted).run_id
@@ -74,7 +77,9 @@ def _run(spark: SparkSession, settings: Settings, draft: Draft, always: bool) ->
     describe(spark, "train")
     short = short or _beside(settings, draft, rules, found)
     made = made.model_copy(
-        update=_declined(short, found) if short else _trained(draft, rules, found, made.tables)
+        update=_declined(short, found)
+        if short
+        else _trained(settings, draft, rules, found, made.tables)
     )
     made = made.model_copy(
         update={
@@ -119,10 +124,11 @@ def _declined(why: str, examples: Run) -> dict[str, Any]:
 
 
 def _trained(
-    draft: Draft, rules: Rules, examples: Run, tables: dict[str, list[RunRef]]
+    settings: Settings, draft: Draft, rules: Rules, examples: Run, tables: dict[str, list[RunRef]]
 ) -> dict[str, Any]:
     """What the record of a training says: its tables, counters and notes."""
-    found = encoder_run(draft.store, draft.attempt, rules, examples, RESULT_VERSION)
+    reader = settings.train.reader
+    found = encoder_run(draft.store, draft.attempt, rules, examples, RESULT_VERSION, reader)
     reached("train.run")
     trained = str(found.notes["encoder_id"])
     same = ("why", "compared", "best_epoch", "best_loss")

@@ -10,8 +10,7 @@ any may be listed.
 A block is filled first, from its own vectors and those of near cells of other blocks, which bounds
 its lists (:meth:`Looking.fill`); then pairs of blocks of which one looks at the other meet
 (:func:`see`), and what passes the bounds of either end is measured exactly. How far each vector
-looks travels with the block as one number: a cost between those of the last cell looked at and of
-the next one (:func:`reaches`).
+looks travels with the block as one number (:func:`artrec.vectors.approximate.reaching.reaches`).
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ import numpy as np
 
 from artrec.vectors.approximate.lists import Flags, Lists, Places, entries, from_orderable
 from artrec.vectors.approximate.probing import list_least
+from artrec.vectors.approximate.reaching import near_cells
 from artrec.vectors.cells import cell_costs, coordinates
 from artrec.vectors.distance import Floats, Ints, distances_of_lists, squared_norms
 from artrec.vectors.join import Pools, pools_of
@@ -32,7 +32,7 @@ from artrec.vectors.selfjoin import Laid
 from artrec.vectors.sieve import Span
 from artrec.vectors.topk import NOBODY, TopK, orderable, select
 
-__all__ = ["Looking", "Others", "near_cells", "reaches", "see"]
+__all__ = ["Looking", "Others", "see"]
 
 _SPARE = 4  # places beyond k: costs near the k-th may stand in the wrong order
 _ROWS = 512
@@ -56,7 +56,7 @@ class Looking:
     [r, d] among the centers; cell ``first + i`` holds ``starts[i]`` to ``starts[i + 1]``.
 
     ``near`` [b, c] are the cells near those of the block, ``reach`` [r] is how far each looks
-    (:func:`reaches`); ``side`` holds ceilings and entries.
+    (:func:`artrec.vectors.approximate.reaching.reaches`); ``side`` holds ceilings and entries.
     """
 
     laid: Laid
@@ -180,38 +180,6 @@ class Looking:
                 lists.settle()
         lists.settle()
         return products
-
-
-def near_cells(layout: Layout, close: Floats, first: int, after: int) -> Flags:
-    """Which of all cells are near each of the cells ``first`` to ``after``, [after - first, c].
-
-    ``close`` [c] are the :func:`reaches` of the centers.
-    """
-    centers, own = layout.centers, layout.centers[first:after]
-    found = np.empty((after - first, len(centers)), dtype=np.bool_)
-    for part, costs in cell_costs(centers, own):
-        np.less(costs, close[first:after][part, None], out=found[part])
-    for part, costs in cell_costs(own, centers):
-        found[:, part] |= (costs < close[part, None]).T
-    found[np.arange(after - first), np.arange(first, after)] = True  # equal centers may be nearer
-    return found
-
-
-def reaches(layout: Layout, points: Floats, probes: int) -> tuple[Floats, Ints]:
-    """How far each of ``points`` [r, d] looks: a cost above those of its nearest ``probes`` cells
-    and below those of the others, +inf where there are no others; and how many look at each cell.
-    """
-    cells = len(layout.centers)
-    found, looks = np.full(len(points), np.inf, dtype=np.float32), np.zeros(cells, np.int64)
-    if probes >= cells:
-        return found, looks + len(points)
-    for part, costs in cell_costs(layout.centers, points):
-        ends = np.partition(costs, (probes - 1, probes), axis=1)[:, probes - 1 : probes + 1]
-        # Where both are equal, or next to each other, their mean may be the former.
-        between = ends.mean(axis=1, dtype=np.float64).astype(np.float32)
-        found[part] = np.maximum(between, np.nextafter(ends[:, 0], np.float32(np.inf)))
-        looks += (costs < found[part, None]).sum(axis=0)
-    return found, looks
 
 
 def see(one: Looking, other: Looking, layout: Layout) -> int:

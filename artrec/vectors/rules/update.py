@@ -18,7 +18,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from artrec.errors import ConfigError, InputError
-from artrec.vectors.distance import Floats, Ints, check_metric, check_vectors, squared_norms
+from artrec.vectors.distance import (
+    Floats,
+    Ints,
+    check_dimensions,
+    check_metric,
+    check_vectors,
+    squared_norms,
+)
 from artrec.vectors.join import LAST_NO, distinct
 from artrec.vectors.rules.join import conditions_of
 from artrec.vectors.rules.lists import FREE, Lists, ranks
@@ -67,6 +74,7 @@ def update(
     rule, size = pools.rule, pools.lists.ids.shape[1]
     check_metric(metric)
     check_vectors(added.vectors, added.numbers, metric)
+    check_dimensions("added vectors", added.vectors, "those before", live.vectors)
     _check(pools, live, gone, k)
     most = None if rule.most is None else rule.most + spare
     now, before = _together(rule, live, added, gone)

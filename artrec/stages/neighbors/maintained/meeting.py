@@ -9,10 +9,9 @@ range, which is some blocks of ``neighbors.block_rows``, and one block of what i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +26,7 @@ from artrec.stages.frames import Attempt, TaskReport, reported
 from artrec.stages.neighbors.laying import Scratch
 from artrec.stages.neighbors.maintained.before import Before
 from artrec.stages.neighbors.maintained.finding import Changes, Range
-from artrec.stages.neighbors.packing import ENTRY, batch_of, packed, packed_rows
+from artrec.stages.neighbors.packing import ENTRY, SHUFFLED, enter, merge_by_block, packed, told
 from artrec.stages.progress import Marks, Watch
 from artrec.stages.session import describe
 from artrec.stages.workers import light
@@ -38,7 +37,6 @@ from artrec.vectors.update import Staying, lacking_rows, met, widest
 
 __all__ = ["Met", "meet_added"]
 
-REPORTS = -1  # the block under which reports travel
 _VECTORS = ["vector_no", "embedding"]
 
 
@@ -152,22 +150,9 @@ def _met_and_merged(spark: SparkSession, work: _Work, marks: Marks) -> list[Task
                 yield from meets(work, Attempt.current(index))
                 marks.leave(index, {"blocks": 1})
 
-    @light
-    def merging(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        attempt = Attempt.current()
-        for block, rows in groupby(packed_rows(batches), lambda row: row[0]):
-            parts = (row[1] for row in rows)
-            if block == REPORTS:
-                texts = [part.decode() for part in parts]
-            else:
-                texts = [reported(partial(_merge, work, block, parts), attempt).model_dump_json()]
-            yield pa.RecordBatch.from_pydict({"report": texts})
-
     tasks = ranges + blocks
-    found = spark.range(0, tasks, 1, tasks).mapInArrow(meeting, "block int, packed binary")
-    ordered = found.repartition(blocks + 1, "block").sortWithinPartitions("block")
-    rows = ordered.mapInArrow(merging, "report string").collect()
-    return [TaskReport.model_validate_json(row.report) for row in rows]
+    found = spark.range(0, tasks, 1, tasks).mapInArrow(meeting, SHUFFLED)
+    return merge_by_block(found, blocks + 1, partial(_merge, work))
 
 
 def _meet_range(work: _Work, attempt: Attempt) -> Iterator[pa.RecordBatch]:
@@ -182,7 +167,7 @@ def _meet_range(work: _Work, attempt: Attempt) -> Iterator[pa.RecordBatch]:
             entries.add(*found.flat())
             products += more
         yield from packed(index, entries)
-    yield _told(partial(_write_range, work, parts, products), attempt, begun)
+    yield told(reported(partial(_write_range, work, parts, products), attempt, begun))
 
 
 def _write_range(
@@ -221,24 +206,14 @@ def _meet_each_other(work: _Work, attempt: Attempt) -> Iterator[pa.RecordBatch]:
         if index > first:
             yield from packed(index, found)
     report = TaskReport(counters={"products": products})
-    yield _told(lambda _: report, attempt, begun)
-
-
-def _told(work: Callable[[Attempt], TaskReport], attempt: Attempt, begun: float) -> pa.RecordBatch:
-    return batch_of(REPORTS, [reported(work, attempt, begun).model_dump_json().encode()])
+    yield told(reported(lambda _: report, attempt, begun))
 
 
 def _merge(work: _Work, index: int, parts: Iterable[bytes], attempt: Attempt) -> TaskReport:
     """The pools of a block of what is added."""
     laid, _ = work.block(index)
     entries = Entries(len(laid.first), work.size + 1)
-    shuffled = 0
-    for part in parts:
-        each = np.frombuffer(part, ENTRY)
-        shuffled += len(each)
-        entries.add(each["row"].astype(np.int64), each["distance"].copy(), each["other"].copy())
-        if entries.crowded:
-            entries.compact()
+    shuffled = sum(enter(entries, np.frombuffer(part, ENTRY)) for part in parts)
     pools = laid.pools(work.scratch.metric, entries, work.size, work.scratch.rows)
     pools = pools if work.before.exact else pools.incomplete()
     with work.scratch.writer("neighbor_pool", f"added-{index:05d}-{attempt.stem}") as writer:

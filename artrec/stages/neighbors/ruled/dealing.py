@@ -15,12 +15,11 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from artrec.index import shard_ranges
 from artrec.planning import block_count
 from artrec.schemas import TABLES
 from artrec.stages.blocks import vector_blocks
 from artrec.stages.frames import parallelism, read_frame, write_frame
-from artrec.stages.neighbors.laying import PART_BYTES, Laying, Scratch, plan_cells
+from artrec.stages.neighbors.laying import Laying, Scratch, number_ranges, plan_cells
 from artrec.stages.neighbors.ruled.entities import read_entities
 from artrec.stages.neighbors.ruled.rule import Asked
 from artrec.stages.workers import light
@@ -106,10 +105,7 @@ def write_cells(
     spark: SparkSession, scratch: Scratch, live: Sequence[Receipt]
 ) -> tuple[Laying, list[Receipt]]:
     """A layout of all vectors, and the cell of each; equal vectors have the same."""
-    laying = plan_cells(spark, scratch, live, 1)
-    size = 4 * scratch.dim * scratch.rows
-    cores = parallelism(spark)
-    ranges = shard_ranges(cores * -(-size // (PART_BYTES * cores)))
+    laying, ranges = plan_cells(spark, scratch, live, 1), number_ranges(spark, scratch)
 
     @light
     def find(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -194,10 +190,7 @@ def _blocked(spark: SparkSession, rows: DataFrame, plan: Plan) -> DataFrame:
 
 def _vectors(spark: SparkSession, scratch: Scratch, live: Sequence[Receipt]) -> DataFrame:
     """vector_no and the vector's bytes."""
-    size = 4 * scratch.dim * scratch.rows
-    cores = parallelism(spark)
-    ranges = shard_ranges(cores * -(-size // (PART_BYTES * cores)))
-    width = 4 * scratch.dim
+    ranges, width = number_ranges(spark, scratch), 4 * scratch.dim
 
     @light
     def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

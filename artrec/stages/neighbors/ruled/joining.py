@@ -24,11 +24,12 @@ from artrec.stages.frames import (
     TaskReport,
     add_counters,
     parallelism,
-    reported,
     run_tasks,
 )
 from artrec.stages.neighbors.laying import Laying, Scratch
+from artrec.stages.neighbors.packing import SHUFFLED, merge_by_block
 from artrec.stages.neighbors.ruled.dealing import Group, Plan
+from artrec.stages.neighbors.ruled.packing import merged_lists, packed_lists
 from artrec.stages.neighbors.ruled.pools import pool_batch
 from artrec.stages.neighbors.ruled.rows import Parts, Rows, read_rows, read_seeds
 from artrec.stages.neighbors.ruled.rule import Asked
@@ -38,19 +39,14 @@ from artrec.stages.workers import light
 from artrec.tables import Receipt, open_file
 from artrec.vectors import Layout, Tiling
 from artrec.vectors.distance import Floats
-from artrec.vectors.rules import Lists, ruled_join, take
+from artrec.vectors.rules import ruled_join, take
 from artrec.vectors.rules.bounds import Bounds, bound_rows
 from artrec.vectors.rules.join import are_few, entity_lists, limited
-from artrec.vectors.rules.lists import Flat, joined
+from artrec.vectors.rules.lists import Flat
 from artrec.vectors.rules.meeting import RuledSide, meet_ruled
 from artrec.vectors.rules.pools import finished
 
-__all__ = ["Work", "join_parts", "merged_lists", "packed_entries", "packed_lists"]
-
-PACKED = 4096  # entries in one row of the shuffle
-CROWD = 1 << 22  # entries that wait for a merge
-ENTRY = np.dtype([("row", "<i4"), ("distance", "<f4"), ("other", "<i8"), ("value", "<i4")])
-
+__all__ = ["Work", "join_parts"]
 
 Run = tuple[int, int, int]
 """A group by its place, and pairs of its blocks from one to another number."""
@@ -221,20 +217,11 @@ def _meet_and_merge(
                 yield from _meet_pairs(work, runs[index])
                 marks.leave(index, {"meetings": runs[index][2] - runs[index][1]})
 
-    @light
-    def merged(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        attempt = Attempt.current()
-        for part, rows in groupby(packed_entries(batches), lambda row: row[0]):
-            report = reported(partial(_merge, work, part, (row[1] for row in rows)), attempt)
-            yield pa.RecordBatch.from_pydict({"report": [report.model_dump_json()]})
-
-    every = spark.createDataFrame([(part, b"") for part in blocks], "part int, packed binary")
+    every = spark.createDataFrame([(part, b"") for part in blocks], SHUFFLED)
     if runs:
         rows = spark.range(0, len(runs), 1, len(runs))
-        every = every.unionByName(rows.mapInArrow(met, "part int, packed binary"))
-    by_part = every.repartition(len(blocks), "part").sortWithinPartitions("part")
-    found = by_part.mapInArrow(merged, "report string").collect()
-    return [TaskReport.model_validate_json(row.report) for row in found]
+        every = every.unionByName(rows.mapInArrow(met, SHUFFLED))
+    return merge_by_block(every, len(blocks), partial(_merge, work))
 
 
 def _runs(work: Work, cores: int) -> list[Run]:
@@ -259,40 +246,6 @@ def _meet_pairs(work: Work, run: Run) -> Iterator[pa.RecordBatch]:
             meet_ruled(side, met, Tiling())
             yield from packed_lists(parts[other], met.lists())
         yield from packed_lists(parts[one], side.lists())
-
-
-def packed_lists(part: int, lists: Lists) -> Iterator[pa.RecordBatch]:
-    """Entries in rows of PACKED of them."""
-    rows, distances, ids, values = lists.flat()
-    packed = np.empty(len(rows), ENTRY)
-    packed["row"], packed["distance"], packed["other"] = rows, distances, ids
-    packed["value"] = values
-    for at in range(0, len(packed), 64 * PACKED):
-        some = packed[at : at + 64 * PACKED]
-        parts = [some[n : n + PACKED].tobytes() for n in range(0, len(some), PACKED)]
-        columns = [pa.array([part] * len(parts), pa.int32()), pa.array(parts, pa.binary())]
-        yield pa.RecordBatch.from_arrays(columns, names=["part", "packed"])
-
-
-def packed_entries(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, bytes]]:
-    """Part and packed entries of each row that has come through the shuffle."""
-    for batch in batches:
-        yield from zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True)
-
-
-def merged_lists(
-    packed: Iterable[bytes], n: int, width: int, most: int | None, first: Flat | None = None
-) -> Lists:
-    """The lists [n, width] of entries that come packed, and of ``first``."""
-    waiting, held = [Lists.empty(n, width).flat() if first is None else first], 0
-    for entries in packed:
-        each = np.frombuffer(entries, ENTRY)
-        columns = (each["row"].astype(np.int64), each["distance"], each["other"], each["value"])
-        waiting.append(columns)
-        held += len(each)
-        if held > max(CROWD, 2 * width * n):
-            waiting, held = [take(*joined(waiting), n, width, most).flat()], 0
-    return take(*joined(waiting), n, width, most)
 
 
 def _merge(work: Work, part: int, packed: Iterable[bytes], attempt: Attempt) -> TaskReport:

@@ -22,6 +22,7 @@ from artrec.schemas import Table, rule_tables
 from artrec.stages.frames import Attempt, TaskReport, parallelism, read_frame
 from artrec.stages.neighbors import lists
 from artrec.stages.neighbors.laying import Scratch
+from artrec.stages.neighbors.naming import cut
 from artrec.stages.neighbors.ruled.entities import IDENTITY, placed_images
 from artrec.stages.neighbors.ruled.local import mapped_vectors
 from artrec.stages.neighbors.ruled.names import Images, images_of
@@ -33,8 +34,6 @@ from artrec.vectors.rules import SHORTAGES, Lists, mmr, take
 from artrec.vectors.topk import NOBODY
 
 __all__ = ["Naming", "write_lists"]
-
-ENTRIES = 1 << 20  # candidates of rows that are listed together: about 130 bytes each
 
 
 @dataclass(frozen=True)
@@ -131,21 +130,13 @@ def _name(
 
 
 def _slices(images: Images, batch: pa.RecordBatch, asked: Asked) -> Iterator[pa.RecordBatch]:
-    """The rows in runs of about ENTRIES candidates: first of pools' entries, then of images."""
-    for some in _cut(batch, np.asarray(batch.column("others").value_lengths(), np.int64)):
+    """The rows in runs of about a million candidates, of about 130 bytes: first of pools' entries,
+    then of images.
+    """
+    for some in cut(batch, np.asarray(batch.column("others").value_lengths(), np.int64)):
         rows, entities, _ = _candidates(images, some)
         _, counts = _spans(images, entities, asked)
-        yield from _cut(some, np.bincount(rows, counts, some.num_rows).astype(np.int64))
-
-
-def _cut(batch: pa.RecordBatch, sizes: Ints) -> Iterator[pa.RecordBatch]:
-    """Runs of rows, each of ENTRIES and less than one row more."""
-    if not batch.num_rows:
-        return
-    runs = np.cumsum(sizes) // ENTRIES
-    starts = np.flatnonzero(np.diff(runs, prepend=-1)).tolist()
-    for first, end in zip(starts, [*starts[1:], batch.num_rows], strict=True):
-        yield batch.slice(first, end - first)
+        yield from cut(some, np.bincount(rows, counts, some.num_rows).astype(np.int64))
 
 
 def _candidates(images: Images, batch: pa.RecordBatch) -> tuple[Ints, Ints, Floats]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +21,8 @@ from artrec.schemas import rule_tables
 from artrec.stages.blocks import vector_blocks
 from artrec.stages.frames import Attempt, TaskReport, reported
 from artrec.stages.neighbors.laying import Scratch
-from artrec.stages.neighbors.ruled.joining import merged_lists, packed_entries, packed_lists
+from artrec.stages.neighbors.packing import SHUFFLED, merge_by_block, told
+from artrec.stages.neighbors.ruled.packing import merged_lists, packed_lists
 from artrec.stages.neighbors.ruled.pools import pool_batch
 from artrec.stages.neighbors.ruled.rule import Asked
 from artrec.stages.neighbors.ruled.upkeep.facts import Facts, facts_of
@@ -46,8 +46,6 @@ from artrec.vectors.rules import (
 from artrec.vectors.rules.pools import finished
 
 __all__ = ["Meeting", "gather", "meet"]
-
-REPORTS = -1  # the block under which reports travel
 
 
 @dataclass(frozen=True)
@@ -125,32 +123,13 @@ def meet(spark: SparkSession, meeting: Meeting, marks: Marks) -> list[TaskReport
             for index in batch.column(0).to_pylist():
                 passing = _Passing(meeting, Attempt.current(index))
                 yield from passing.found()
-                report = reported(passing.report, Attempt.current(index))
-                text = report.model_dump_json().encode()
-                columns = [pa.array([REPORTS], pa.int32()), pa.array([text], pa.binary())]
-                yield pa.RecordBatch.from_arrays(columns, names=["part", "packed"])
+                yield told(reported(passing.report, Attempt.current(index)))
                 marks.leave(index, {"meetings": 1})
 
-    @light
-    def merged(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        attempt = Attempt.current()
-        for part, rows in groupby(packed_entries(batches), lambda row: row[0]):
-            packed = (row[1] for row in rows)
-            if part == REPORTS:
-                texts = [text.decode() for text in packed]
-            else:
-                work = partial(_merge, meeting, part, packed)
-                texts = [reported(work, attempt).model_dump_json()]
-            yield pa.RecordBatch.from_pydict({"report": texts})
-
     count = meeting.ranges + meeting.copies
-    every = spark.range(0, count, 1, count).mapInArrow(met, "part int, packed binary")
-    blocks = spark.createDataFrame(
-        [(part, b"") for part in range(meeting.blocks)], "part int, packed binary"
-    )
-    by_part = every.unionByName(blocks).repartition(meeting.blocks + 1, "part")
-    found = by_part.sortWithinPartitions("part").mapInArrow(merged, "report string").collect()
-    return [TaskReport.model_validate_json(row.report) for row in found]
+    every = spark.range(0, count, 1, count).mapInArrow(met, SHUFFLED)
+    blocks = spark.createDataFrame([(part, b"") for part in range(meeting.blocks)], SHUFFLED)
+    return merge_by_block(every.unionByName(blocks), meeting.blocks + 1, partial(_merge, meeting))
 
 
 def _merge(meeting: Meeting, part: int, packed: Iterable[bytes], attempt: Attempt) -> TaskReport:
