@@ -39,14 +39,18 @@ _BATCH = 32
 _LIMITS = picture.Limits()
 
 
-def train(store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str) -> Made:
+def train(
+    store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str, reader: str = "arrow"
+) -> Made:
     """All blocks, fitted on the training examples. ``folder`` stays empty."""
-    return _made(store, receipts, rules, FULL)
+    return _made(store, receipts, rules, FULL, reader)
 
 
-def fast(store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str) -> Made:
+def fast(
+    store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str, reader: str = "arrow"
+) -> Made:
     """The blocks that take least time."""
-    return _made(store, receipts, rules, FAST)
+    return _made(store, receipts, rules, FAST, reader)
 
 
 def fit(
@@ -79,9 +83,11 @@ def _some(batches: Iterable[Pixels]) -> Iterator[Pixels]:
             return
 
 
-def _made(store: Store, receipts: Sequence[Receipt], rules: Rules, parts: Sequence[Part]) -> Made:
+def _made(
+    store: Store, receipts: Sequence[Receipt], rules: Rules, parts: Sequence[Part], engine: str
+) -> Made:
     preprocess = preprocess_of(rules)
-    reader = open_reader("arrow", store, receipts, _BATCH, "train")
+    reader = open_reader(engine, store, receipts, _BATCH, "train")
     wanted = (preprocess.size, preprocess.fit, preprocess.filter)
     passes: list[int] = []
 
