@@ -61,8 +61,8 @@ RECIPES: dict[str, Recipe] = {
     "combined": Recipe("artrec.encoders.contrast.fitting:combined", _WHOLE),
     "contrastive": Recipe("artrec.encoders.contrast.fitting:contrastive", _WHOLE),
     "labelled": Recipe("artrec.encoders.contrast.fitting:labelled", _WHOLE),
-    "descriptor": Recipe("artrec.encoders.describing:train", _WHOLE),
-    "descriptor-fast": Recipe("artrec.encoders.describing:fast", _WHOLE),
+    "descriptor": Recipe("artrec.encoders.describing:train", _WHOLE, least=64),
+    "descriptor-fast": Recipe("artrec.encoders.describing:fast", _WHOLE, least=64),
 }
 
 

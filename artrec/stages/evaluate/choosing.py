@@ -51,6 +51,7 @@ class Choice:
 
 
 def choice_of(settings: Settings, draft: Draft, folder: str, seed: str) -> Choice:
+    """What is drawn from, and by which rules."""
     rules = settings.evaluate
     return Choice(
         store=draft.store,

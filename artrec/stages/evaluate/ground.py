@@ -130,6 +130,7 @@ def distinct_vectors(spark: SparkSession, store: Store, live: Sequence[Receipt])
 
 
 def vector_hashes(block: Block) -> list[int]:
+    """A number for each vector; equal vectors have equal ones, whatever the sign of their zeros."""
     rows = block.vectors + np.float32(0.0)  # no -0.0
     digests = (hashlib.blake2b(each.tobytes(), digest_size=8).digest() for each in rows)
     return [int.from_bytes(each, "big", signed=True) for each in digests]

@@ -45,6 +45,8 @@ class Lists:
 
 
 def lists_of(draft: Draft, folder: str) -> Lists:
+    """Where the images and the lists of a draft stand."""
+
     def receipts(stage: str, table: str) -> tuple[Receipt, ...]:
         return tuple(receipts_of(draft.store, draft.need(stage).tables[table], table))
 
