@@ -20,7 +20,7 @@ from artrec import picture
 from artrec.encoders import Preprocess
 from artrec.encoders.reader import Batch
 
-__all__ = ["IN_MEMORY", "SIZES", "Pyramid", "picture_bytes"]
+__all__ = ["IN_MEMORY", "picture_bytes", "Pyramid", "SIZES"]
 
 Pixels = NDArray[np.uint8]
 Whole = NDArray[np.int64]
