@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from artrec import log
 from artrec.commands.show import as_json
 from artrec.commands.stores import store_of
 from artrec.config import load
@@ -48,6 +49,7 @@ def show_trained(
     root: str | None, name: str, config: str | None, assignments: Sequence[str], json: bool
 ) -> None:
     """Train, and print which encoder it is and how it compares."""
+    log.setup()
     settings = load(config, assignments)[0].store
     store = open_store(root or settings.root, settings.options)
     run = trained(store, name, config, assignments)

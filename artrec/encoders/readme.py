@@ -19,7 +19,7 @@ SHOWN = 12
 def readme(card: Card, made: Made, result: Compared) -> str:
     """README.md of a trained encoder, in Markdown."""
     parts = [_what(card), _training(card), _curves(made), _evaluation(result), _loading(card)]
-    return "\n".join([f"# {card.name}", *(part for part in parts if part)])
+    return f"# {card.name}\n" + "".join(parts)
 
 
 def _what(card: Card) -> str:

@@ -33,34 +33,36 @@ __all__ = ["Made", "RECIPES", "Recipe", "Reconstruction", "preprocess_of", "reci
 class Recipe:
     """Where a recipe's function is (``module:function``), and as what it sees the pictures.
 
-    ``train.side`` asks for a square of another size than ``preprocess`` says; 0 does not.
+    ``train.side`` asks for a square of another size than ``preprocess`` says; 0 does not. Sides
+    under ``least`` are refused before there is any work.
     """
 
     place: str
     preprocess: Preprocess
+    least: int = 1
 
 
 _WHOLE = Preprocess(size=(256, 256), fit="stretch", filter="lanczos")
 
 
-def _autoencoder(height: int, width: int, filter: Filter = "lanczos") -> Recipe:
+def _autoencoder(height: int, width: int, filter: Filter = "lanczos", least: int = 1) -> Recipe:
     """Learns to repeat the whole picture, stretched, values 0 to 1."""
     seen = Preprocess(size=(height, width), fit="stretch", filter=filter, scale=1 / 255)
-    return Recipe("artrec.encoders.training:train", seen)
+    return Recipe("artrec.encoders.training:train", seen, least)
 
 
 RECIPES: dict[str, Recipe] = {
     "convolutional": _autoencoder(64, 64),
     "dense": _autoencoder(100, 100),
     "separable": _autoencoder(80, 60),
-    "small": _autoencoder(100, 100),
-    "tiny": _autoencoder(32, 32, "nearest"),
-    "auto": Recipe("artrec.encoders.contrast.fitting:auto", _WHOLE),
-    "combined": Recipe("artrec.encoders.contrast.fitting:combined", _WHOLE),
-    "contrastive": Recipe("artrec.encoders.contrast.fitting:contrastive", _WHOLE),
-    "labelled": Recipe("artrec.encoders.contrast.fitting:labelled", _WHOLE),
-    "descriptor": Recipe("artrec.encoders.describing:train", _WHOLE),
-    "descriptor-fast": Recipe("artrec.encoders.describing:fast", _WHOLE),
+    "small": _autoencoder(100, 100, least=12),
+    "tiny": _autoencoder(32, 32, "nearest", least=10),
+    "descriptor": Recipe("artrec.encoders.describing:train", _WHOLE, least=64),
+    "descriptor-fast": Recipe("artrec.encoders.describing:fast", _WHOLE, least=64),
+    "auto": Recipe("artrec.encoders.contrast.fitting:auto", _WHOLE, least=64),
+    "combined": Recipe("artrec.encoders.contrast.fitting:combined", _WHOLE, least=64),
+    "contrastive": Recipe("artrec.encoders.contrast.fitting:contrastive", _WHOLE, least=64),
+    "labelled": Recipe("artrec.encoders.contrast.fitting:labelled", _WHOLE, least=64),
 }
 
 
@@ -109,10 +111,15 @@ def recipe_of(rules: Rules) -> Recipe:
 
 
 def preprocess_of(rules: Rules) -> Preprocess:
-    """As what the examples of this training are stored, and its network sees them."""
-    wanted = recipe_of(rules).preprocess
-    size = (rules.side, rules.side) if rules.side else wanted.size
-    return wanted.model_copy(update={"size": size})
+    """As what the examples of this training are stored, and its network sees them.
+
+    ``ConfigError`` for a side that the recipe's network cannot take.
+    """
+    recipe = recipe_of(rules)
+    size = (rules.side, rules.side) if rules.side else recipe.preprocess.size
+    if min(size) < recipe.least:
+        raise ConfigError(f"recipe {rules.recipe}: size {size} is under {recipe.least}: train.side")
+    return recipe.preprocess.model_copy(update={"size": size})
 
 
 def train(

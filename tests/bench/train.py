@@ -19,8 +19,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as in the stage
 
 import torch
 
+from artrec.encoders.learning import Learner
+from artrec.encoders.networks import architecture_of
+from artrec.encoders.processes import ALONE
+from artrec.encoders.recipes import preprocess_of
 from artrec.encoders.rules import Rules
-from artrec.encoders.training import _Work
 from artrec.releases import read_document
 from artrec.releases.runs import Run
 from artrec.storage import Store, open_store
@@ -53,7 +56,10 @@ def main() -> None:
     receipts, side = examples(open_store(given.root))
     channels = tuple(map(int, given.channels.split(",")))
     rules = Rules(side, channels, given.epochs, given.batch, 0.001, given.epochs, 0)
-    work, epochs = _Work(open_store(given.root), receipts, rules), []
+    family, seen = architecture_of(rules.recipe), preprocess_of(rules)
+    network = family.autoencoder(family.wanted(rules), seen.size)
+    work = Learner(open_store(given.root), receipts, rules, network, seen, family.loss, ALONE)
+    epochs = []
     for number in range(1, given.epochs + 1):
         begun = time.process_time()
         done = work.epoch(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -19,14 +20,18 @@ from artrec.encoders.card import parse_card
 from artrec.encoders.exporting import export
 from artrec.encoders.making import encoder_begun, encoder_run
 from artrec.encoders.networks.repeating import load_repeater
+from artrec.encoders.recipes import preprocess_of
 from artrec.encoders.rules import Rules
 from artrec.errors import ConfigError
 from artrec.picture import Limits, decode
-from artrec.releases import Run, begin_run
+from artrec.releases import Run, begin_run, record_run
 from artrec.schemas import TABLES
 from artrec.storage import Store, open_store
 from artrec.tables import TableWriter, read_table
+from tests.commands.conftest import Call, artrec
 from tests.encoders.examples import examples, written
+
+__all__ = ["artrec"]
 
 OWN = Rules.of(load()[0].train)
 RULES = replace(OWN, side=12, channels=(4, 6), latent=16, epochs=2, batch=5, license="CC-BY-4.0")
@@ -189,6 +194,22 @@ def test_a_second_training_on_the_same_examples_is_the_first_ones_run(
     again = encoder_run(store, "two", rules, left(open_store(f"{store.url}/again")), 1)
     assert (again.run_id, again.notes) == (run.run_id, run.notes)
     assert encoder_begun(rules, left(open_store(f"{store.url}/more")), 2).run_id != run.run_id
+
+
+def test_the_verbs_train_and_export_and_say_so_alone_on_stdout(
+    tmp_path: Path, artrec: Call
+) -> None:
+    store, root = open_store(str(tmp_path)), ("--root", str(tmp_path))
+    seen = preprocess_of(RULES).model_dump(mode="json")
+    examples = record_run(store, left(store).model_copy(update={"settings": {"preprocess": seen}}))
+    given = [f"--set=train.{key}" for key in ("side=12", "channels=[4,6]", "epochs=1")]
+    said = json.loads(artrec("train-encoder", examples.run_id, *root, "--json", *given).out)
+    assert (said["epochs"], said["best_epoch"], said["won"]) == (1, 1, False)
+    out = tmp_path / "out"
+    written_to = artrec("export-encoder", said["encoder_id"], str(out), "--format=torch", *root)
+    assert written_to.out.strip() == str(out / "encoder.pt2")
+    assert (out / "encoder.pt2").stat().st_size > 1000
+    assert artrec("export-encoder", said["encoder_id"], str(out), "--format=x", *root).code == 2
 
 
 def test_training_in_a_process_of_its_own_needs_no_spark() -> None:
