@@ -57,12 +57,12 @@ RECIPES: dict[str, Recipe] = {
     "separable": _autoencoder(80, 60),
     "small": _autoencoder(100, 100, least=12),
     "tiny": _autoencoder(32, 32, "nearest", least=10),
-    "auto": Recipe("artrec.encoders.contrast.fitting:auto", _WHOLE),
-    "combined": Recipe("artrec.encoders.contrast.fitting:combined", _WHOLE),
-    "contrastive": Recipe("artrec.encoders.contrast.fitting:contrastive", _WHOLE),
-    "labelled": Recipe("artrec.encoders.contrast.fitting:labelled", _WHOLE),
     "descriptor": Recipe("artrec.encoders.describing:train", _WHOLE, least=64),
     "descriptor-fast": Recipe("artrec.encoders.describing:fast", _WHOLE, least=64),
+    "auto": Recipe("artrec.encoders.contrast.fitting:auto", _WHOLE, least=64),
+    "combined": Recipe("artrec.encoders.contrast.fitting:combined", _WHOLE, least=64),
+    "contrastive": Recipe("artrec.encoders.contrast.fitting:contrastive", _WHOLE, least=64),
+    "labelled": Recipe("artrec.encoders.contrast.fitting:labelled", _WHOLE, least=64),
 }
 
 
@@ -81,9 +81,10 @@ class Made:
     """An encoder and how it came about: all that a card, its curves and its sheet are made of.
 
     ``best`` is None, and ``epochs`` empty, for what is fitted without epochs; ``pictures`` is how
-    many it was trained on; ``name`` is the card's where it is not the recipe's.
-    ``reconstructions``, ``by_epoch`` (a few of them after some epochs, without originals) and
-    ``decoder`` (the outer half's weights) are empty where nothing can be repeated.
+    many it was trained on; ``reconstructions`` is empty where nothing can be repeated; ``name`` is
+    the card's where it is not the recipe's.
+    many it was trained on; ``reconstructions`` and ``decoder`` (the outer half's weights) are empty
+    where nothing can be repeated.
     """
 
     architecture: str
@@ -99,7 +100,6 @@ class Made:
     reconstructions: list[Reconstruction] = field(default_factory=list)
     name: str = ""
     decoder: Tensors = field(default_factory=dict)
-    by_epoch: list[tuple[int, Reconstruction]] = field(default_factory=list)
 
 
 def recipe_of(rules: Rules) -> Recipe:

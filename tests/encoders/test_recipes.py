@@ -18,7 +18,7 @@ from artrec.errors import ConfigError
 from artrec.storage import Store, open_store
 from artrec.tables import Receipt
 
-RULES = Rules.of(load()[0].train)
+RULES = replace(Rules.of(load()[0].train), recipe="convolutional")
 
 
 def middle(

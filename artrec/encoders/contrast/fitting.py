@@ -23,12 +23,11 @@ from artrec.encoders.contrast.encoders import CombinedParameters, Parameters, Si
 from artrec.encoders.contrast.learning import learn
 from artrec.encoders.contrast.network import WIDTHS, folded
 from artrec.encoders.contrast.pyramid import Pyramid
-from artrec.encoders.features import SMALLEST
 from artrec.encoders.fitted import Fit, joined
 from artrec.encoders.reader import open_reader
 from artrec.encoders.recipes import Made, preprocess_of
 from artrec.encoders.rules import Rules
-from artrec.errors import ConfigError, TrainingError
+from artrec.errors import TrainingError
 from artrec.storage import Store
 from artrec.tables import Receipt
 
@@ -118,7 +117,6 @@ def auto(
     store: Store, receipts: Sequence[Receipt], rules: Rules, folder: str, reader: str = "arrow"
 ) -> Made:
     """``combined``, or ``descriptor`` for fewer training pictures than ENOUGH."""
-    _check(rules)
     seen = open_reader(reader, store, receipts, 1000, "train")
     counts = (len(batch["artist"]) for batch in seen.batches(("artist",), 0, 1, 0, 0))
     few = sum(counts) < ENOUGH
@@ -136,7 +134,6 @@ def _trained(
     reader: str,
 ) -> tuple[_Trained, str]:
     """The network after its training, and a few words on its labels."""
-    _check(rules)
     examples, held_out = (
         _pyramid(store, receipts, rules, of, reader) for of in ("train", "held_out")
     )
@@ -162,15 +159,6 @@ def _trained(
     }
     parameters = Parameters(widths=WIDTHS, numbers=projection.dim)
     return _Trained(tensors, parameters, projection(spread), examples, learned.epochs), how
-
-
-def _check(rules: Rules) -> None:
-    size = preprocess_of(rules).size
-    if min(size) < SMALLEST:
-        raise ConfigError(
-            f"train.side: recipe {rules.recipe} takes pictures of {SMALLEST} pixels at least, not "
-            f"{size[0]}"
-        )
 
 
 def _pyramid(

@@ -18,15 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = [
-    "Body",
-    "Learner",
-    "SMALLEST",
-    "WIDTHS",
-    "folded",
-    "pooled",
-    "shapes",
-]
+__all__ = ["Body", "Learner", "SMALLEST", "WIDTHS", "folded", "pooled", "shapes"]
 
 WIDTHS = (16, 32, 32, 64, 128)
 """Channels of the two convolutions, then of the stages."""
