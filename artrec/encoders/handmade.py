@@ -21,7 +21,7 @@ from artrec.encoders import Metric, Preprocess
 from artrec.encoders.card import Card, Tensors, encoder_id, pack
 from artrec.errors import ConfigError
 
-__all__ = ["CARD", "HANDMADE", "NUMBERS", "Handmade", "PLAIN", "Parameters", "numbers"]
+__all__ = ["CARD", "HANDMADE", "Handmade", "NUMBERS", "PLAIN", "Parameters", "numbers"]
 
 _BINS = 32
 _POINTS = 24
