@@ -10,17 +10,18 @@ import typer
 
 from artrec import __version__
 from artrec.commands import (
+    adding,
     changes,
     differences,
     encoders,
     export,
     files,
     forget,
+    looking,
     lookup,
     migrate,
     outcome,
     releases,
-    report,
     sample,
     settings,
     training,
@@ -31,6 +32,7 @@ from artrec.errors import ArtrecError, UsageError
 from artrec.stages import JOBS
 from artrec.stages.doctor import doctor
 from artrec.stages.query import query
+from artrec.stages.reconstruct import reconstruct
 from artrec.stages.session import Options, command, execute
 
 __all__ = ["VERBS", "app", "main"]
@@ -62,6 +64,8 @@ for stage, verb in VERBS.items():
     app.command(verb)(command(stage))
 app.command("doctor")(doctor)
 app.command("query")(query)
+app.command("add-encoder")(adding.add_encoder)
+app.command("reconstruct")(reconstruct)
 
 Root = Annotated[
     str | None, typer.Option(help="Root of the store; else store.root of the settings.")
@@ -181,19 +185,8 @@ def export_encoder_command(
     training.show_exported(root, encoder, to, format)
 
 
-@app.command("report")
-def report_command(
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="[RELEASE|DRAFT]", help="Its name; else current."),
-    ] = None,
-    to: Annotated[
-        Path | None, typer.Option(help="The folder to write, absent or empty.", metavar="DIR")
-    ] = None,
-    root: Root = None,
-) -> None:
-    """Write the report of a release or draft into a folder, to be opened in a browser."""
-    report.show(root, name, to)
+for verb, look in looking.VERBS.items():
+    app.command(verb)(look)
 
 
 @app.command("outcome")
@@ -369,7 +362,7 @@ def version(
 ) -> None:
     if debug:  # stages have the option themselves
         context.default_map = {
-            verb: {"debug": True} for verb in (*VERBS.values(), "doctor", "query")
+            verb: {"debug": True} for verb in (*VERBS.values(), "doctor", "query", "reconstruct")
         }
     if version:
         print(__version__)

@@ -44,6 +44,7 @@ POINTS = (
     "neighbors.table",
     "evaluate.measured",
     "evaluate.run",
+    "evaluate.clusters",
     "evaluate.feed",
     "report.thumbnails",
     "report.run",

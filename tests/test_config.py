@@ -441,6 +441,8 @@ CHANGED: dict[str, str] = {
     "evaluate.queries": "7",
     "evaluate.sample": "7",
     "evaluate.map_points": "7",
+    "evaluate.clusters": "7",
+    "evaluate.tsne": "true",
     "evaluate.near_bits": "7",
     "evaluate.near_distance": "0.5",
     "evaluate.block_rows": "7",

@@ -73,6 +73,12 @@ PROMISED: dict[str, tuple[list[str], list[str]]] = {
     "duplicates": (["content_sha256", "image_id"], []),
     "near_duplicates": (["group_id", "image_id"], ["content_sha256", "bits", "distance"]),
     "coordinates": (["image_id"], ["x", "y", "content_sha256", "style", "artist", "title"]),
+    "clusters": (["vector_no", "image_id"], ["cluster", "distance"]),
+    "cluster_centers": (
+        ["cluster"],
+        ["images", "vectors", "inertia", "silhouette", "nearest", "center"],
+    ),
+    "maps": (["map", "image_id"], ["x", "y", "z", "cluster"]),
 }
 """Key and further columns of each table that readers or later nights rely on."""
 

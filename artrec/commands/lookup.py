@@ -16,7 +16,7 @@ from artrec.releases import Release, current_release, table_receipts
 from artrec.storage import Store
 from artrec.tables import Receipt, read_range, read_table
 
-__all__ = ["SHOWN", "UnknownImage", "describe", "labels_of", "lookup", "show"]
+__all__ = ["SHOWN", "UnknownImage", "describe", "labels_of", "look_up", "lookup", "show"]
 
 SHOWN = ("image_id", "style", "artist", "title", "year")
 CANDIDATES, READ = 3, 2_000_000  # ids that are offered for a part of one; rows read for them
@@ -115,7 +115,7 @@ def show(
     file all vectors are scanned if that has to be ``exact``.
     """
     store = store_of(root)
-    found = _found(store, name, k, picture, exact)
+    found = look_up(store, name, k, picture, exact)
     if json:
         as_json(found)
         return
@@ -141,7 +141,10 @@ def show(
         print(f"\nOnly {len(found['neighbors'])}, not {k}: the release has no other images.")
 
 
-def _found(store: Store, name: str, k: int, picture: bool, exact: bool) -> dict[str, Any]:
+def look_up(
+    store: Store, name: str, k: int, picture: bool = False, exact: bool = False
+) -> dict[str, Any]:
+    """What ``lookup`` finds of an image or, where the catalog has none of that name, of a file."""
     if not picture:
         try:
             found = lookup(store, name, k)

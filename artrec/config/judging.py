@@ -48,6 +48,16 @@ class EvaluateSettings(Section):
         le=20_000,
     )
     map_points: PositiveInt = key(8000, "Random images on the flat map.", le=50_000)
+    clusters: PositiveInt = key(
+        6,
+        "Clusters of all vectors, by k-means; as many as there are vectors, where these are fewer.",
+        le=1000,
+    )
+    tsne: bool = key(
+        False,
+        "Beside the flat map one by t-SNE, of the same images; needs the extra maps, also on the "
+        "executors, and about a minute for 8,000.",
+    )
     near_bits: int = key(
         8, "Bits in which the perceptual hashes of near duplicates differ at most.", ge=0, le=16
     )

@@ -11,6 +11,7 @@ import importlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib import metadata
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -39,6 +40,7 @@ __all__ = [
     "CARD_FILE",
     "Card",
     "DECODER_FILE",
+    "ENTRY_POINTS",
     "FORMAT",
     "README_FILE",
     "Tensors",
@@ -66,12 +68,19 @@ ARCHITECTURES: dict[str, str] = {
     "convolutional": "artrec.encoders.networks.convolutional:Convolutional",
     "dense": "artrec.encoders.networks.dense:Dense",
     "descriptor": "artrec.encoders.descriptor:Descriptor",
+    "given": "artrec.encoders.brought.given:Given",
     "handmade": "artrec.encoders.handmade:Handmade",
+    "onnx": "artrec.encoders.brought.onnx:Onnx",
     "separable": "artrec.encoders.networks.separable:Separable",
     "small": "artrec.encoders.networks.small:Small",
+    "timm": "artrec.encoders.brought.backbone:Timm",
     "tiny": "artrec.encoders.networks.tiny:Tiny",
+    "torchvision": "artrec.encoders.brought.backbone:Torchvision",
 }
 """Architecture to ``module:class``; a string, so that unused ones cost no import."""
+
+ENTRY_POINTS = "artrec.encoders"
+"""The group of entry points by which installed packages add architectures of their own."""
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -135,7 +144,10 @@ class Card(BaseModel):
 
 
 class Architecture(Protocol):
-    """A class that turns a checked card and tensors into an encoder."""
+    """A class that turns a checked card and tensors into an encoder.
+
+    Tensors are float32; those that its attribute ``raw`` names, if it has one, are bytes (uint8).
+    """
 
     def __call__(self, encoder_id: str, card: Card, tensors: Tensors) -> Encoder: ...
 
@@ -245,19 +257,27 @@ def read_encoder(card_bytes: bytes, weights: bytes | None) -> Encoder:
     architecture = architecture_named(card.architecture)
     tensors = _tensors(card, weights)
     _check_shapes(architecture.shapes(card), tensors)
+    raw = getattr(architecture, "raw", ())
     for name, tensor in tensors.items():
-        _check_values(f"tensor {name} of encoder {card.name}", tensor)
+        what = f"tensor {name} of encoder {card.name}"
+        _check_values(what, tensor, np.uint8 if name in raw else np.float32)
     return architecture(encoder_id(card_bytes), card, tensors)
 
 
 def architecture_named(architecture: str) -> Architecture:
     """The class of an architecture, imported; ``ConfigError`` lists those there are."""
     place = ARCHITECTURES.get(architecture)
-    if place is None:
-        known = ", ".join(sorted(ARCHITECTURES))
-        raise ConfigError(f"unknown encoder architecture {architecture!r}; known: {known}")
-    module, _, name = place.partition(":")
-    return cast(Architecture, getattr(importlib.import_module(module), name))
+    if place is not None:
+        module, _, name = place.partition(":")
+        return cast(Architecture, getattr(importlib.import_module(module), name))
+    points = metadata.entry_points(group=ENTRY_POINTS)
+    if architecture not in points.names:
+        known = ", ".join(sorted({*ARCHITECTURES, *points.names}))
+        raise ConfigError(
+            f"unknown encoder architecture {architecture!r}; known: {known}; a package that "
+            f"adds one (entry point {ENTRY_POINTS}) has to be installed where it runs"
+        )
+    return cast(Architecture, points[architecture].load())
 
 
 def _tensors(card: Card, weights: bytes | None) -> dict[str, NDArray[Any]]:
@@ -293,9 +313,9 @@ def _check_shapes(expected: dict[str, tuple[int, ...]], tensors: Tensors) -> Non
         raise ConfigError(f"tensors do not fit the architecture: {'; '.join(parts)}")
 
 
-def _check_values(what: str, tensor: NDArray[Any]) -> None:
-    if tensor.dtype != np.float32:
-        raise ConfigError(f"{what} is {tensor.dtype}, expected float32")
+def _check_values(what: str, tensor: NDArray[Any], kind: type[np.generic]) -> None:
+    if tensor.dtype != kind:
+        raise ConfigError(f"{what} is {tensor.dtype}, expected {np.dtype(kind)}")
     wrong = np.argwhere(~np.isfinite(tensor))
     if len(wrong):
         first = tuple(wrong[0].tolist())

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from artrec.encoders import checkpoints
+from artrec.encoders import checkpoints, seen
 from artrec.encoders.card import Card, Training, pack, packed, read_encoder, save_encoder
 from artrec.encoders.comparing import Compared, compared
 from artrec.encoders.readme import readme
@@ -77,6 +77,7 @@ def encoder_run(
     made = train(store, examples.receipts("examples"), rules, kept, reader)
     recorded = record_run(store, _done(store, attempt, run, rules, examples, made, begun))
     checkpoints.clear(store, kept)
+    seen.clear(store, kept)
     return recorded
 
 
@@ -92,9 +93,15 @@ def _done(
     encoder_id = save_encoder(store, card, made.tensors, text, made.decoder)
     folder = run.folder(attempt)
     shown = [asdict(each) for each in made.reconstructions]
+    names = TABLES["epoch_reconstructions"].columns.names[1:]
+    steps = [
+        {"epoch": epoch, **{name: getattr(each, name) for name in names}}
+        for epoch, each in made.by_epoch
+    ]
     tables = {
         "curves": _written(store, folder, "curves", _curves(made)),
         "reconstructions": _written(store, folder, "reconstructions", shown),
+        "epoch_reconstructions": _written(store, folder, "epoch_reconstructions", steps),
     }
     notes = {"encoder_id": encoder_id, **_best(made), **_told(result)}
     return run.done(tables, begun, {"epochs": len(made.epochs)}, notes)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from artrec import log
-from artrec.encoders import Preprocess, checkpoints
+from artrec.encoders import Preprocess, checkpoints, seen
 from artrec.encoders.card import Tensors
 from artrec.encoders.checkpoints import Progress
 from artrec.encoders.learning import COLUMNS, Arrays, Learner, batches_of, pixels
@@ -58,7 +58,8 @@ def train(
     task = (store, receipts, rules, folder, reader)
     with together(rules.processes, f"{__name__}:learn", task) as group:
         progress, best = learn(group, *task)
-    return _Result(store, receipts, rules, best, reader).made(progress)
+    made = _Result(store, receipts, rules, best, reader).made(progress)
+    return replace(made, by_epoch=seen.kept(store, folder))
 
 
 def learn(
@@ -106,11 +107,15 @@ def _learn(
         progress, best = Progress(), work.weights()
     else:
         progress, best = kept[0], work.restore(kept[1])
+    shown = _first(reader, store, receipts, rules, seen.EXAMPLES) if group.rank == 0 else {}
     while not _is_over(progress, rules):
         done = work.epoch(len(progress.epochs) + 1)
         progress = Progress(epochs=(*progress.epochs, done))
         if progress.best is done:
             best = work.weights()
+        if group.rank == 0 and seen.is_seen(done.epoch):
+            rows = _made_of(network, shown, preprocess_of(rules), group.device)
+            seen.keep(store, folder, done.epoch, rows)
         if group.rank == 0:
             checkpoints.write(store, folder, progress, work.state(best))
             log.get(stage="train").info("epoch", **done.model_dump())
@@ -145,6 +150,7 @@ class _Result:
         best: Tensors,
         reader: str = "arrow",
     ) -> None:
+        self._read = (reader, store, receipts)
         self._rules, self._best, self._preprocess = rules, best, preprocess_of(rules)
         self._network, self._family = _network(rules)
         self._device = ALONE.device
@@ -152,7 +158,6 @@ class _Result:
         self._network.to(self._device).eval()
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._examples = open_reader(reader, store, receipts, rules.batch, "train")
-        self._held_out = open_reader(reader, store, receipts, rules.batch, "held_out")
 
     def made(self, progress: Progress) -> Made:
         parameters = self._family.wanted(self._rules)
@@ -198,14 +203,32 @@ class _Result:
         return (total / count).astype(np.float32), count
 
     def _reconstructions(self) -> list[Reconstruction]:
-        """Of the held-out examples with the smallest hashes."""
-        kept: dict[bytes, bytes] = {}
-        for batch in self._held_out.batches(COLUMNS, 0, 1, 0, 0):
-            kept |= dict(zip(batch["content_sha256"], batch["picture"], strict=True))
-            kept = dict(sorted(kept.items())[:SHOWN])
-        pairs = repeated(self._network, list(kept.values()), self._preprocess, self._device)
-        rows = zip(kept.items(), *pairs, strict=True)
-        return [Reconstruction(key, error, data, _png(made)) for (key, data), made, error in rows]
+        shown = _first(*self._read, self._rules, SHOWN)
+        return _made_of(self._network, shown, self._preprocess, self._device)
+
+
+def _first(
+    reader: str, store: Store, receipts: Sequence[Receipt], rules: Rules, count: int
+) -> dict[bytes, bytes]:
+    """The pictures of the held-out examples with the smallest hashes."""
+    kept: dict[bytes, bytes] = {}
+    examples = open_reader(reader, store, receipts, rules.batch, "held_out")
+    for batch in examples.batches(COLUMNS, 0, 1, 0, 0):
+        kept |= dict(zip(batch["content_sha256"], batch["picture"], strict=True))
+        kept = dict(sorted(kept.items())[:count])
+    return kept
+
+
+def _made_of(
+    network: Autoencoder, shown: dict[bytes, bytes], preprocess: Preprocess, device: torch.device
+) -> list[Reconstruction]:
+    """What a network makes of examples, while it is not learning."""
+    learning = network.training
+    network.eval()
+    pairs = repeated(network, list(shown.values()), preprocess, device)
+    network.train(learning)
+    rows = zip(shown.items(), *pairs, strict=True)
+    return [Reconstruction(key, error, data, _png(made)) for (key, data), made, error in rows]
 
 
 def repeated(

@@ -24,7 +24,7 @@ from artrec.vectors.distance import (
     squared_norms,
 )
 from artrec.vectors.screen import Frame, Screen
-from artrec.vectors.topk import NOBODY, TopK, merge, select
+from artrec.vectors.topk import NOBODY, TopK, select
 
 __all__ = ["Images", "NOTHING", "Scan", "VARIANTS"]
 
@@ -43,7 +43,7 @@ Duplicates are images of one content, of one perceptual hash (all 64 bits), or o
 title: the same file name under another style's folder. A query is never in its own list.
 """
 
-_ROWS, _LEAST, _COLUMNS = 256, 512, 4096  # of a tile of costs
+_ROWS, _COLUMNS = 256, 4096  # of a tile of costs
 
 Bools = NDArray[np.bool_]
 
@@ -136,8 +136,7 @@ class Scan:
         left, lengths = screen.left(self._vectors, self._squares)
         start = 0
         while start < len(images):
-            # narrow at first: while lists are not full, all that passes is measured
-            stop = min(len(images), start + min(_COLUMNS, max(_LEAST, self.seen)))
+            stop = min(len(images), start + _COLUMNS)
             for first in range(0, len(self.queries), _ROWS):
                 rows = slice(first, min(first + _ROWS, len(self.queries)))
                 tile = _Tile(self, images, squares, rows, slice(start, stop))
@@ -159,17 +158,38 @@ class _Tile:
     def run(self, screen: Screen, left: Floats, lengths: NDArray[np.float64]) -> None:
         scan, rows = self._scan, self._rows
         costs = self._costs(screen, left[rows])
-        wanted: dict[str, Bools] = {}
+        allowed: dict[str, Bools] = {}
         for name, codes in scan.variants.items():
-            allowed = self._allowed(codes)
-            scan.candidates[name][rows] += np.count_nonzero(allowed, axis=1)
+            allowed[name] = may = self._allowed(codes)
+            scan.candidates[name][rows] += np.count_nonzero(may, axis=1)
             for label in scan.labels:
-                same = allowed & self._same(label)
+                same = may & self._same(label)
                 scan.relevant[name, label][rows] += np.count_nonzero(same, axis=1)
+        self._fill(costs, allowed)
+        wanted = {}
+        for name, may in allowed.items():
             limits = screen.limits(lengths[rows], scan._found[name].distances[rows, -1])
-            allowed &= costs <= limits[:, None]
-            wanted[name] = allowed
+            wanted[name] = may & (costs <= limits[:, None])
         self._measure(wanted)
+
+    def _fill(self, costs: Floats, allowed: Mapping[str, Bools]) -> None:
+        """Fill lists that are not full by those of least cost, and allow these no more.
+
+        They need not be the nearest: by them far fewer of the others have to be measured. What
+        fills the list that leaves out most fills the others too.
+        """
+        scan, k = self._scan, self._scan.k
+        for name in sorted(allowed, key=lambda each: -len(scan.variants[each])):
+            is_open = np.isinf(scan._found[name].distances[self._rows, -1])
+            if not is_open.any() or costs.shape[1] <= k:
+                continue
+            masked = np.where(allowed[name], costs, np.float32(np.inf))
+            near = np.argpartition(masked, k - 1, axis=1)[:, :k]
+            chosen = np.zeros_like(allowed[name])
+            np.put_along_axis(chosen, near, is_open[:, None], axis=1)
+            self._measure({each: chosen & may for each, may in allowed.items()})
+            for may in allowed.values():
+                may &= ~chosen
 
     def _costs(self, screen: Screen, left: Floats) -> Floats:
         """Costs [q, n] of images; each vector is multiplied once."""
@@ -220,8 +240,14 @@ class _Tile:
 
 
 def _merge(lists: TopK, rows: Ints, distances: Floats, ids: Ints) -> None:
-    """Entries into the lists of their rows, in place."""
+    """Entries, none of which is there yet, into the lists of their rows, in place."""
     touched, local = np.unique(rows, return_inverse=True)
-    fresh = select(local, distances, ids, len(touched), lists.ids.shape[1])
-    merged = merge(TopK(lists.distances[touched], lists.ids[touched]), fresh)
-    lists.distances[touched], lists.ids[touched] = merged.distances, merged.ids
+    old, far = lists.ids[touched], lists.distances[touched]
+    of, place = np.nonzero(old != NOBODY)
+    found = select(
+        np.concatenate([of, local]),
+        np.concatenate([far[of, place], distances]),
+        np.concatenate([old[of, place], ids]),
+        *old.shape,
+    )
+    lists.distances[touched], lists.ids[touched] = found.distances, found.ids

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from artrec.evaluation.maps import principal
 from artrec.vectors.distance import Floats, Ints, distances_of_pairs, squared_norms
 
 __all__ = [
@@ -119,17 +120,5 @@ def quantiles(numbers: Floats) -> dict[float, float]:
 
 
 def plane(vectors: Floats) -> Floats:
-    """Places [n, 2] of ``vectors`` [n, d] along their two principal axes, in float64.
-
-    An axis points to where its largest component (the first of equals) is positive, so the same
-    vectors give the same map. What has no second axis lies on a line, or at 0.
-    """
-    wide = vectors.astype(np.float64)
-    wide -= wide.mean(axis=0) if len(wide) else 0.0
-    _, axes = np.linalg.eigh(wide.T @ wide)
-    axes = axes[:, ::-1][:, :2]
-    largest = np.abs(axes).argmax(axis=0)
-    axes = axes * np.where(axes[largest, np.arange(axes.shape[1])] < 0, -1.0, 1.0)
-    places = np.zeros((len(wide), 2))
-    places[:, : axes.shape[1]] = wide @ axes
-    return places.astype(np.float32)
+    """Places [n, 2] of ``vectors`` [n, d] along their two principal axes; see ``principal``."""
+    return principal(vectors, 2)

@@ -6,6 +6,7 @@ The page opens from a disk, needs no network, and treats every name and text as 
 
 from __future__ import annotations
 
+from artrec.report.clusters import Cluster, Clusters, MapView
 from artrec.report.facts import (
     Approximate,
     Churn,
@@ -26,12 +27,15 @@ from artrec.report.facts import (
     Sample,
     Stage,
     Status,
+    Step,
     Training,
     read_facts,
 )
 from artrec.report.morning import Became, Beside, Entry, Fresh, Morning, NightCost, Renamed, Turned
 from artrec.report.pages import PAGE, render
 from artrec.report.parts import Image, Neighbor
+from artrec.report.scatter import draw_map
+from artrec.report.sheets import Tile, draw_sheet, page_of_clusters, page_of_queries
 from artrec.report.text import visible
 from artrec.report.thumbnails import difference, jpeg
 
@@ -40,6 +44,8 @@ __all__ = [
     "Became",
     "Beside",
     "Churn",
+    "Cluster",
+    "Clusters",
     "Copy",
     "Curve",
     "Duplicate",
@@ -50,6 +56,7 @@ __all__ = [
     "Hub",
     "Image",
     "Maintained",
+    "MapView",
     "Measured",
     "Morning",
     "NearGroup",
@@ -65,10 +72,16 @@ __all__ = [
     "Sample",
     "Stage",
     "Status",
+    "Step",
+    "Tile",
     "Training",
     "Turned",
     "difference",
+    "draw_map",
+    "draw_sheet",
     "jpeg",
+    "page_of_clusters",
+    "page_of_queries",
     "read_facts",
     "render",
     "visible",

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from artrec.report.charts import Recall
-from artrec.report.facts import Curve, Facts, Measured, Point
+from artrec.report.facts import Curve, Measured
 from artrec.report.morning import NightCost
-from artrec.report.text import visible
 
 __all__ = [
     "Column",
@@ -22,21 +20,15 @@ __all__ = [
     "Scale",
     "columns",
     "distances",
-    "map_data",
     "plots",
     "recall_scale",
     "script_json",
 ]
 
-HUES, SHAPES = 9, 3
-"""So many colours that people with any colour vision tell apart, each in so many shapes."""
-
 WIDTH, HEIGHT = 240, 96
 _SIDES = re.compile(r"\A(train|training|val|valid|validation|test|held_out|heldout)_")
 _STEPS = (1, 2, 5, 10, 20, 25)  # percent between the ticks of recall
 _MOST_STEPS = 5
-_GRID = 4095  # the map's places are whole numbers up to this
-_LONGEST = 60  # characters of a title on the map: there are thousands
 
 
 @dataclass(frozen=True)
@@ -182,55 +174,6 @@ def _plot(title: str, curves: Sequence[Curve]) -> Plot | None:
         (name, " ".join(place(*point) for point in points), points[-1][1]) for name, points in known
     )
     return Plot(title.replace("_", " "), low, high, first, last, lines)
-
-
-def map_data(facts: Facts) -> dict[str, Any]:
-    """The map for its script: styles by size with a hue and a shape each, and the points.
-
-    The first 27 styles have a look of their own; the others share one.
-    """
-    counts = Counter(point.image.style or "" for point in facts.points)
-    order = sorted(counts, key=lambda style: (style == "", -counts[style], style))
-    number = {style: place for place, style in enumerate(order)}
-    xs, ys = ([getattr(p, axis) for p in facts.points] for axis in ("x", "y"))
-    low = (min(xs, default=0.0), min(ys, default=0.0))
-    span = max(max(xs, default=0.0) - low[0], max(ys, default=0.0) - low[1]) or 1.0
-    artists = {name: n for n, name in enumerate(dict.fromkeys(_artist(p) for p in facts.points))}
-    points = [
-        [
-            round(_GRID * (p.x - low[0]) / span),
-            round(_GRID * (p.y - low[1]) / span),
-            number[p.image.style or ""],
-            _short(p.image.title or p.image.image_id),
-            artists[_artist(p)],
-            p.image.thumb or "",
-        ]
-        for p in facts.points
-    ]
-    styles = [_style(name, counts[name], place) for name, place in number.items()]
-    return {"styles": styles, "artists": list(artists), "points": points}
-
-
-def _artist(point: Point) -> str:
-    return _short(point.image.artist or "")
-
-
-def _short(text: str) -> str:
-    """Cut so that it takes few bytes in the page too, where some characters take six."""
-    shown = visible(text, _LONGEST)
-    while len(script_json(shown).encode()) > 2 * _LONGEST:
-        shown = shown[: len(shown) // 2] + "…"
-    return shown
-
-
-def _style(name: str, count: int, number: int) -> dict[str, Any]:
-    own = number < HUES * SHAPES and name != ""
-    return {
-        "name": name or "no style",
-        "count": count,
-        "hue": number % HUES if own else HUES,
-        "shape": (number // HUES) % SHAPES if own else 0,
-    }
 
 
 def script_json(value: Any) -> str:

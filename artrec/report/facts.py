@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from artrec.errors import StoreFormatError
+from artrec.report.clusters import Clusters, MapView
 from artrec.report.morning import Morning
 from artrec.report.parts import Fact, Image, Neighbor, Thumb
 from artrec.report.text import Text
@@ -38,6 +39,7 @@ __all__ = [
     "Sample",
     "Stage",
     "Status",
+    "Step",
     "Training",
     "VERSION",
     "read_facts",
@@ -235,6 +237,14 @@ class Curve(Fact):
     points: tuple[tuple[int, float | None], ...]
 
 
+class Step(Fact):
+    """What the decoder made of an example after an epoch."""
+
+    epoch: int
+    error: float | None
+    picture: Thumb
+
+
 class Reconstruction(Fact):
     """A held-out example beside what the decoder made of it; the pictures are thumbs."""
 
@@ -242,6 +252,7 @@ class Reconstruction(Fact):
     original: Thumb
     reconstruction: Thumb
     difference: Thumb
+    steps: tuple[Step, ...] = ()
 
 
 class Training(Fact):
@@ -324,6 +335,8 @@ class Facts(Fact):
     morning: Morning | None = None
     maintained: Maintained | None = None
     points: tuple[Point, ...] = ()
+    maps: tuple[MapView, ...] = ()
+    clusters: Clusters | None = None
     settings: dict[Text, Text] = Field(default_factory=dict)
     versions: dict[Text, Text] = Field(default_factory=dict)
 

@@ -16,12 +16,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from artrec.report import charts, drawing
+from artrec.report import charts, drawing, plane
 from artrec.report.facts import Facts, Stage
 from artrec.report.morning import Beside
 from artrec.report.parts import Image
 
-__all__ = ["PAGE", "render"]
+__all__ = ["PAGE", "assets", "environment", "render"]
 
 PAGE = "index.html"
 
@@ -47,11 +47,11 @@ def render(facts: Facts) -> dict[str, bytes]:
 
     The pictures that they name, ``thumbs/*.jpg``, are made by ``thumbnail``.
     """
-    style, script = _asset("report.css"), _asset("report.js")
-    plane, recalls = drawing.map_data(facts), charts.recalls(facts)
+    style, script, policy = assets()
+    mapped, recalls = plane.map_data(facts), charts.recalls(facts)
     every = charts.charts(facts)
-    worn = {"style": Markup(style), "script": Markup(script), "policy": _policy(style, script)}
-    page = _environment().get_template("page.html")
+    worn = {"style": Markup(style), "script": Markup(script), "policy": policy}
+    page = environment().get_template("page.html")
     html = page.render(
         facts=facts,
         sections=_sections(facts),
@@ -66,8 +66,10 @@ def render(facts: Facts) -> dict[str, bytes]:
             for line in panel.lines
         ),
         lists={each.measure: each.value for each in facts.measures if each.measure in _LISTS},
-        map=Markup(drawing.script_json(plane)),
-        styles=plane["styles"],
+        map=Markup(drawing.script_json(mapped)),
+        styles=mapped["styles"],
+        colours=mapped["by"],
+        views=[view["title"] for view in mapped["views"]],
         distances=drawing.distances(facts.measures),
         plots=drawing.plots(facts.training.curves) if facts.training else (),
         seconds=sum(stage.seconds for stage in facts.stages),
@@ -77,7 +79,7 @@ def render(facts: Facts) -> dict[str, bytes]:
         **worn,
     )
     more = {
-        name: _environment().get_template(name).render(facts=facts, **worn).encode()
+        name: environment().get_template(name).render(facts=facts, **worn).encode()
         for name in (_OTHERS if facts.morning else ())
     }
     return {PAGE: html.encode(), **more, "data.json": facts.to_bytes()}
@@ -113,6 +115,7 @@ def _sections(facts: Facts) -> dict[str, str]:
         "quality": ("Quality", facts.measures),
         "recall": ("Recall", charts.recalls(facts)),
         "map": ("Map", facts.points),
+        "clusters": ("Clusters", facts.clusters and facts.clusters.clusters),
         "encoder": ("Encoder", facts.training),
         **({} if since else tonight),
         "gates": ("Gates", facts.gates),
@@ -126,6 +129,12 @@ def _sections(facts: Facts) -> dict[str, str]:
         "settings": ("Settings", facts.settings or facts.versions),
     }
     return {anchor: title for anchor, (title, found) in every.items() if found}
+
+
+def assets() -> tuple[str, str, str]:
+    """Style, script, and the policy that lets a page have these and nothing else."""
+    style, script = _asset("report.css"), _asset("report.js")
+    return style, script, _policy(style, script)
 
 
 @cache
@@ -146,7 +155,8 @@ def _hash(text: str) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates of all pages, with what they need to show numbers and names."""
     made = Environment(
         loader=PackageLoader("artrec.report"),
         autoescape=True,

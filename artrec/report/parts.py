@@ -13,7 +13,7 @@ from artrec.report.text import Text
 
 __all__ = ["Fact", "Image", "Neighbor", "Thumb"]
 
-Thumb = Annotated[str, Field(pattern=r"^[0-9a-f]{16}(-[a-z]+)?$")]
+Thumb = Annotated[str, Field(pattern=r"^[0-9a-f]{16}(-[a-z0-9]+)?$")]
 
 
 class Fact(BaseModel):

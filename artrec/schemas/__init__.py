@@ -30,6 +30,7 @@ PUBLISHED = (
     *("catalog", "rejects", "embeddings", "vector_images", "neighbors", "neighbors_nested"),
     *("catalog_changes", "neighbor_changes"),
     *("evaluation", "hubs", "duplicates", "near_duplicates", "coordinates"),
+    *("clusters", "cluster_centers", "maps"),
 )
 """What readers of a release are promised; the other tables are the stages' own."""
 

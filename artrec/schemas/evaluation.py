@@ -61,6 +61,16 @@ EVALUATION = [
         compression={"original": "none", "reconstruction": "none"},
         undigested=frozenset({"original", "reconstruction"}),
     ),
+    Table(  # what the decoder made of a few of them after some epochs
+        "epoch_reconstructions",
+        columns(
+            epoch=pa.int32(), content_sha256=SHA, error=pa.float32(), reconstruction=pa.binary()
+        ),
+        key=("epoch", "content_sha256"),
+        sort=("epoch", "content_sha256"),
+        compression={"reconstruction": "none"},
+        undigested=frozenset({"reconstruction"}),
+    ),
     Table(  # every image by codes of its labels, 0 for none: what evaluation compares
         "evaluated_images",
         columns(
@@ -216,5 +226,40 @@ EVALUATION = [
         ),
         key=("image_id",),
         sort=("image_id",),
+    ),
+    Table(  # the cluster of each image, by its vector, and how far it is from the center
+        "clusters",
+        columns(
+            vector_no=pa.int64(), image_id=pa.string(), cluster=pa.int32(), distance=pa.float32()
+        ),
+        key=("vector_no", "image_id"),
+        sort=("vector_no", "image_id"),
+    ),
+    Table(  # what a cluster looks like; silhouette is that of its members in a sample
+        "cluster_centers",
+        columns(
+            cluster=pa.int32(),
+            images=pa.int64(),
+            vectors=pa.int64(),
+            inertia=pa.float64(),
+            silhouette_=pa.float32(),
+            nearest=pa.list_(pa.field("element", pa.string(), nullable=False)),
+            center=VECTOR,
+        ),
+        key=("cluster",),
+        sort=("cluster",),
+    ),
+    Table(  # the images of coordinates in two or three dimensions, by one or several methods
+        "maps",
+        columns(
+            map=pa.string(),
+            image_id=pa.string(),
+            x=pa.float32(),
+            y=pa.float32(),
+            z_=pa.float32(),
+            cluster_=pa.int32(),
+        ),
+        key=("map", "image_id"),
+        sort=("map", "image_id"),
     ),
 ]

@@ -1,14 +1,25 @@
-"""The tables of a query: two that stay, and those that are scratch while it runs."""
+"""Tables that come from outside, or go there: vectors made elsewhere, those of a query and of a
+reconstruction.
+"""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-from artrec.schemas.form import VECTOR, Table, columns
+from artrec.schemas.form import SHA, VECTOR, Table, columns
 
 __all__ = ["QUERY"]
 
 QUERY = [
+    Table(  # vectors made elsewhere, beside the card of the encoder that they stand for
+        "given_vectors",
+        columns(
+            name=pa.string(),
+            embedding=VECTOR,
+        ),
+        key=("name",),
+        sort=(),
+    ),
     Table(  # what is no query, and as entry -1 the sets that have no answer
         "query_rejects",
         columns(
@@ -56,5 +67,22 @@ QUERY = [
         ),
         key=("set_id", "part"),
         sort=("set_id", "part"),
+    ),
+    Table(  # how well an autoencoder repeats each image's picture; or why it was not decoded
+        "reconstruction_errors",
+        columns(
+            image_id=pa.string(),
+            content_sha256=SHA,
+            error_=pa.float32(),
+            reason_=pa.string(),
+        ),
+        key=("image_id",),
+        sort=("image_id",),
+    ),
+    Table(  # the same by content; in scratch
+        "repeated_pictures",
+        columns(content_sha256=SHA, error_=pa.float32(), reason_=pa.string()),
+        key=("content_sha256",),
+        sort=(),
     ),
 ]

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from artrec import log
 from artrec.config import Settings
 from artrec.digests import name_of
+from artrec.encoders.brought.given import Given
 from artrec.errors import ConfigError
 from artrec.failpoints import reached
 from artrec.releases import (
@@ -39,11 +39,11 @@ from artrec.stages.compaction import compact, noted
 from artrec.stages.compaction.living import living_vectors
 from artrec.stages.decoding import decoder
 from artrec.stages.encoding import (
-    Vector,
     batch_of,
     encode_pictures,
     encode_udf,
     keep_encoder,
+    vector_rows,
     worker_encoder,
 )
 from artrec.stages.forgetting import judged_under, training_without
@@ -56,13 +56,13 @@ from artrec.stages.frames import (
     stage_frame,
     write_sorted,
 )
+from artrec.stages.given import given_vectors
 from artrec.stages.pending import Unencoded
 from artrec.stages.places import first_places, place_units, placed_pictures
 from artrec.stages.rejects import Rejected
 from artrec.stages.rules import (
     MEMBER_KEY,
     ingest_rules,
-    vector_no,
     vectors_identity,
 )
 from artrec.stages.slices import (
@@ -104,17 +104,10 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     before = release.stages["embed"].tables if release else {}
     pending = _pending(spark, settings, draft, before, rules)
     draft.plan("embed", RunRef.of(pending))
-    work = partial(
-        _encode_slice,
-        store,
-        pending.receipts("pending_pictures"),
-        receipts_of(store, ingest.tables["pictures"], "pictures"),
-        settings,
-        encoder.id,
-        identity,
-    )
-    done_by, every = ("encoded", "rejected"), settings.log.every
-    runs = run_segments(spark, draft, "embed", RESULT_VERSION, pending, work, done_by, every)
+    if isinstance(encoder, Given):
+        runs = [given_vectors(spark, draft, encoder, identity, pending, rules)]
+    else:
+        runs = _encoded(spark, settings, draft, pending, encoder.id, identity)
     stage = noted(draft, appended("embed", inputs, before, pending, runs, ("vectors",)))
     living = living_vectors(spark, settings, draft, stage, identity)
     stage = compact(spark, settings, draft, stage, living)
@@ -127,6 +120,27 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
         "dim": encoder.dim,
     }
     return draft.record(stage.model_copy(update={"notes": notes}))
+
+
+def _encoded(
+    spark: SparkSession,
+    settings: Settings,
+    draft: Draft,
+    pending: Run,
+    encoder_id: str,
+    identity: str,
+) -> list[Run]:
+    work = partial(
+        _encode_slice,
+        draft.store,
+        pending.receipts("pending_pictures"),
+        receipts_of(draft.store, draft.need("ingest").tables["pictures"], "pictures"),
+        settings,
+        encoder_id,
+        identity,
+    )
+    done_by, every = ("encoded", "rejected"), settings.log.every
+    return run_segments(spark, draft, "embed", RESULT_VERSION, pending, work, done_by, every)
 
 
 def _training(spark: SparkSession, draft: Draft) -> StageRuns | None:
@@ -239,25 +253,8 @@ def _encode_slice(
         for rows, data in placed_pictures(store, pending, pictures, spec):
             keys = [row["content_sha256"] for row in rows]
             found = list(encode_pictures(encoder, data, decode, batch))
-            vectors.write(_vector_rows(keys, found, identity))
+            vectors.write(vector_rows(keys, found, identity))
             rejected = sum(isinstance(each, Rejected) for each in found)
             counters["rejected"] += rejected
             counters["encoded"] += len(found) - rejected
     return TaskReport(receipts=vectors.receipts, counters=counters)
-
-
-def _vector_rows(
-    keys: list[bytes], found: Sequence[Vector | Rejected], encoder_id: str
-) -> pa.RecordBatch:
-    schema = TABLES["vectors"].columns
-    rejects = [each if isinstance(each, Rejected) else None for each in found]
-    columns = {
-        "content_sha256": keys,
-        "encoder": [encoder_id] * len(keys),
-        "vector_no": [vector_no(key) for key in keys],
-        "embedding": [None if isinstance(each, Rejected) else each for each in found],
-        "reason": [each and each.reason for each in rejects],
-        "detail": [each and each.detail for each in rejects],
-    }
-    arrays = [pa.array(columns[column.name], column.type) for column in schema]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)

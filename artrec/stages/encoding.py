@@ -8,6 +8,7 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from pyspark import TaskContext
 from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.types import ArrayType, FloatType
@@ -31,17 +32,21 @@ from artrec.encoders.device import (
 )
 from artrec.errors import ConditionFailed, ConfigError
 from artrec.releases import Release, StageRuns
+from artrec.schemas import TABLES
 from artrec.stages.decoding import Decode, Pixels, decode_here
 from artrec.stages.rejects import Rejected
+from artrec.stages.rules import vector_no
 from artrec.storage import Store, open_store
 
 __all__ = [
     "Vector",
     "batch_of",
+    "checked",
     "encode_pictures",
     "encode_udf",
     "keep_encoder",
     "task_gpus",
+    "vector_rows",
     "worker_encoder",
 ]
 
@@ -157,14 +162,33 @@ def encode_pictures(
     yield from _encoded(encoder, waiting)
 
 
+def vector_rows(
+    keys: list[bytes], found: Sequence[Vector | Rejected], encoder_id: str
+) -> pa.RecordBatch:
+    """Rows of the table ``vectors``: of each key its vector, or why it has none."""
+    schema = TABLES["vectors"].columns
+    rejects = [each if isinstance(each, Rejected) else None for each in found]
+    columns = {
+        "content_sha256": keys,
+        "encoder": [encoder_id] * len(keys),
+        "vector_no": [vector_no(key) for key in keys],
+        "embedding": [None if isinstance(each, Rejected) else each for each in found],
+        "reason": [each and each.reason for each in rejects],
+        "detail": [each and each.detail for each in rejects],
+    }
+    arrays = [pa.array(columns[column.name], column.type) for column in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
 def _encoded(encoder: Encoder, waiting: Sequence[Pixels | Rejected]) -> Iterator[Vector | Rejected]:
     pixels = [each for each in waiting if not isinstance(each, Rejected)]
     vectors = iter(encoder.encode(np.stack(pixels)) if pixels else ())
     for each in waiting:
-        yield each if isinstance(each, Rejected) else _checked(next(vectors), encoder.metric)
+        yield each if isinstance(each, Rejected) else checked(next(vectors), encoder.metric)
 
 
-def _checked(vector: Vector, metric: str) -> Vector | Rejected:
+def checked(vector: Vector, metric: str) -> Vector | Rejected:
+    """The vector, or why it can be no neighbor by that metric."""
     if not np.isfinite(vector).all():
         return Rejected("non_finite_vector", f"{int((~np.isfinite(vector)).sum())} numbers")
     if metric == "cosine" and not vector.any():

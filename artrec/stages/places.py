@@ -59,11 +59,18 @@ def place_units(
 
 
 def placed_pictures(
-    store: Store, pending: Sequence[Receipt], pictures: Sequence[Receipt], spec: SliceSpec
+    store: Store,
+    pending: Sequence[Receipt],
+    pictures: Sequence[Receipt],
+    spec: SliceSpec,
+    listed: Store | None = None,
 ) -> Iterator[tuple[list[dict[str, Any]], list[bytes]]]:
-    """(rows of ``pending``, bytes) of the wanted pictures of each row group in a slice."""
+    """(rows of ``pending``, bytes) of the wanted pictures of each row group in a slice.
+
+    ``pending`` may lie in a store of its own, ``listed``.
+    """
     wanted: dict[tuple[str, int], dict[bytes, dict[str, Any]]] = {}
-    for batch in read_range(store, pending, spec.low, spec.high):
+    for batch in read_range(listed or store, pending, spec.low, spec.high):
         for row in batch.to_pylist():
             place = (row["file"], row["row_group"])
             wanted.setdefault(place, {})[row["content_sha256"]] = row

@@ -11,6 +11,7 @@ __all__ = ["ATTEMPTS", "REASONS", "Rejected", "TRANSIENT"]
 REASONS: dict[str, str] = (
     dict.fromkeys((*sorted(archive.REASONS), *picture.REASONS), "ingest")
     | {
+        "not_given": "embed",  # among vectors made elsewhere there is none for it
         "zero_vector": "embed",  # without a direction, so without a cosine
         "non_finite_vector": "embed",
         "vector_no_collision": "embed",  # 63 bits of the hash are shared with a smaller content

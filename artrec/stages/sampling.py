@@ -22,6 +22,7 @@ from artrec import picture
 from artrec.archive import Archive, Member
 from artrec.config import Settings
 from artrec.encoders import Encoder
+from artrec.errors import ConfigError
 from artrec.planning import Rates
 from artrec.stages.rules import picture_limits
 from artrec.vectors import Block, join
@@ -159,7 +160,8 @@ def _look(data: bytes, settings: Settings, encoder: Encoder, seen: _Seen) -> Non
         return
     try:
         pixels = picture.decode(found.data, limits, wanted.size, wanted.fit, wanted.filter)
-        encoder.encode(pixels[np.newaxis])
+        with suppress(ConfigError):  # vectors made elsewhere encode nothing, and cost nothing
+            encoder.encode(pixels[np.newaxis])
         encoded = time.process_time()
         picture.decode(found.data, limits, _SMALL, "stretch", "box")
     except picture.PictureError:

@@ -50,11 +50,19 @@ def coordinates(frame: Frame, vectors: Floats, squares: Wides) -> Floats:
     return placed
 
 
-def fit_cells(points: Floats, count: int, seed: int = 0) -> Floats:
+def fit_cells(
+    points: Floats,
+    count: int,
+    seed: int = 0,
+    rounds: int = _ROUNDS,
+    begun: Floats | None = None,
+) -> Floats:
     """Centers [c, d] of at most ``count`` cells of ``points`` [n, d], by Lloyd's method (1982).
 
-    The same for the same points in the same order on one machine; another BLAS may differ in the
-    last bits. A cell that loses all its points goes where the largest one is split.
+    It begins with random points, or ``begun`` [c, d], and ends after so many ``rounds``, or once a
+    round moves no point. The same for the same points in the same order on one machine; another
+    BLAS may differ in the last bits. A cell that loses all its points goes where the largest one
+    is split.
     """
     if count < 1:
         raise ConfigError(f"{count} cells: there must be at least 1")
@@ -62,9 +70,13 @@ def fit_cells(points: Floats, count: int, seed: int = 0) -> Floats:
         return np.zeros((1, points.shape[1]), dtype=np.float32)
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.permutation(len(points))[: min(count, len(points))])
-    centers = points[chosen].copy()
-    for _ in range(_ROUNDS if len(chosen) < len(points) else 0):
+    centers = points[chosen].copy() if begun is None else begun.copy()
+    before: Ints | None = None
+    for _ in range(rounds if len(chosen) < len(points) else 0):
         of = assign_cells(centers, points)
+        if before is not None and np.array_equal(of, before):
+            break
+        before = of
         order = np.argsort(of, kind="stable")
         sizes = np.bincount(of, minlength=len(centers))
         full = np.flatnonzero(sizes)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from artrec.cli import main
+from tests import verb
 from tests.commands.small_store import publish_paintings
 
 
@@ -26,17 +25,12 @@ Call = Callable[..., Called]
 
 
 @pytest.fixture
-def artrec(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+def artrec(capsys: pytest.CaptureFixture[str]) -> Call:
     """``artrec("lookup", ...)``: code, stdout and stderr of the command."""
 
     def call(*arguments: str) -> Called:
-        monkeypatch.setattr(sys, "argv", ["artrec", *arguments])
         capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
+        code = verb.artrec(*arguments)
         said = capsys.readouterr()
         return Called(code, said.out, said.err)
 

@@ -106,7 +106,20 @@ def test_a_killed_training_goes_on_to_the_same_end(unbroken: Made, tmp_path: Pat
     assert kept is not None
     assert [each.epoch for each in kept[0].epochs] == [1, 2]
     (tmp_path / "made").rename(tmp_path / "before")
-    assert same(trained(tmp_path), unbroken)
+    again = trained(tmp_path)
+    assert same(again, unbroken)
+    assert again.by_epoch == unbroken.by_epoch
+
+
+def test_pictures_of_some_epochs_are_those_of_the_examples(unbroken: Made) -> None:
+    shown = [each.content_sha256 for each in unbroken.reconstructions][:6]
+    epochs = [each.epoch for each in unbroken.epochs if each.epoch in (1, 2, 3, 5, 8, 13)]
+    assert [(epoch, each.content_sha256) for epoch, each in unbroken.by_epoch] == [
+        (epoch, key) for epoch in epochs for key in shown
+    ]
+    last = [each for epoch, each in unbroken.by_epoch if epoch == unbroken.best.epoch]
+    if last:  # the best epoch's network is the one that is kept
+        assert last == [replace(each, original=b"") for each in unbroken.reconstructions][:6]
 
 
 def test_a_loss_that_is_no_number_ends_the_training_and_keeps_the_last_good_state(

@@ -126,7 +126,7 @@ def test_no_cut_of_queries_or_images_changes_a_row(
     size = data.draw(st.integers(1, len(images)))
     inner = [cut for cut in cuts if cut < len(images)]
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("_ROWS", "_LEAST", "_COLUMNS"):
+        for name in ("_ROWS", "_COLUMNS"):
             patch.setattr(scan, name, data.draw(st.integers(1, 7)))
         for start in range(0, len(images), size):
             rows = slice(start, start + size)

@@ -10,6 +10,8 @@ from artrec.report import (
     Became,
     Beside,
     Churn,
+    Cluster,
+    Clusters,
     Copy,
     Curve,
     Duplicate,
@@ -19,6 +21,7 @@ from artrec.report import (
     Gate,
     Hub,
     Image,
+    MapView,
     Measured,
     Morning,
     NearGroup,
@@ -32,6 +35,7 @@ from artrec.report import (
     Ruled,
     Sample,
     Stage,
+    Step,
     Training,
     Turned,
 )
@@ -228,7 +232,9 @@ def full(thumbs: Sequence[str] = ()) -> Facts:
                 ),
                 reconstructions=tuple(
                     Reconstruction(error=0.01 * n, original=thumbs[n], reconstruction=thumbs[n],
-                                   difference=thumbs[n])
+                                   difference=thumbs[n], steps=tuple(
+                        Step(epoch=epoch, error=0.1 / epoch, picture=thumbs[n])
+                        for epoch in (1, 2, 3) if n == 0))
                     for n in range(min(4, len(thumbs)))
                 ),
             ),
@@ -257,6 +263,17 @@ def full(thumbs: Sequence[str] = ()) -> Facts:
                            delete=1300, update=12, kinds={"new": 7, "gone": 3, "moved": 0}),
             "morning": morning(thumbs),
             "points": points(300, thumbs),
+            "maps": (
+                MapView(name="pca", clusters=tuple(n % 3 for n in range(300)), places=tuple(
+                    (math.cos(n / 9) * n, math.sin(n / 9) * n, n / 3) for n in range(300))),
+                MapView(name="tsne", places=tuple((n % 17, n % 19, None) for n in range(300))),
+            ),
+            "clusters": Clusters(wanted=3, inertia=40.5, silhouette=0.123, silhouette_of=300,
+                clusters=(
+                    Cluster(number=1, images=700, vectors=690, inertia=30.0, silhouette=0.2,
+                            nearest=tuple(image(n, thumb(n)) for n in range(8))),
+                    Cluster(number=2, images=450, vectors=450, inertia=10.5),
+                )),
             "settings": {"neighbors.k": "50", "sources.main.url": "wikiart.zip"},
             "versions": {"artrec": "0.1.0", "python": "3.11.2"},
         }

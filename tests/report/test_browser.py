@@ -224,6 +224,39 @@ def test_the_map_answers_to_pointer_keys_and_legend(opened: Opened, folder: Path
     assert "work" in card.inner_text()
 
 
+def test_the_map_is_coloured_and_drawn_by_what_is_chosen(opened: Opened, folder: Path) -> None:
+    page = opened(folder)
+    canvas, card = page.locator("#map-canvas"), page.locator("#map-card")
+    canvas.scroll_into_view_if_needed()
+    assert "cluster" in card.inner_text()
+
+    def drawn() -> str:
+        found: str = canvas.evaluate("(c) => c.toDataURL()")
+        return found
+
+    seen = [drawn()]
+    for choice, value in (("#map-by", "cluster"), ("#map-view", "1"), ("#map-view", "2")):
+        page.select_option(choice, value)
+        seen.append(drawn())
+        if value == "1":
+            page.get_by_role("button", name="Turn right").click()
+            seen.append(drawn())
+            box = canvas.bounding_box()
+            assert box is not None
+            page.mouse.move(box["x"] + 200, box["y"] + 200)
+            page.mouse.down()
+            page.mouse.move(box["x"] + 260, box["y"] + 220)
+            page.mouse.up()
+            seen.append(drawn())
+    assert len({*seen}) == 6
+    assert not page.get_by_role("button", name="Turn right").is_visible()
+    assert page.get_by_role("checkbox", name="cluster 2").is_visible()
+    assert not page.get_by_role("checkbox", name="Cubism").is_visible()
+    page.get_by_role("checkbox", name="cluster 2").uncheck()
+    page.select_option("#map-by", "artist")
+    assert page.get_by_role("checkbox", name="hokusai").is_visible()
+
+
 def test_every_control_is_reached_by_the_tab_key(opened: Opened, folder: Path) -> None:
     page = opened(folder)
     wanted = page.evaluate(
@@ -254,7 +287,7 @@ def test_paper_shows_what_is_folded_in(opened: Opened, folder: Path) -> None:
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.locator("#lists .panel:visible").count() == 12
-    assert page.locator("dl.pairs:visible").count() == 3
+    assert page.locator("dl.pairs:visible").count() == 4
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.locator("dl.pairs:visible").count() == 0
     assert len(page.pdf()) > 20_000

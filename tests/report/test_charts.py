@@ -8,7 +8,8 @@ import pytest
 
 from artrec.report import Curve, Facts, Gate, Measured, NightCost
 from artrec.report.charts import best_row, charts, has_interval, recalls, title_of
-from artrec.report.drawing import columns, map_data, plots, recall_scale, script_json
+from artrec.report.drawing import columns, plots, recall_scale, script_json
+from artrec.report.plane import map_data
 from tests.report.literal import ENCODER, STYLES, bare, full, image, points
 
 

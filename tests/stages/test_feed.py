@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 from pyspark.sql import SparkSession
 
 from artrec.releases import Draft, StageRuns, publish, receipts_of
 from artrec.schemas import TABLES
-from artrec.stages.feed import make_feeds
+from artrec.stages.feed import kinds, make_feeds
 from artrec.storage import open_store
 from artrec.tables import read_table
 from tests.commands.small_store import stage_runs, write_run
@@ -144,9 +145,11 @@ AFTER = [image(*each) for each in (
 )]  # fmt: skip
 
 
+@pytest.mark.parametrize("alone", [0, kinds.ALONE], ids=["by Spark", "by one task"])
 def test_an_image_that_came_or_went_is_told_by_its_content(
-    spark: SparkSession, tmp_path: Path
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: int
 ) -> None:
+    monkeypatch.setattr(kinds, "ALONE", alone)
     store = open_store(str(tmp_path))
     first = Draft.begin(store, "one")
     before = lists("neighbors_x", a=["b"], b=["c", "d"], d=["b", "a", "c"])

@@ -19,6 +19,7 @@ from artrec.errors import GateRefused, UsageError
 from artrec.releases import Draft, StageRuns, duckdb_views, read_release, run_id
 from artrec.schemas import PUBLISHED, TABLES
 from artrec.stages import RESULT_VERSIONS, catalog, publish
+from artrec.stages.evaluate import together
 from artrec.stages.evaluate.counting import counts_of
 from artrec.stages.session import Options, execute
 from artrec.storage import open_store
@@ -265,8 +266,9 @@ def drafted(
     return settings, draft
 
 
+@pytest.mark.parametrize("alone", [0, together.ALONE], ids=["by Spark", "by one task"])
 def test_members_are_balanced_by_key_and_not_by_counting(
-    spark: SparkSession, tmp_path: Path
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: int
 ) -> None:
     """Counts alone would do: four members, three images and one reject.
 
@@ -275,6 +277,7 @@ def test_members_are_balanced_by_key_and_not_by_counting(
     members = [member(n) for n in range(4)]
     images = [image(0, "0.jpg"), image(2, "0.jpg"), image(9, "9.jpg")]
     lists = ["0.jpg", "9.jpg"]
+    monkeypatch.setattr(together, "ALONE", alone)
     _, draft = drafted(tmp_path / "root", members, images, [reject(2)], lists)
     assert counts_of(spark, draft) == {
         **{"listed": 4, "stored": 3, "rejected": 1, "lists": 2, "rejected_empty": 1},

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from pyspark.sql import SparkSession
@@ -21,6 +22,7 @@ from pyspark.sql import SparkSession
 from artrec.commands.training import trained
 from artrec.encoders import Preprocess, comparing, load_encoder
 from artrec.encoders.handmade import HANDMADE
+from artrec.encoders.networks.repeating import load_repeater
 from artrec.errors import ConfigError, UsageError
 from artrec.picture import Limits, decode
 from artrec.releases import RunRef, StageRuns, artifacts_of, receipts_of
@@ -30,12 +32,14 @@ from artrec.stages import NAMES
 from artrec.stages.encoding import keep_encoder
 from artrec.stages.frames import Attempt
 from artrec.stages.places import place_units
+from artrec.stages.reconstruct import Wanted
+from artrec.stages.reconstruct.repeating import ACCOUNT, ERRORS, SHEET, repeat
 from artrec.stages.session import Options, execute
 from artrec.stages.train import examples
 from artrec.storage import open_store
 from artrec.tables import TableWriter, read_table
 from tests.faults.rig import command, environment, job
-from tests.nights import Night, night, settings_of
+from tests.nights import Night, night, settings_of, tree
 from tests.pictures import Named, picture, write_zip
 
 SMALL = (
@@ -199,6 +203,64 @@ def test_curves_and_reconstructions_are_tables_of_the_release(first: Night) -> N
     for row in shown:
         assert row["original"] == held[row["content_sha256"]]["picture"]
         assert 0 < row["error"] < 1
+
+
+def test_reconstructions_by_epoch_are_in_a_table_and_in_the_report(first: Night) -> None:
+    rows = first.rows("epoch_reconstructions")
+    shown = sorted(row["content_sha256"] for row in first.rows("reconstructions"))[:6]
+    assert [(row["epoch"], row["content_sha256"]) for row in rows] == [
+        (epoch, key) for epoch in (1, 2, 3) for key in shown
+    ]
+    runs = StageRuns.model_validate(first.document["stages"]["report"])
+    store = open_store(str(first.root))
+    files = [each.path for each in artifacts_of(store, runs.tables["report"], "report")]
+    (path,) = (each for each in files if each.endswith("data.json"))
+    training = read_facts(store.read(path), path).training
+    assert training is not None
+    errors = [each.error or 0.0 for each in training.reconstructions]
+    assert errors == sorted(errors, reverse=True)
+    stepped = [each for each in training.reconstructions if each.steps]
+    assert len(stepped) == 6
+    for each in stepped:
+        assert [step.epoch for step in each.steps] == [1, 2, 3]
+        for step in each.steps:
+            assert any(file.endswith(f"/thumbs/{step.picture}.jpg") for file in files)
+
+
+def test_every_image_has_an_error_of_the_trained_encoder(
+    spark: SparkSession, first: Night, tmp_path: Path
+) -> None:
+    encoder = record(first)["notes"]["trained"]
+    before = tree(first.root)
+    out = tmp_path / "errors"
+    account = repeat(Wanted(str(out), encoder, 5, str(first.root)), "quiet")
+    assert tree(first.root) == before
+    catalog = first.rows("catalog")
+    rows = [row for file in account["files"][ERRORS] for row in
+            pq.read_table(out / file["path"]).to_pylist()]  # fmt: skip
+    assert [row["image_id"] for row in rows] == [row["image_id"] for row in catalog]
+    assert account["counts"]["images"] == len(catalog)
+    repeater = load_repeater(open_store(str(first.root)), encoder)
+    data = {row["content_sha256"]: row["data"] for row in first.rows("pictures")}
+    for row in rows[::9]:
+        wanted = repeater.preprocess
+        seen = decode(data[row["content_sha256"]], Limits(), wanted.size, wanted.fit, wanted.filter)
+        made = repeater.repeat(seen[None])[0][0]
+        apart = np.square((made.astype(np.float64) - seen) / 255).mean()
+        assert row["error"] == pytest.approx(apart, rel=0.02)
+    assert Image.open(out / SHEET).format == "PNG"
+    assert {path.name for path in out.iterdir()} == {ERRORS, SHEET, ACCOUNT}
+
+
+def test_an_encoder_that_cannot_repeat_is_refused_and_leaves_nothing(
+    first: Night, tmp_path: Path
+) -> None:
+    wanted = Wanted(str(tmp_path / "errors"), HANDMADE, root=str(first.root))
+    with pytest.raises(ConfigError, match="has no half that repeats pictures"):
+        repeat(wanted, "quiet")
+    assert not (tmp_path / "errors").exists()
+    with pytest.raises(UsageError, match="the sheet shows 0 to 200"):
+        Wanted(str(tmp_path), worst=201)
 
 
 def test_the_night_says_who_was_chosen_and_why(first: Night) -> None:

@@ -75,20 +75,41 @@
   // -- the map
   const holder = one("#map-data");
   if (!holder) return;
-  const { styles, artists, points } = JSON.parse(holder.textContent);
+  const { styles, artists, points, by, views } = JSON.parse(holder.textContent);
   const canvas = one("#map-canvas");
   const card = one("#map-card");
-  const boxes = all("[data-style]");
+  const legends = all("[data-by]");
+  const colourings = Object.fromEntries(by.map((each) => [each.key, each]));
+  colourings.style = { groups: styles, of: points.map((point) => point[2]) };
+  const flat = { places: points };
+  let colouring = colourings.style;
+  let drawn = views[0] || flat;
   const pen = canvas.getContext("2d");
-  const bounds = { x: Math.max(1, ...points.map((p) => p[0])), y: Math.max(1, ...points.map((p) => p[1])) };
-  const view = { zoom: 1, x: 0, y: 0 };
-  let shown = new Set(styles.keys());
+  const largest = (axis) => drawn.places.reduce((most, place) => Math.max(most, place[axis]), 1);
+  let bounds = { x: 1, y: 1, z: 1 };
+  const view = { zoom: 1, x: 0, y: 0, turn: 0.5, tilt: 0.35 };
+  let shown = new Set();
   let chosen = -1;
   let size = { width: 1, height: 1 };
   let colours = [];
 
-  const place = ([x, y]) => {
+  const turned = ([x, y, z]) => { // about the middle; what is nearer is not larger
+    const [a, b, c] = [x - bounds.x / 2, y - bounds.y / 2, z - bounds.z / 2];
+    const [sin, cos] = [Math.sin(view.turn), Math.cos(view.turn)];
+    const [up, flat] = [Math.sin(view.tilt), Math.cos(view.tilt)];
+    return [a * cos + c * sin, b * flat - (c * cos - a * sin) * up];
+  };
+
+  const place = (index) => {
     const margin = 18;
+    const at = drawn.places[index];
+    if (drawn.deep) {
+      const reach = Math.hypot(bounds.x, bounds.y, bounds.z);
+      const scale = view.zoom * (Math.min(size.width, size.height) - 2 * margin) / reach * 1.7;
+      const [a, b] = turned(at);
+      return [size.width / 2 + scale * a, size.height / 2 + scale * b];
+    }
+    const [x, y] = at;
     const scale = Math.min((size.width - 2 * margin) / bounds.x, (size.height - 2 * margin) / bounds.y);
     const left = (size.width - scale * bounds.x) / 2 + scale * x;
     const top = (size.height - scale * bounds.y) / 2 + scale * y;
@@ -115,17 +136,18 @@
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     const r = (points.length > 3000 ? 2.2 : points.length > 800 ? 3 : 4.5) * Math.sqrt(view.zoom);
     pen.globalAlpha = 0.8;
-    points.forEach((point) => {
-      if (!shown.has(point[2])) return;
-      const [x, y] = place(point);
-      const style = styles[point[2]];
-      pen.fillStyle = colours[style.hue];
-      mark(x, y, style.shape, r);
+    points.forEach((point, index) => {
+      const of = colouring.of[index];
+      if (!shown.has(of)) return;
+      const [x, y] = place(index);
+      const look = colouring.groups[of];
+      pen.fillStyle = colours[look.hue];
+      mark(x, y, look.shape, r);
       pen.fill();
     });
     pen.globalAlpha = 1;
     if (chosen < 0) return;
-    const [x, y] = place(points[chosen]);
+    const [x, y] = place(chosen);
     pen.strokeStyle = colours[10];
     pen.lineWidth = 2;
     mark(x, y, 0, r + 5);
@@ -136,8 +158,8 @@
     let best = -1;
     let least = within * within;
     points.forEach((point, index) => {
-      if (!shown.has(point[2])) return;
-      const [px, py] = place(point);
+      if (!shown.has(colouring.of[index])) return;
+      const [px, py] = place(index);
       const apart = (px - x) ** 2 + (py - y) ** 2;
       if (apart < least) { least = apart; best = index; }
     });
@@ -159,6 +181,8 @@
     const [, , style, title, artist, thumb] = points[index];
     const words = document.createElement("div");
     words.append(line(title), line(artists[artist], "soft"), line(styles[style].name, "soft"));
+    const cluster = colourings.cluster;
+    if (cluster) words.append(line(cluster.groups[cluster.of[index]].name, "soft"));
     const mount = document.createElement("span");
     mount.className = "mount";
     if (/^[0-9a-f]{16}$/.test(thumb)) {
@@ -176,12 +200,12 @@
 
   const towards = (dx, dy) => {
     if (chosen < 0) return choose(nearest(size.width / 2, size.height / 2, Infinity));
-    const [x, y] = place(points[chosen]);
+    const [x, y] = place(chosen);
     let best = -1;
     let least = Infinity;
     points.forEach((point, index) => {
-      if (index === chosen || !shown.has(point[2])) return;
-      const [px, py] = place(point);
+      if (index === chosen || !shown.has(colouring.of[index])) return;
+      const [px, py] = place(index);
       const along = (px - x) * dx + (py - y) * dy;
       const aside = Math.abs((px - x) * dy) + Math.abs((py - y) * dx);
       if (along <= 0 || aside > along) return;
@@ -197,7 +221,7 @@
     const change = view.zoom === 1 ? 0 : view.zoom / before;
     view.x *= change;
     view.y *= change;
-    canvas.classList.toggle("zoomed", view.zoom > 1);
+    canvas.classList.toggle("zoomed", view.zoom > 1 || Boolean(drawn.deep));
     draw();
   };
 
@@ -211,7 +235,12 @@
     choose(nearest(...at(event), 28));
   });
   canvas.addEventListener("pointermove", (event) => {
-    if (held && event.buttons && view.zoom > 1) {
+    if (held && event.buttons && drawn.deep) {
+      view.turn += (event.clientX - held.x) / 120;
+      view.tilt = Math.max(-1.5, Math.min(1.5, view.tilt + (event.clientY - held.y) / 120));
+      held = { x: event.clientX, y: event.clientY };
+      draw();
+    } else if (held && event.buttons && view.zoom > 1) {
       view.x += event.clientX - held.x;
       view.y += event.clientY - held.y;
       held = { x: event.clientX, y: event.clientY };
@@ -229,33 +258,68 @@
   });
   all("[data-zoom]").forEach((each) => each.addEventListener("click", () => zoom(Number(each.dataset.zoom))));
 
+  const boxes = () => all("[data-group]", legends.find((each) => !each.hidden));
   const filter = () => {
-    shown = new Set(boxes.filter((box) => box.checked).map((box) => Number(box.dataset.style)));
-    if (chosen >= 0 && !shown.has(points[chosen][2])) {
+    const ticked = boxes().filter((box) => box.checked);
+    shown = new Set(ticked.map((box) => Number(box.dataset.group)));
+    if (chosen >= 0 && !shown.has(colouring.of[chosen])) {
       chosen = -1;
       card.className = "card";
       card.replaceChildren(line("No image chosen.", "soft"));
     }
     draw();
   };
-  const tick = (checked) => { boxes.forEach((box) => { box.checked = checked; }); filter(); };
-  boxes.forEach((box) => box.addEventListener("change", filter));
-  one("#map-all").addEventListener("click", () => tick(true));
-  one("#map-none").addEventListener("click", () => tick(false));
+  legends.forEach((legend) => {
+    legend.addEventListener("change", filter);
+    all("[data-all]", legend).forEach((button) => button.addEventListener("click", () => {
+      boxes().forEach((box) => { box.checked = button.dataset.all === "1"; });
+      filter();
+    }));
+  });
+
+  const colour = (key) => {
+    colouring = colourings[key];
+    legends.forEach((legend) => { legend.hidden = legend.dataset.by !== key; });
+    filter();
+  };
+  const look = (found) => {
+    drawn = found;
+    bounds = { x: largest(0), y: largest(1), z: drawn.deep ? largest(2) : 1 };
+    one("#map-turns").hidden = !drawn.deep;
+    zoom(0);
+  };
+  const choices = one(".choices");
+  if (choices) choices.hidden = false;
+  const [colourBy, lookAt] = [one("#map-by"), one("#map-view")];
+  if (colourBy) {
+    colourBy.value = "style";
+    colourBy.addEventListener("change", () => colour(colourBy.value));
+  }
+  if (lookAt) {
+    lookAt.value = "0";
+    lookAt.addEventListener("change", () => look(views[Number(lookAt.value)]));
+  }
+  all("[data-turn]").forEach((each) => each.addEventListener("click", () => {
+    view.turn += Number(each.dataset.turn);
+    draw();
+  }));
 
   const paint = () => {
-    const look = getComputedStyle(root);
-    colours = [...Array(10).keys()].map((hue) => look.getPropertyValue("--c" + hue).trim());
-    colours.push(look.getPropertyValue("--ink").trim());
+    const worn = getComputedStyle(root);
+    colours = [...Array(10).keys()].map((hue) => worn.getPropertyValue("--c" + hue).trim());
+    colours.push(worn.getPropertyValue("--ink").trim());
     draw();
   };
   document.addEventListener("dressed", paint);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
+  look(drawn);
   paint();
+  filter();
   let first = -1; // so that the card says what it is for: what lies nearest the middle
   let least = Infinity;
   points.forEach((point, index) => {
-    const apart = (point[0] - bounds.x / 2) ** 2 + (point[1] - bounds.y / 2) ** 2;
+    const [x, y] = drawn.places[index];
+    const apart = (x - bounds.x / 2) ** 2 + (y - bounds.y / 2) ** 2;
     if (point[5] && apart < least) { least = apart; first = index; }
   });
   choose(first);

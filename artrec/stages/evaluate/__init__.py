@@ -31,12 +31,14 @@ from artrec.releases import (
     find_run,
 )
 from artrec.stages import RESULT_VERSIONS, rejects
+from artrec.stages.clusters import make_clusters
 from artrec.stages.evaluate.assessing import Assessment
 from artrec.stages.evaluate.churn import churn
 from artrec.stages.evaluate.counting import missing_shard_files, ruled_counts
 from artrec.stages.evaluate.remembering import churn_counts, remembered
 from artrec.stages.feed import make_feeds
 from artrec.stages.frames import add_counters
+from artrec.stages.maps import make_maps
 from artrec.stages.rules import ingest_rules
 from artrec.stages.sources import members_by_source
 
@@ -50,7 +52,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     begun = time.monotonic()
     _check_reasons(settings.gates)
     inputs = _inputs(settings, draft)
-    digest = name_of(inputs)
+    digest = name_of(inputs | {name: getattr(settings.evaluate, name) for name in _LOOKS})
     known, base = draft.known("evaluate", digest), draft.base.release
     if known is not None and draft.unchanged:
         return draft.record(known)
@@ -60,6 +62,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     if found is None:
         found = Assessment(spark, settings, draft, begun_run, _before(draft)).measured(begun)
     reached("evaluate.run")
+    looks = _looks(spark, settings, draft, found)
     feeds = make_feeds(spark, draft)
     moved = churn(draft, feeds.notes)
     measured = _measured(settings, draft, found, moved)
@@ -71,8 +74,9 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
         StageRuns(
             stage="evaluate",
             inputs=digest,
-            tables={table: [ref] for table in found.tables} | feeds.tables,
-            counters=add_counters([found.counters, feeds.counters]),
+            tables={table: [RunRef.of(run)] for run in (found, *looks) for table in run.tables}
+            | feeds.tables,
+            counters=add_counters([*(run.counters for run in (found, *looks)), feeds.counters]),
             seconds=known.seconds if known is not None and not again else time.monotonic() - begun,
             notes={
                 **again,
@@ -80,10 +84,19 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
                 "counts": found.notes["counts"],
                 "figures": _noted(measured),
                 "changes": feeds.notes,
+                "clusters": looks[0].notes,
                 **({"churn": moved} if moved else {}),
             },
         )
     )
+
+
+def _looks(spark: SparkSession, settings: Settings, draft: Draft, found: Run) -> tuple[Run, Run]:
+    """What people look at: clusters, and maps that show them; each a run of its own."""
+    counts = found.notes["counts"]
+    sound = not counts["non_finite"] + counts["zero"]
+    clusters = make_clusters(spark, settings, draft, sound)
+    return clusters, make_maps(spark, settings, draft, found, clusters)
 
 
 def _check_reasons(limits: GatesSettings) -> None:
@@ -134,6 +147,7 @@ def _index(found: StageRuns) -> Any:
     return [found.inputs, *(ref.run_id for refs in found.tables.values() for ref in refs)]
 
 
+_LOOKS = ("clusters", "tsne")
 _RULES = ("queries", "sample", "map_points", "near_bits", "near_distance")
 
 

@@ -1,152 +1,154 @@
 """What evaluation is made on: all images by codes, and some of them drawn at random.
 
-The draw is by a hash of image_id. The queries' order has a seed of its own for each release, so
-that nobody can have tuned for them; that of the sample, whose pictures have to be decoded, stays,
-so that from night to night only new pictures are.
+Of a small catalog one task makes both tables; else Spark brings images and pictures together.
 """
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import and_
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
 
-from pyspark.sql import Column, DataFrame, SparkSession, Window
-from pyspark.sql import functions as F
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame, SparkSession
 
 from artrec.config import Settings
-from artrec.releases import Draft
+from artrec.releases import Draft, receipts_of
 from artrec.schemas import TABLES
-from artrec.stages.frames import read_frame, stage_frame, write_sorted
+from artrec.stages.evaluate.coding import COLUMNS, Draw, drawn, write_coded
+from artrec.stages.frames import Attempt, TaskReport, run_tasks, stage_frame
 from artrec.stages.places import first_places
 from artrec.stages.rules import picture_recipe
 from artrec.stages.session import describe
-from artrec.tables import Receipt
+from artrec.stages.workers import light
+from artrec.storage import Store
+from artrec.tables import FILE_BYTES, Receipt, TableWriter, open_file, read_table
 
-__all__ = ["HUBS", "duplicate_images", "hub_images", "list_recalls", "table_recall", "write_images"]
+__all__ = [
+    "Choice",
+    "choice_of",
+    "choose",
+    "choose_alone",
+]
 
-HUBS = 100
 ROW_BYTES = 100  # of a row of evaluated_images, about: only for the number of files
-STABLE = "sample"
 
-_LABELS = ["style", "artist", "title"]
-
-
-def write_images(
-    spark: SparkSession, settings: Settings, draft: Draft, folder: str, seed: str
-) -> dict[str, list[Receipt]]:
-    """The tables evaluated_images and chosen_images."""
-    store, rules = draft.store, settings.evaluate
-    rows = draft.need("catalog").rows("catalog")
-    describe(spark, "evaluate: images")
-    images = _coded(spark, settings, draft).persist()
-    every, some = TABLES["evaluated_images"], TABLES["chosen_images"]
-    evaluated = write_sorted(images, store, folder, every, rows * ROW_BYTES)
-    fresh = max(rules.queries, rules.map_points)
-    chosen = write_sorted(_chosen(images, fresh, rules.sample, seed), store, folder, some, 0)
-    images.unpersist()
-    return {"evaluated_images": evaluated, "chosen_images": chosen}
+_OWN = ["image_id", "content_sha256", "vector_no", "style", "artist", "title"]
 
 
-def _coded(spark: SparkSession, settings: Settings, draft: Draft) -> DataFrame:
-    catalog = stage_frame(
-        spark, draft, "catalog", "catalog", ["image_id", "content_sha256", "vector_no", *_LABELS]
-    )
-    pictures = first_places(spark, draft, picture_recipe(settings.ingest), "phash")
-    return catalog.join(pictures, "content_sha256", "left").select(
-        "*",
-        _code("image_id").alias("image_code"),
-        _code("style").alias("style_code"),
-        _code("artist").alias("artist_code"),
-        _code("phash").alias("phash_code"),
-        _code("artist", "title").alias("name_code"),
+@dataclass(frozen=True)
+class Choice:
+    """What the images are made of, and how they are drawn."""
+
+    store: Store
+    folder: str
+    catalog: tuple[Receipt, ...]
+    pictures: tuple[Receipt, ...]
+    recipe: str
+    draw: Draw
+
+
+def choice_of(settings: Settings, draft: Draft, folder: str, seed: str) -> Choice:
+    """What is drawn from, and by which rules."""
+    rules = settings.evaluate
+    return Choice(
+        store=draft.store,
+        folder=folder,
+        catalog=_receipts(draft, "catalog", "catalog"),
+        pictures=_receipts(draft, "ingest", "pictures"),
+        recipe=picture_recipe(settings.ingest),
+        draw=Draw(max(rules.queries, rules.map_points), rules.sample, seed),
     )
 
 
-def _code(*columns: str) -> Column:
-    """64 bits that are equal for equal values; 0 where one is missing."""
-    known = reduce(and_, (F.col(name).isNotNull() for name in columns))
-    return F.when(known, F.xxhash64(*columns)).otherwise(F.lit(0).cast("long"))
+def _receipts(draft: Draft, stage: str, table: str) -> tuple[Receipt, ...]:
+    return tuple(receipts_of(draft.store, draft.need(stage).tables[table], table))
 
 
-def _chosen(images: DataFrame, fresh: int, sample: int, seed: str) -> DataFrame:
-    """The first images in each of the two orders."""
-    orders = {"new": F.xxhash64(F.lit(seed), "image_id"), "old": _stable()}
-    sorts = {name: [order, F.col("image_id")] for name, order in orders.items()}
-    new = images.orderBy(*sorts["new"]).limit(fresh).select("image_id")
-    old = images.orderBy(*sorts["old"]).limit(sample).select("image_id")
-    old = old.withColumn("nth", F.row_number().over(Window.orderBy(_stable(), "image_id")))
-    wanted = new.join(old, "image_id", "full")
-    place = F.row_number().over(Window.orderBy(*sorts["new"])) - 1
-    return (
-        images.join(wanted, "image_id")
-        .withColumn("place", place.cast("int"))
-        .withColumn("sample_place", (F.col("nth") - 1).cast("int"))
-    )
+def choose_alone(choice: Choice, attempt: Attempt) -> TaskReport:
+    """One task: evaluated_images and chosen_images of a small catalog, and its duplicates."""
+    schema = pa.schema([TABLES["catalog"].columns.field(name) for name in _OWN])
+    images = pa.Table.from_batches(read_table(choice.store, choice.catalog, _OWN), schema)
+    pictures = _pictures(choice)
+    place = pc.index_in(images.column("content_sha256"), pictures.column("content_sha256"))
+    for name in ("phash", "file", "row_group"):
+        images = images.append_column(name, pictures.column(name).take(place))
+    images = images.sort_by([(name, "ascending") for name in TABLES["evaluated_images"].sort])
+    written = write_coded(choice.store, choice.folder, attempt.stem, choice.draw, [images])
+    return TaskReport(receipts=[*written, *_write(choice, "duplicates", attempt, _twins(images))])
 
 
-def _stable() -> Column:
-    return F.xxhash64(F.lit(STABLE), "image_id")
+def _write(choice: Choice, name: str, attempt: Attempt, rows: pa.Table) -> list[Receipt]:
+    table = TABLES[name]
+    with TableWriter(choice.store, choice.folder, table, attempt.stem, even_empty=True) as writer:
+        for batch in rows.combine_chunks().to_batches():
+            writer.write(batch)
+    return writer.receipts
 
 
-def hub_images(spark: SparkSession, draft: Draft, listed: DataFrame) -> DataFrame:
-    """The images that stand in the most neighbor lists, of ``listed`` with their ``lists``."""
-    most = listed.select("image_id", "lists").orderBy(F.desc("lists"), "image_id").limit(HUBS)
-    columns = ["image_id", "content_sha256", *_LABELS]
-    return stage_frame(spark, draft, "catalog", "catalog", columns).join(most, "image_id")
-
-
-def duplicate_images(spark: SparkSession, draft: Draft) -> DataFrame:
+def _twins(images: pa.Table) -> pa.Table:
     """Images of a content that has other names too."""
-    images = stage_frame(spark, draft, "catalog", "catalog", ["content_sha256", "image_id"])
-    several = images.groupBy("content_sha256").count().filter("count > 1").select("content_sha256")
-    return images.join(several, "content_sha256", "left_semi")
+    contents = images.column("content_sha256").combine_chunks().dictionary_encode()
+    codes = np.asarray(contents.indices, np.int64)
+    several = np.flatnonzero(np.bincount(codes)[codes] > 1)
+    table = TABLES["duplicates"]
+    rows = images.select(table.columns.names).take(pa.array(several))
+    return rows.sort_by([(name, "ascending") for name in table.sort])
 
 
-def table_recall(spark: SparkSession, draft: Draft, exact: list[Receipt]) -> tuple[int, float]:
-    """(queries, share of their lists' entries that the published table has at the same rank).
-
-    An entry is right if neighbor and distance are; where one list is longer, its rest is wrong.
-    """
-    truth = read_frame(spark, draft.store, exact, TABLES["exact_lists"]).withColumnsRenamed(
-        {"ids": "true_ids", "distances": "true_distances"}
-    )
-    published = stage_frame(spark, draft, "neighbors", "neighbors_nested")
-    found = truth.join(published, "query_id", "left")
-    same = F.filter(
-        F.arrays_zip("true_ids", "true_distances", "ids", "distances"),
-        lambda e: (e["true_ids"] == e["ids"]) & (e["true_distances"] == e["distances"]),
-    )
-    entries = F.greatest(F.size("true_ids"), F.size(F.coalesce("ids", "true_ids")))
-    right = F.when(F.col("ids").isNull(), 0).otherwise(F.size(same))
-    row = found.agg(
-        F.count("*").alias("queries"), F.sum(right).alias("right"), F.sum(entries).alias("all")
-    ).first()
-    if row is None or not row.queries:
-        return 0, 1.0
-    return row.queries, row.right / row.all if row.all else 1.0
+def _pictures(choice: Choice) -> pa.Table:
+    """The stored pictures of the recipe in the order of their places."""
+    names = ["content_sha256", "recipe", "phash"]
+    fields = [TABLES["pictures"].columns.field(name) for name in names]
+    schema = pa.schema([*fields, ("file", pa.string()), ("row_group", pa.int32())])
+    parts = [schema.empty_table()]
+    for receipt in sorted(choice.pictures, key=lambda each: each.path):
+        file = open_file(choice.store, receipt)
+        for group in range(file.metadata.num_row_groups):
+            rows = file.read_row_group(group, columns=names).select(names)
+            rows = rows.append_column("file", pa.array([receipt.path] * len(rows), pa.string()))
+            numbers = pa.array(np.full(len(rows), group, np.int32))
+            parts.append(rows.append_column("row_group", numbers).cast(schema))
+    every = pa.concat_tables(parts)
+    return every.filter(pc.equal(every.column("recipe"), choice.recipe))
 
 
-def list_recalls(
-    spark: SparkSession, draft: Draft, exact: list[Receipt], chosen: list[Receipt]
-) -> tuple[list[str], list[float]]:
-    """Style and recall of each query's list in an approximate table; at most evaluate.queries.
+def choose(spark: SparkSession, draft: Draft, choice: Choice) -> list[Receipt]:
+    """The same tables of a catalog of any size."""
+    describe(spark, "evaluate: images")
+    every = TABLES["evaluated_images"]
+    catalog = stage_frame(spark, draft, "catalog", "catalog", _OWN)
+    pictures = first_places(spark, draft, choice.recipe, "phash")
+    images = catalog.join(pictures, "content_sha256", "left").select(*COLUMNS)
+    parts = max(1, -(-draft.need("catalog").rows("catalog") * ROW_BYTES // FILE_BYTES))
+    ranged = images.repartitionByRange(parts, *every.sort).sortWithinPartitions(*every.sort)
+    receipts = _written(ranged, choice)
+    chosen = [each for each in receipts if each.table == "chosen_images"]
+    describe(spark, "evaluate: chosen images")
+    (report,) = run_tasks(spark, 1, partial(_choose_among, choice, tuple(chosen)))
+    coded = [each for each in receipts if each.table != "chosen_images" and each.rows]
+    return [*sorted(coded, key=lambda each: each.first), *report.receipts]
 
-    The share of the true list that the published one has. An entry counts if neighbor and distance
-    are those of a true one, or if it is as near as the last.
-    """
-    truth = read_frame(spark, draft.store, exact, TABLES["exact_lists"]).withColumnsRenamed(
-        {"ids": "true_ids", "distances": "true_distances"}
-    )
-    published = stage_frame(spark, draft, "neighbors", "neighbors_nested")
-    styles = read_frame(
-        spark, draft.store, chosen, TABLES["chosen_images"], ["image_id", "style"]
-    ).withColumnRenamed("image_id", "query_id")
-    true = F.arrays_zip(F.col("true_ids").alias("id"), F.col("true_distances").alias("far"))
-    own = F.arrays_zip(F.col("ids").alias("id"), F.col("distances").alias("far"))
-    last = F.element_at("true_distances", -1)
-    right = F.filter(own, lambda e: (e["far"] == last) | F.array_contains(true, e))
-    count = F.least(F.size(F.coalesce(right, F.array())), F.size("true_ids"))
-    share = F.when(F.size("true_ids") > 0, count / F.size("true_ids")).otherwise(1.0)
-    found = truth.join(published, "query_id", "left").join(styles, "query_id")
-    rows = found.select("query_id", "style", share.alias("share")).orderBy("query_id").collect()
-    return [row.style or "" for row in rows], [float(row.share) for row in rows]
+
+def _written(images: DataFrame, choice: Choice) -> list[Receipt]:
+    @light
+    def body(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        tables = (pa.Table.from_batches([batch]) for batch in batches)
+        stem = Attempt.current().stem
+        found = write_coded(choice.store, choice.folder, f"part-{stem}", choice.draw, tables)
+        texts = [receipt.model_dump_json() for receipt in found]
+        yield pa.RecordBatch.from_arrays([pa.array(texts, pa.string())], names=["receipt"])
+
+    rows = images.mapInArrow(body, "receipt string").collect()
+    return [Receipt.model_validate_json(row.receipt) for row in rows]
+
+
+def _choose_among(choice: Choice, parts: tuple[Receipt, ...], attempt: Attempt) -> TaskReport:
+    """Draw once more, from what was drawn from the parts of the catalog."""
+    table = TABLES["chosen_images"]
+    rows = pa.Table.from_batches(read_table(choice.store, parts), table.columns)
+    rows = rows.sort_by([(name, "ascending") for name in table.sort])
+    written = _write(choice, table.name, attempt, drawn(rows, choice.draw))
+    return TaskReport(receipts=written)

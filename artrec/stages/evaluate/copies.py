@@ -28,12 +28,13 @@ from artrec.stages.evaluate.pairs import (
     near_pairs,
     numbers_of,
 )
+from artrec.stages.evaluate.together import Work
 from artrec.stages.frames import Attempt, TaskReport, run_tasks
 from artrec.stages.rules import picture_recipe
 from artrec.tables import Receipt, TableWriter, read_table
 from artrec.vectors.distance import Ints
 
-__all__ = ["near_copies"]
+__all__ = ["group_counts", "grouping", "near_copies"]
 
 ALONE = 100_000  # contents of which one task finds the pairs too
 PAIRS = 5_000_000  # that one task makes groups of: 200 MB, three times that as it sorts them
@@ -47,7 +48,21 @@ def near_copies(
     scale: float | None,
     twins: Sequence[Receipt],
 ) -> tuple[list[Receipt], dict[str, int]]:
-    """The table near_duplicates, and counts of its groups.
+    """The table near_duplicates, and counts of its groups: by a job of their own."""
+    near, work = grouping(spark, settings, draft, folder, scale, twins)
+    (report,) = run_tasks(spark, 1, work)
+    return report.receipts, group_counts(near, report)
+
+
+def grouping(
+    spark: SparkSession,
+    settings: Settings,
+    draft: Draft,
+    folder: str,
+    scale: float | None,
+    twins: Sequence[Receipt],
+) -> tuple[Near, Work]:
+    """The one task that makes groups; pairs that it cannot find by itself are found first.
 
     ``scale`` is the distance of two random vectors, None where distances do not tell; ``twins`` are
     the files of the table duplicates.
@@ -56,9 +71,13 @@ def near_copies(
     pairs = None
     if sum(receipt.rows for receipt in near.live) > ALONE:
         pairs = tuple(near_pairs(spark, draft, near))
-    (report,) = run_tasks(spark, 1, partial(_group, near, pairs, tuple(twins), PAIRS))
-    counts = {name: report.counters[name] for name in ("groups", "images", "largest")}
-    return report.receipts, counts | {"bits": _told(near, report.notes["bits"])}
+    return near, partial(_group, near, pairs, tuple(twins), PAIRS)
+
+
+def group_counts(near: Near, report: TaskReport) -> dict[str, int]:
+    """What the task counted, and of how many bits the pairs are."""
+    counts = {name: report.notes[name] for name in ("groups", "images", "largest")}
+    return counts | {"bits": _told(near, report.notes["bits"])}
 
 
 def _near(settings: Settings, draft: Draft, folder: str, scale: float | None) -> Near:
@@ -121,8 +140,8 @@ def _group(
     with TableWriter(near.store, near.folder, table, stem, even_empty=True) as writer:
         writer.write(batch_of(table, columns))
     sizes = np.unique(group, return_counts=True)[1]
-    counters = {"groups": len(sizes), "images": len(group), "largest": int(sizes.max(initial=0))}
-    return TaskReport(receipts=writer.receipts, counters=counters, notes={"bits": taken})
+    counts = {"groups": len(sizes), "images": len(group), "largest": int(sizes.max(initial=0))}
+    return TaskReport(receipts=writer.receipts, notes=counts | {"bits": taken})
 
 
 def _links(near: Near, pairs: Receipts) -> Iterator[Links]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ __all__ = [
     "distinct_vectors",
     "first_rows",
     "images_of",
+    "vector_hashes",
     "vectors_of",
 ]
 
@@ -110,24 +111,26 @@ def vectors_of(ground: Ground, rows: pa.Table) -> Block:
     return Block(np.concatenate(numbers), np.concatenate(found))
 
 
-def distinct_vectors(spark: SparkSession, ground: Ground) -> int:
+def distinct_vectors(spark: SparkSession, store: Store, live: Sequence[Receipt]) -> int:
     """How many of the live vectors differ, by 64 bits of a hash of each."""
-    if not ground.live:
+    if not live:
         return 0
-    store, live = ground.store, ground.live
+    files = list(live)
 
     @light
     def body(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for index in batch.column(0).to_pylist():
-                for block in vector_blocks(store, [live[index]]):
-                    yield pa.RecordBatch.from_arrays([_hashes(block)], names=["hash"])
+                for block in vector_blocks(store, [files[index]]):
+                    hashes = pa.array(vector_hashes(block), pa.int64())
+                    yield pa.RecordBatch.from_arrays([hashes], names=["hash"])
 
-    frame = spark.range(0, len(live), 1, len(live)).mapInArrow(body, "hash long")
+    frame = spark.range(0, len(files), 1, len(files)).mapInArrow(body, "hash long")
     return frame.distinct().count()
 
 
-def _hashes(block: Block) -> pa.Array:
+def vector_hashes(block: Block) -> list[int]:
+    """A number for each vector; equal vectors have equal ones, whatever the sign of their zeros."""
     rows = block.vectors + np.float32(0.0)  # no -0.0
     digests = (hashlib.blake2b(each.tobytes(), digest_size=8).digest() for each in rows)
-    return pa.array([int.from_bytes(each, "big", signed=True) for each in digests], pa.int64())
+    return [int.from_bytes(each, "big", signed=True) for each in digests]

@@ -28,10 +28,12 @@ from artrec.stages.evaluate.ground import (
     Ground,
     chosen_rows,
     first_rows,
+    vector_hashes,
     vectors_of,
 )
 from artrec.stages.frames import Attempt, TaskReport
 from artrec.stages.rejects import Rejected
+from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, open_file, read_table
 from artrec.vectors import Block
 
@@ -55,9 +57,10 @@ def keep_floors(ground: Ground, known: tuple[Receipt, ...], attempt: Attempt) ->
     return TaskReport(receipts=writer.receipts, counters={"floors_kept": kept})
 
 
-def missing_places(ground: Ground, done: Sequence[Receipt]) -> list[tuple[str, int]]:
-    """Where the sample's pictures lie that have no floor vectors yet, in order."""
-    return sorted(_by_place(_missing(ground, done)))
+def missing_places(ground: Ground, done: Sequence[Receipt]) -> tuple[list[tuple[str, int]], int]:
+    """Where the sample's pictures lie that have no floor vectors yet, in order; and how many."""
+    missing = _missing(ground, done)
+    return sorted(_by_place(missing)), len(missing)
 
 
 def _missing(ground: Ground, done: Sequence[Receipt]) -> pa.Table:
@@ -120,22 +123,27 @@ def _floor_row(number: int, decoded: Pixels | Rejected) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([row], schema=schema)
 
 
-def look_over(ground: Ground, attempt: Attempt) -> TaskReport:
-    """Count the vectors of one file that say nothing; of sound ones add up what they are."""
-    counters = {"vectors": 0, "non_finite": 0, "zero": 0, "flat": 0}
+def look_over(store: Store, live: Sequence[Receipt], metric: str, attempt: Attempt) -> TaskReport:
+    """Note the vectors of one file that say nothing; of sound ones add up what they are.
+
+    Where there is no other file, also how many differ.
+    """
+    found = {"vectors": 0, "non_finite": 0, "zero": 0, "flat": 0}
     total: Any = 0.0
     squares = 0.0
-    for block in vector_blocks(ground.store, [ground.live[attempt.index]]):
-        found = faults(block.vectors)
-        counters["vectors"] += len(block.numbers)
-        counters["non_finite"] += found.non_finite
-        counters["zero"] += found.zero
-        counters["flat"] += found.flat
-        if not found.non_finite:
-            more, square = moments(block.vectors, ground.metric)
+    hashes: set[int] = set()
+    for block in vector_blocks(store, [live[attempt.index]]):
+        of_block = faults(block.vectors)
+        found["vectors"] += len(block.numbers)
+        for name in ("non_finite", "zero", "flat"):
+            found[name] += getattr(of_block, name)
+        if not of_block.non_finite:
+            more, square = moments(block.vectors, metric)
             total, squares = total + more, squares + square
-    notes = {"total": np.atleast_1d(total).tolist(), "squares": squares}
-    return TaskReport(counters=counters, notes=notes)
+        if len(live) == 1:
+            hashes.update(vector_hashes(block))
+    notes = {"found": found, "total": np.atleast_1d(total).tolist(), "squares": squares}
+    return TaskReport(notes=notes | ({"distinct": len(hashes)} if len(live) == 1 else {}))
 
 
 def survey(ground: Ground, attempt: Attempt) -> TaskReport:

@@ -15,6 +15,7 @@ from artrec.commands.outside import precision_of, way_of
 from artrec.commands.show import plain
 from artrec.config import IngestSettings, Settings, Source, load
 from artrec.encoders import Encoder
+from artrec.encoders.brought.given import Given
 from artrec.encoders.device import Precision
 from artrec.errors import ArtrecError
 from artrec.releases import Release, read_release, table_receipts
@@ -132,6 +133,8 @@ def _answered(
 def _encoded(spark: SparkSession, query: _Query) -> Encoded:
     settings, out = query.settings, query.out
     if not query.files:
+        if isinstance(query.encoder, Given):
+            raise query.encoder.unable()
         return encode_source(spark, settings, query.root, out, query.encoder.id)
     size = settings.ingest.slice_bytes
     return read_vectors(spark, query.source, query.files, out, query.release, size)

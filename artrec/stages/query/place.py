@@ -18,12 +18,12 @@ __all__ = ["ACCOUNT", "SCRATCH", "own_place", "put_account"]
 SCRATCH = "scratch"
 ACCOUNT = "query.json"
 _CLAIM = f"{SCRATCH}/claim"
-_FOLDERS = ("neighbors", "query_rejects", SCRATCH)  # the claim goes last
+_FOLDERS = ("neighbors", "query_rejects", "reconstruction_errors", SCRATCH)  # the claim goes last
 
 
 @contextmanager
 def own_place(out: Store, others: Iterable[tuple[str, str]]) -> Iterator[None]:
-    """Within the block ``out`` belongs to this query; what an error leaves there is removed.
+    """Within the block ``out`` belongs to this job; what an error leaves there is removed.
 
     Raises UsageError where something lies there, another query writes there, or it is one of
     ``others``, (what, URL) each, or lies within one.
@@ -37,9 +37,7 @@ def own_place(out: Store, others: Iterable[tuple[str, str]]) -> Iterator[None]:
     try:
         out.write(_CLAIM, attempt_name().encode())
     except ConditionFailed:
-        raise UsageError(
-            f"--out {out.url}: another query writes there: name a new folder"
-        ) from None
+        raise UsageError(f"--out {out.url}: another job writes there: name a new folder") from None
     try:
         yield
     except BaseException:
@@ -50,14 +48,16 @@ def own_place(out: Store, others: Iterable[tuple[str, str]]) -> Iterator[None]:
     _remove(out, SCRATCH, ())
 
 
-def put_account(out: Store, account: dict[str, Any], tables: Iterable[list[Receipt]]) -> None:
+def put_account(
+    out: Store, account: dict[str, Any], tables: Iterable[list[Receipt]], name: str = ACCOUNT
+) -> None:
     """Write the account, last: files that no receipt names, of tasks tried again, go before."""
     kept = []
     for receipts in tables:
         kept += [receipt.path for receipt in receipts]
     for folder in sorted({path.rpartition("/")[0] for path in kept}):
         _remove(out, folder, kept)
-    out.write(ACCOUNT, json.dumps(account, indent=1, ensure_ascii=False).encode())
+    out.write(name, json.dumps(account, indent=1, ensure_ascii=False).encode())
 
 
 def _remove(out: Store, folder: str, kept: Iterable[str]) -> None:

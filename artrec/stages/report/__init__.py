@@ -13,7 +13,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from artrec import log, picture, report
+from artrec import log, report
 from artrec.config import Settings, flat
 from artrec.digests import name_of
 from artrec.failpoints import reached
@@ -32,6 +32,7 @@ from artrec.releases import (
 from artrec.stages import RESULT_VERSIONS
 from artrec.stages.frames import add_counters
 from artrec.stages.report.findings import Findings, Row, find, stages_of
+from artrec.stages.report.looks import clusters_of, map_views, reconstructions
 from artrec.stages.report.morning import morning, neighbors_of
 from artrec.stages.report.thumbnails import keep, kept_thumbnails, make_thumbnails, thumb_name
 
@@ -155,6 +156,8 @@ def _facts(
         churn=report.Churn.model_validate(churn) if churn else None,
         morning=morning(settings, draft, found, image),
         points=tuple(report.Point(x=r["x"], y=r["y"], image=image(r)) for r in found.points),
+        maps=map_views(found),
+        clusters=clusters_of(found, stages, image),
         settings=_settings(settings),
         versions=versions(),
     )
@@ -268,7 +271,7 @@ def _training(
     record = stages_of(draft).get("train")
     if record is None:
         return None, []
-    shown, pictures = _reconstructions(settings, draft, found.reconstructions, folder)
+    shown, pictures = reconstructions(settings, draft, found, folder)
     notes = record.notes
     curves = groupby(
         sorted(found.curves, key=lambda row: (row["measure"], row["epoch"])),
@@ -283,26 +286,3 @@ def _training(
         reconstructions=shown,
     )
     return training, pictures
-
-
-def _reconstructions(
-    settings: Settings, draft: Draft, rows: Iterable[Row], folder: str
-) -> tuple[tuple[report.Reconstruction, ...], list[Artifact]]:
-    limits = picture.Limits()
-    shown: list[report.Reconstruction] = []
-    made: list[Artifact] = []
-    for row in rows:
-        name = thumb_name(row["content_sha256"])
-        one, other = (
-            picture.shrunk(row[side], limits, settings.report.side)
-            for side in ("original", "reconstruction")
-        )
-        sides = {"original": one, "reconstruction": other, "difference": one}
-        if one.shape == other.shape:
-            sides["difference"] = report.difference(one, other)
-        for side, pixels in sides.items():
-            data = report.jpeg(pixels, quality=92)
-            made.append(keep(draft.store, data, f"{folder}/thumbs/{name}-{side}.jpg"))
-        names = {side: f"{name}-{side}" for side in sides}
-        shown.append(report.Reconstruction(error=row["error"], **names))
-    return tuple(shown), made

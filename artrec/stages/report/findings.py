@@ -28,6 +28,7 @@ __all__ = ["Findings", "find", "stages_of"]
 
 HUBS, TWINS, NAMES_OF_TWIN, RECONSTRUCTIONS = 12, 12, 5, 12
 POINTS, MEASURES, EXTREMES = 8_000, 2_000, 8
+CLUSTERS, MEMBERS = 12, 8  # with pictures, and how many of each
 GROUPS, OF_GROUP, READ = 8, 6, 10_000  # of near duplicates; rows that are looked at for them
 SAME = "the same every night"
 """Seeds the draw of images whose neighbors are shown: as long as they are there, a reader sees what
@@ -52,8 +53,11 @@ class Findings:
     points: list[Row] = field(default_factory=list)
     measures: list[Row] = field(default_factory=list)
     classes: list[Row] = field(default_factory=list)
+    maps: dict[str, list[Row]] = field(default_factory=dict)
+    clusters: list[Row] = field(default_factory=list)
     curves: list[Row] = field(default_factory=list)
     reconstructions: list[Row] = field(default_factory=list)
+    steps: list[Row] = field(default_factory=list)
     changes: Changes = field(default_factory=Changes)
 
     @property
@@ -88,7 +92,9 @@ def find(spark: SparkSession, settings: ReportSettings, draft: Draft, seed: str)
     asked = {row["image_id"] for row in [*queries, *changed.fresh]}
     lists = {name: _list(tables, name, settings) for name in sorted(asked)}
     neighbors = {row["neighbor_id"] for found in lists.values() for row in found}
-    neighbors |= changed.listed
+    clusters = list(tables.rows("cluster_centers", _OF_CLUSTER))
+    neighbors |= changed.listed | _members(clusters)
+    points = list(islice(tables.rows("coordinates"), POINTS))
     measures, classes = _measured(tables)
     return Findings(
         queries=queries,
@@ -101,11 +107,14 @@ def find(spark: SparkSession, settings: ReportSettings, draft: Draft, seed: str)
         twins=list(islice(_twins(tables.rows("duplicates")), TWINS)),
         twin_names=sum(receipt.rows for receipt in tables.receipts("duplicates")),
         near=list(islice(_groups(tables.rows("near_duplicates"), READ), GROUPS)),
-        points=list(islice(tables.rows("coordinates"), POINTS)),
+        points=points,
+        maps=_maps(tables, points),
+        clusters=clusters,
         measures=measures,
         classes=classes,
         curves=list(tables.rows("curves")),
         reconstructions=list(islice(tables.rows("reconstructions"), RECONSTRUCTIONS)),
+        steps=list(tables.rows("epoch_reconstructions")),
         changes=changed,
     )
 
@@ -126,11 +135,33 @@ class _Tables:
             self._receipts[table] = found
         return self._receipts[table]
 
-    def rows(self, table: str) -> Iterator[Row]:
+    def rows(self, table: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
         """One by one: of a table that grows, take the beginning."""
-        for batch in read_table(self.store, self.receipts(table)):
+        for batch in read_table(self.store, self.receipts(table), columns):
             for start in range(0, batch.num_rows, 1000):
                 yield from batch.slice(start, 1000).to_pylist()
+
+
+_OF_CLUSTER = ("cluster", "images", "vectors", "inertia", "silhouette", "nearest")
+
+
+def _members(clusters: Iterable[Row]) -> set[str]:
+    """The images of clusters that are shown; ``nearest`` is cut to them."""
+    found: set[str] = set()
+    for row in clusters:
+        row["nearest"] = row["nearest"][:MEMBERS] if row["cluster"] <= CLUSTERS else []
+        found |= {*row["nearest"]}
+    return found
+
+
+def _maps(tables: _Tables, points: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows of these points on each map that has all of them, in their order."""
+    wanted = {row["image_id"] for row in points}
+    found: dict[str, list[Row]] = {}
+    for row in tables.rows("maps"):
+        if row["image_id"] in wanted:
+            found.setdefault(row["map"], []).append(row)
+    return {name: rows for name, rows in found.items() if len(rows) == len(points)}
 
 
 def _first(
@@ -182,6 +213,7 @@ def _rejects(spark: SparkSession, tables: _Tables) -> list[Row]:
         .filter(F.col("place") <= SAMPLES)
         .orderBy(F.desc("count"), "stage", "reason", "place")
         .limit(KINDS * SAMPLES)
+        .drop("place")
     )
     return [row.asDict() for row in some.collect()]
 

@@ -138,5 +138,5 @@ def _trained(
         **{name: found.notes[name] for name in same if name in found.notes},
     }
     ref = RunRef.of(found)
-    tables = {**tables, "curves": [ref], "reconstructions": [ref]}
+    tables = {**tables, "curves": [ref], "reconstructions": [ref], "epoch_reconstructions": [ref]}
     return {"tables": tables, "counters": found.counters, "notes": notes}

@@ -1,0 +1,76 @@
+"""Reconstruct: how well an autoencoder repeats each picture of a release.
+
+It reads a release, writes a folder of its own, and holds no lease: nothing changes below the
+release's root.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from artrec import log
+from artrec.errors import UsageError
+from artrec.stages.ending import explain, stoppable
+
+__all__ = ["Wanted", "reconstruct"]
+
+MOST = 200  # worst pictures on the sheet
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a reconstruction was called with."""
+
+    out: str
+    encoder: str | None = None
+    worst: int = 24
+    root: str | None = None
+    release: str | None = None
+    config: str | None = None
+    assignments: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.worst <= MOST:
+            raise UsageError(f"--worst {self.worst}: the sheet shows 0 to {MOST} pictures")
+
+
+def reconstruct(
+    out: Annotated[str, typer.Option(metavar="DIR", help="A new or empty folder, or its URL.")],
+    encoder: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Another encoder of the store than the release's."),
+    ] = None,
+    worst: Annotated[int, typer.Option(help="Pictures on the sheet of the worst.")] = 24,
+    root: Annotated[
+        str | None, typer.Option(help="Root of the store; else store.root of the settings.")
+    ] = None,
+    release: Annotated[
+        str | None, typer.Option(help="Another release than the current one.")
+    ] = None,
+    config: Annotated[str | None, typer.Option(help="A YAML file of settings, or its URL.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Only warnings and errors.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="More detail, Spark's too.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Stack traces with errors.")] = False,
+) -> None:
+    """The reconstruction error of every image, and a sheet of the worst, by an autoencoder."""
+    verbosity = "quiet" if quiet else "verbose" if verbose else "normal"
+    log.setup(verbosity)
+    with stoppable():
+        try:
+            wanted = Wanted(out, encoder, worst, root, release, config, tuple(set_ or ()))
+            from artrec.stages.reconstruct.repeating import repeat, show  # and with it Spark
+
+            show(repeat(wanted, verbosity), json)
+            code = 0
+        except BaseException as error:
+            _, code = explain(error, debug)
+    sys.stdout.flush()
+    sys.exit(code)
