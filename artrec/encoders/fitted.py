@@ -19,14 +19,7 @@ from numpy.typing import NDArray
 
 from artrec.errors import TrainingError
 
-__all__ = [
-    "Fit",
-    "HALF",
-    "Projection",
-    "joined",
-    "rooted",
-    "unit",
-]
+__all__ = ["Fit", "HALF", "Projection", "joined", "rooted", "unit"]
 
 HALF = 0.25
 """The power of the eigenvalues in "half"."""

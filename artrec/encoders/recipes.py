@@ -81,10 +81,9 @@ class Made:
     """An encoder and how it came about: all that a card, its curves and its sheet are made of.
 
     ``best`` is None, and ``epochs`` empty, for what is fitted without epochs; ``pictures`` is how
-    many it was trained on; ``reconstructions`` is empty where nothing can be repeated; ``name`` is
-    the card's where it is not the recipe's.
-    many it was trained on; ``reconstructions`` and ``decoder`` (the outer half's weights) are empty
-    where nothing can be repeated.
+    many it was trained on; ``name`` is the card's where it is not the recipe's.
+    ``reconstructions``, ``by_epoch`` (a few of them after some epochs, without originals) and
+    ``decoder`` (the outer half's weights) are empty where nothing can be repeated.
     """
 
     architecture: str
@@ -100,6 +99,7 @@ class Made:
     reconstructions: list[Reconstruction] = field(default_factory=list)
     name: str = ""
     decoder: Tensors = field(default_factory=dict)
+    by_epoch: list[tuple[int, Reconstruction]] = field(default_factory=list)
 
 
 def recipe_of(rules: Rules) -> Recipe:

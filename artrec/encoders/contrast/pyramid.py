@@ -20,12 +20,7 @@ from artrec import picture
 from artrec.encoders import Preprocess
 from artrec.encoders.reader import Batch
 
-__all__ = [
-    "IN_MEMORY",
-    "Pyramid",
-    "SIZES",
-    "picture_bytes",
-]
+__all__ = ["IN_MEMORY", "Pyramid", "SIZES", "picture_bytes"]
 
 Pixels = NDArray[np.uint8]
 Whole = NDArray[np.int64]

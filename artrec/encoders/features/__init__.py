@@ -26,13 +26,7 @@ from artrec.encoders.features.patterns import PATTERN_NUMBERS, pattern_shares
 from artrec.encoders.features.planes import Pixels
 from artrec.encoders.handmade import NUMBERS, numbers
 
-__all__ = [
-    "BLOCKS",
-    "Coded",
-    "Plain",
-    "SMALLEST",
-    "raw",
-]
+__all__ = ["BLOCKS", "Coded", "Plain", "SMALLEST", "raw"]
 
 Floats = NDArray[np.float32]
 
