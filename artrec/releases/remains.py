@@ -18,8 +18,9 @@ from artrec.tables import read_table
 
 __all__ = ["Remains", "remains"]
 
-FACTS = ("ingested", "rejects")
-"""These keep the hash of a member that is still listed, so that it is not read again."""
+FACTS = ("catalog_changes", "ingested", "rejects")
+"""These keep the hash of a member that is still listed, so that it is not read again, or that an
+image left, for those who copied the tables."""
 
 
 @dataclass
@@ -81,8 +82,9 @@ def _contents(
 ) -> Iterator[bytes]:
     """The forgotten contents of a run's rows, and those that its pictures are named after."""
     for table, receipts in run.tables.items():
-        columns = TABLES[table].columns.names if table in TABLES else []
-        if "content_sha256" in columns and table not in FACTS:
+        known = table in TABLES and table not in FACTS
+        columns = TABLES[table].columns.names if known else []
+        if "content_sha256" in columns:
             for batch in read_table(store, receipts, ["content_sha256"]):
                 yield from hashes.intersection(batch.column(0).to_pylist())
         elif "vector_no" in columns:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession, Window
@@ -15,6 +15,7 @@ from artrec.schemas import TABLES
 from artrec.stages.frames import frame_of, read_frame, run_tasks, stage_frame
 from artrec.stages.report.atonce import FRESH, IMAGE, ORPHANS, SAMPLES, Feed, changed_list, of_task
 from artrec.stages.session import describe
+from artrec.tables import read_table
 
 __all__ = ["Changes", "changes"]
 
@@ -37,6 +38,18 @@ class Changes:
     new_orphans: int = 0
     gone: dict[str, Row] = field(default_factory=dict)
 
+    def without(self, names: set[str]) -> Changes:
+        """The same, but for these images that are gone."""
+        shown = {
+            name: [row for row in rows if row["neighbor_id"] not in names]
+            for name, rows in self.lists.items()
+        }
+        kept = [
+            row for row in self.kinds if names.isdisjoint((row["image_id"], row.get("other_id")))
+        ]
+        gone = {name: row for name, row in self.gone.items() if name not in names}
+        return replace(self, kinds=kept, lists=shown, gone=gone)
+
     @property
     def listed(self) -> set[str]:
         """The images of the lists shown, and their neighbors, by name."""
@@ -57,6 +70,26 @@ class Changes:
 def changes(spark: SparkSession, settings: ReportSettings, draft: Draft, seed: str) -> Changes:
     """What became of the last release's images and lists; ``seed`` decides which new ones are
     shown. Of lists those with the most entries that came or went, by name among equals."""
+    found = _found(spark, settings, draft, seed)
+    names = set(_taken_down(draft)) if found != Changes() else set()
+    return found.without(names) if names else found
+
+
+def _taken_down(draft: Draft) -> Iterator[str]:
+    """The images that left this night since their content was taken down: a report has no name of
+    theirs."""
+    hashes, evaluate = draft.ledger.hashes, draft.need("evaluate")
+    if not hashes:
+        return
+    columns = ["change", "image_id", "content_sha256"]
+    receipts = receipts_of(draft.store, evaluate.tables["catalog_changes"], "catalog_changes")
+    for batch in read_table(draft.store, receipts, columns):
+        for row in batch.to_pylist():
+            if row["change"] == "delete" and row["content_sha256"] in hashes:
+                yield row["image_id"]
+
+
+def _found(spark: SparkSession, settings: ReportSettings, draft: Draft, seed: str) -> Changes:
     evaluate = draft.stage("evaluate")
     notes = evaluate.notes if evaluate else {}
     churn, counts = notes.get("churn"), notes.get("changes", {})
