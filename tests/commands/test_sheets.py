@@ -49,11 +49,11 @@ def test_a_sheet_is_a_page_and_a_picture_of_each_query(release: Night, tmp_path:
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert page.count("<article") == 2
     assert "mine &amp; yours.jpg" in page
-    assert "no picture" not in page
+    assert ">no picture<" not in page
     for name in ("painter-0_work-0-1880.png", "mine & yours.png"):
-        shown = Image.open(tmp_path / "out" / name)
-        assert (shown.format, shown.mode) == ("PNG", "RGB")
-        assert shown.info == {}
+        with Image.open(tmp_path / "out" / name) as shown:
+            assert (shown.format, shown.mode) == ("PNG", "RGB")
+            assert shown.info == {}
     assert all(f"{row['distance']:.3f}" in page for row in release.rows("neighbors")
                if row["query_id"] == IMAGE and row["rank"] <= 4)  # fmt: skip
 
@@ -114,7 +114,7 @@ def test_names_of_evil_images_stay_within_the_folder(tmp_path: Path) -> None:
     sheets.show_sheet(str(tmp_path / "store"), [EVIL], tmp_path / "sheet", 2, None)
     page = (tmp_path / "sheet" / "index.html").read_text(encoding="utf-8")
     assert "\x1b" not in page
-    assert "no picture" in page
+    assert ">no picture<" in page
 
 
 def test_a_full_folder_no_image_and_a_release_without_clusters_are_refused(tmp_path: Path) -> None:

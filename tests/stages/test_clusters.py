@@ -99,6 +99,7 @@ def literal(root: Path, vectors: list[list[float]], count: int) -> tuple[Draft, 
     """A draft whose catalog has these vectors, each under one name."""
     settings = settings_of(f"store.root={root}", f"evaluate.clusters={count}")
     draft = opened(settings, "literal")
+    draft.hold("literal")
     hashes = sorted(bytes([7 * n % 256]) + bytes(31) for n in range(len(vectors)))
     numbers = [vector_no(each) for each in hashes]
     live = [{"vector_no": n, "embedding": v} for n, v in zip(numbers, vectors, strict=True)]
