@@ -61,6 +61,8 @@ eval "$environment"
 bin=$(dirname -- "$PYSPARK_PYTHON")
 
 if [ -z "$archive" ] && ! is_set sources.main.url "$@"; then
+  # a look at the job should take a minute or two; one's own pictures are trained on as they deserve
+  if ! is_set train.steps "$@"; then set -- --set train.steps=60 "$@"; fi
   archive=$out/sample.zip
   if [ ! -e "$archive" ]; then make_sample "$archive"; fi
 fi

@@ -33,7 +33,7 @@ from tests.encoders.examples import examples, written
 
 __all__ = ["artrec"]
 
-OWN = Rules.of(load()[0].train)
+OWN = replace(Rules.of(load()[0].train), recipe="convolutional")
 RULES = replace(OWN, side=12, channels=(4, 6), latent=16, epochs=2, batch=5, license="CC-BY-4.0")
 EXPORTED = ("convolutional", "dense")
 FAMILIES = ("convolutional", "dense", "separable", "small", "tiny")
@@ -202,7 +202,10 @@ def test_the_verbs_train_and_export_and_say_so_alone_on_stdout(
     store, root = open_store(str(tmp_path)), ("--root", str(tmp_path))
     seen = preprocess_of(RULES).model_dump(mode="json")
     examples = record_run(store, left(store).model_copy(update={"settings": {"preprocess": seen}}))
-    given = [f"--set=train.{key}" for key in ("side=12", "channels=[4,6]", "epochs=1")]
+    given = [
+        f"--set=train.{key}"
+        for key in ("recipe=convolutional", "side=12", "channels=[4,6]", "epochs=1")
+    ]
     said = json.loads(artrec("train-encoder", examples.run_id, *root, "--json", *given).out)
     assert (said["epochs"], said["best_epoch"], said["won"]) == (1, 1, False)
     out = tmp_path / "out"

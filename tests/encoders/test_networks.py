@@ -25,7 +25,7 @@ from artrec.errors import ConfigError
 from artrec.storage import open_store
 from tests.encoders.examples import examples, written
 
-RULES = Rules.of(load()[0].train)
+RULES = replace(Rules.of(load()[0].train), recipe="convolutional")
 SMALL = replace(RULES, side=12, channels=(4, 6), latent=16, epochs=2, batch=5, learning_rate=0.005)
 FAMILIES = ("convolutional", "dense", "separable", "small", "tiny")
 

@@ -35,7 +35,7 @@ THUMB = "0123456789abcdef"
 SECTIONS = {
     *("lists", "quality", "recall", "map", "encoder", "gates"),
     *("rejects", "hubs", "duplicates", "near", "distances", "churn", "stages", "settings", "ruled"),
-    *("morning", "beside", "nights"),
+    *("morning", "beside", "nights", "clusters"),
 }
 
 
@@ -324,7 +324,7 @@ HOSTILE = {
 def spoiled(value: Any, text: str) -> Any:
     """The same, with ``text`` in place of every string that is no hash and no closed list."""
     if isinstance(value, dict):
-        kept = ("thumb", "original", "reconstruction", "difference", "status", "created")
+        kept = ("thumb", "picture", "original", "reconstruction", "difference", "status", "created")
         labels = ("measure", "average", "label", "variant", "pool")
         return {k: v if k in (*kept, *labels) else spoiled(v, text) for k, v in value.items()}
     if isinstance(value, list):

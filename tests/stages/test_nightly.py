@@ -26,6 +26,8 @@ from artrec.stages import (
     session,
     slices,
 )
+from artrec.stages.evaluate import together
+from artrec.stages.feed import kinds
 from artrec.stages.neighbors import atonce as pools_atonce
 from artrec.stages.neighbors import lists
 from artrec.stages.session import Options, execute, start_spark
@@ -328,6 +330,8 @@ def gone_on(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(atonce, "AT_ONCE", -1)
         patch.setattr(pools_atonce, "BYTES", 0)
+        for room in (together, kinds):
+            patch.setattr(room, "ALONE", -1)
         patch.setattr(frames, "write_frame", written)
         patch.setattr(lists, "_named_in_tasks", named)
         spark.conf.set("spark.sql.adaptive.enabled", "false")
@@ -377,8 +381,7 @@ def test_no_table_is_broadcast_by_a_guess_of_its_size(gone_on: GoneOn) -> None:
     joined = {table for table, plan in gone_on.plans.items() if "Join" in plan}
     assert joined == {
         "pending_members", "pending_pictures", "catalog", "rejects", "embeddings", "live_vectors",
-        "neighbors_nested", "evaluated_images", "chosen_images", "hubs", "duplicates",
-        "catalog_changes",
+        "neighbors_nested", "hubs", "duplicates", "catalog_changes",
     }  # fmt: skip
     assert {table for table, plan in gone_on.plans.items() if "Broadcast" in plan} == set()
 

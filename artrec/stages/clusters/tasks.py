@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -71,7 +71,8 @@ def fit(ground: Ground, attempt: Attempt) -> TaskReport:
     sample = _first(ground, SAMPLE)
     found = fit_clusters(sample, ground.count, ground.metric)
     rows = [_center(number, center, {}) for number, center in enumerate(found.centers.tolist(), 1)]
-    return TaskReport(receipts=_centers(ground, f"fitted-{attempt.stem}", rows))
+    apart = replace(ground, folder=f"{ground.folder}/fitted")  # no run has them
+    return TaskReport(receipts=_centers(apart, attempt.stem, rows))
 
 
 def _first(ground: Ground, count: int) -> Floats:
