@@ -248,7 +248,8 @@ def test_every_image_has_an_error_of_the_trained_encoder(
         made = repeater.repeat(seen[None])[0][0]
         apart = np.square((made.astype(np.float64) - seen) / 255).mean()
         assert row["error"] == pytest.approx(apart, rel=0.02)
-    assert Image.open(out / SHEET).format == "PNG"
+    with Image.open(out / SHEET) as sheet:
+        assert sheet.format == "PNG"
     assert {path.name for path in out.iterdir()} == {ERRORS, SHEET, ACCOUNT}
 
 
