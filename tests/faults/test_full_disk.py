@@ -11,7 +11,6 @@ from tests.faults.rig import FINE, assert_same_tables, command, environment, job
 from tests.nights import night
 from tests.storage.small_disk import small_disk
 
-
 SHUFFLED = ("neighbors.pairs_from=1", "neighbors.block_rows=4")
 """Lists that are merged by Spark: else a night of so few pictures leaves nothing on its disk."""
 
