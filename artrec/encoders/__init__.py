@@ -50,6 +50,15 @@ class Preprocess(BaseModel):
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 1.0)
 
+    def check(self, pictures: NDArray[np.uint8]) -> None:
+        """``ValueError`` unless they are ``uint8 [n, h, w, 3]`` of this size."""
+        height, width = self.size
+        if pictures.dtype != np.uint8 or pictures.shape[1:] != (height, width, 3):
+            raise ValueError(
+                f"pictures are {pictures.dtype} {pictures.shape}, "
+                f"expected uint8 (n, {height}, {width}, 3)"
+            )
+
 
 class Encoder(Protocol):
     """Turns pictures into vectors."""

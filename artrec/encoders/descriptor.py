@@ -68,12 +68,7 @@ class Descriptor:
 
     def encode(self, pictures: Pixels) -> Floats:
         """``uint8 [n, h, w, 3]`` to ``float32 [n, dim]`` of length 1."""
-        height, width = self.preprocess.size
-        if pictures.dtype != np.uint8 or pictures.shape[1:] != (height, width, 3):
-            raise ValueError(
-                f"pictures are {pictures.dtype} {pictures.shape}, "
-                f"expected uint8 (n, {height}, {width}, 3)"
-            )
+        self.preprocess.check(pictures)
         vectors = np.empty((len(pictures), self.dim), dtype=np.float32)
         for start in range(0, len(pictures), _BATCH):
             part = slice(start, start + _BATCH)

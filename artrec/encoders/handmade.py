@@ -115,12 +115,8 @@ class Handmade:
 
     def encode(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """``uint8 [n, h, w, 3]`` to ``float32 [n, dim]`` of length 1."""
+        self.preprocess.check(pictures)
         height, width = self.preprocess.size
-        if pictures.dtype != np.uint8 or pictures.shape[1:] != (height, width, 3):
-            raise ValueError(
-                f"pictures are {pictures.dtype} {pictures.shape}, "
-                f"expected uint8 (n, {height}, {width}, 3)"
-            )
         vectors = np.empty((len(pictures), self.dim), dtype=np.float32)
         step = max(1, _CHUNK // (height * width))
         for start in range(0, len(pictures), step):

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from torch import nn
 
 from artrec.encoders import Metric, Preprocess
-from artrec.encoders.brought import check_pictures, finished, package
+from artrec.encoders.brought import finished, package
 from artrec.encoders.card import Card, Tensors
 from artrec.encoders.device import Precision
 from artrec.encoders.forward import Forward
@@ -78,7 +78,7 @@ class Backbone:
 
     def encode(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """``uint8 [n, h, w, 3]`` to ``float32 [n, dim]``."""
-        check_pictures(pictures, self.preprocess)
+        self.preprocess.check(pictures)
         return finished(self._forward(pictures, self.dim), self._normalise)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from artrec.encoders import Metric, Preprocess
-from artrec.encoders.brought import check_pictures, finished, package
+from artrec.encoders.brought import finished, package
 from artrec.encoders.card import Card, Tensors
 from artrec.errors import ConfigError
 
@@ -62,7 +62,7 @@ class Onnx:
 
     def encode(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """``uint8 [n, h, w, 3]`` to ``float32 [n, dim]``."""
-        check_pictures(pictures, self.preprocess)
+        self.preprocess.check(pictures)
         found = np.empty((len(pictures), self.dim), dtype=np.float32)
         size = self._batch or _CHUNK
         for start in range(0, len(pictures), size):

@@ -107,7 +107,7 @@ class Contrastive:
 
     def encode(self, pictures: Pixels) -> Floats:
         """``uint8 [n, h, w, 3]`` to ``float32 [n, dim]`` of length 1."""
-        _check(pictures, self.preprocess.size)
+        self.preprocess.check(pictures)
         return self._seen(pictures)
 
     def move(self, device: str, precision: Precision) -> None:
@@ -142,7 +142,7 @@ class Combined:
 
     def encode(self, pictures: Pixels) -> Floats:
         """``uint8 [n, h, w, 3]`` to ``float32 [n, dim]`` of length 1."""
-        _check(pictures, self.preprocess.size)
+        self.preprocess.check(pictures)
         vectors = np.empty((len(pictures), self.dim), np.float32)
         for start in range(0, len(pictures), _BATCH):
             part = pictures[start : start + _BATCH]
@@ -189,11 +189,3 @@ def _parameters(card: Card, model: type[P]) -> P:
     if scaling.scale != 1 or any(scaling.mean) or set(scaling.std) != {1.0}:
         raise ConfigError(f"encoder {card.name} takes plain bytes: no scale, mean or std")
     return parameters
-
-
-def _check(pictures: Pixels, size: tuple[int, int]) -> None:
-    if pictures.dtype != np.uint8 or pictures.shape[1:] != (*size, 3):
-        raise ValueError(
-            f"pictures are {pictures.dtype} {pictures.shape}, "
-            f"expected uint8 (n, {size[0]}, {size[1]}, 3)"
-        )

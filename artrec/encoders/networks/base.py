@@ -220,12 +220,7 @@ class Network(ABC):
 
     def encode(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """``uint8 [n, h, w, 3]`` to ``float32 [n, dim]``."""
-        height, width = self.preprocess.size
-        if pictures.dtype != np.uint8 or pictures.shape[1:] != (height, width, 3):
-            raise ValueError(
-                f"pictures are {pictures.dtype} {pictures.shape}, "
-                f"expected uint8 (n, {height}, {width}, 3)"
-            )
+        self.preprocess.check(pictures)
         return finished(self._forward(pictures, self.dim), self.center, self.unit)
 
 
