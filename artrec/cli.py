@@ -27,6 +27,7 @@ from artrec.commands import (
     training,
     upkeep,
 )
+from artrec.commands.options import Config, Json, Release, Root, Set
 from artrec.commands.show import plain
 from artrec.errors import ArtrecError, UsageError
 from artrec.stages import JOBS
@@ -45,8 +46,8 @@ Picture archives in; embeddings, a catalog and exact neighbor tables out.
   artrec lookup wikiart/Baroque/some-painting.jpg -k 10 --root ./out\n
   artrec releases list --root ./out
 
-A store's first night trains an encoder: conf/local.yaml keeps that to minutes without a GPU, \
-which the defaults do not; --set encoder.id=handmade leaves it out.
+A store's first night trains an encoder, for minutes, a quarter of an hour at most on two cores; \
+--set encoder.id=handmade leaves it out.
 """
 
 app = typer.Typer(
@@ -66,14 +67,6 @@ app.command("doctor")(doctor)
 app.command("query")(query)
 app.command("add-encoder")(adding.add_encoder)
 app.command("reconstruct")(reconstruct)
-
-Root = Annotated[
-    str | None, typer.Option(help="Root of the store; else store.root of the settings.")
-]
-Release = Annotated[str | None, typer.Option(help="Another release than the current one.")]
-Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
-Config = Annotated[str | None, typer.Option(help="A YAML file of settings, or its URL.")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting.")]
 
 
 @app.command("plan")

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import typer
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
+from artrec.commands.options import Root
 from artrec.commands.stores import store_of
 from artrec.encoders import Metric, Preprocess
 from artrec.encoders.brought.given import Key
@@ -53,9 +54,7 @@ def add_encoder(
         Path, typer.Argument(help="Weights (.safetensors, .pth), .onnx, or Parquet of vectors.")
     ],
     name: Annotated[str, typer.Option(help="What to call it.")],
-    root: Annotated[
-        str | None, typer.Option(help="Root of the store; else store.root of the settings.")
-    ] = None,
+    root: Root = None,
     model: Annotated[str, typer.Option(help="The network's name in timm or torchvision.")] = "",
     metric: Annotated[str, typer.Option(help="cosine or euclidean.")] = "cosine",
     preprocess: Annotated[

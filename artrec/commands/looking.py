@@ -9,18 +9,16 @@ from typing import Annotated
 import typer
 
 from artrec.commands import copying, report, sheets
+from artrec.commands.options import Release, Root
 
 __all__ = ["VERBS"]
 
-_Root = Annotated[
-    str | None, typer.Option(help="Root of the store; else store.root of the settings.")
-]
-_Release = Annotated[str | None, typer.Option(help="Another release than the current one.")]
 _Out = Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")]
 _Answers = Annotated[
     str | None,
     typer.Option(metavar="DIR", help="What artrec query wrote: its queries, or those named."),
 ]
+_K = Annotated[int, typer.Option("-k", help="How many neighbors.")]
 _Images = Annotated[
     list[str] | None, typer.Argument(metavar="[IMAGE]...", help="Ids of images, or picture files.")
 ]
@@ -34,7 +32,7 @@ def _report(
     to: Annotated[
         Path | None, typer.Option(help="The folder to write, absent or empty.", metavar="DIR")
     ] = None,
-    root: _Root = None,
+    root: Root = None,
 ) -> None:
     """Write the report of a release or draft into a folder, to be opened in a browser."""
     report.show(root, name, to)
@@ -43,9 +41,9 @@ def _report(
 def _sheet(
     out: _Out,
     images: _Images = None,
-    k: Annotated[int, typer.Option("-k", help="How many neighbors.")] = 10,
+    k: _K = 10,
     answers: _Answers = None,
-    root: _Root = None,
+    root: Root = None,
 ) -> None:
     """Images with their neighbors to look at: a page, and a PNG for each."""
     sheets.show_sheet(root, images or [], out, k, answers)
@@ -54,15 +52,15 @@ def _sheet(
 def _copy_out(
     out: _Out,
     images: _Images = None,
-    k: Annotated[int, typer.Option("-k", help="How many neighbors.")] = 10,
+    k: _K = 10,
     answers: _Answers = None,
-    root: _Root = None,
+    root: Root = None,
 ) -> None:
     """Copy the files of images and their neighbors: a folder for each."""
     copying.show(root, images or [], out, k, answers)
 
 
-def _clusters(out: _Out, root: _Root = None, release: _Release = None) -> None:
+def _clusters(out: _Out, root: Root = None, release: Release = None) -> None:
     """The clusters of a release to look at: a page, and a PNG for each."""
     sheets.show_clusters(root, release, out)
 
@@ -73,8 +71,8 @@ def _map(
         list[str] | None,
         typer.Option(metavar="cluster|style|artist", help="What colours mean; else all three."),
     ] = None,
-    root: _Root = None,
-    release: _Release = None,
+    root: Root = None,
+    release: Release = None,
 ) -> None:
     """The maps of a release as pictures, flat and in space."""
     sheets.show_map(root, release, out, by or [])

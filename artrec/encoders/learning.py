@@ -25,6 +25,7 @@ from artrec.encoders import Preprocess
 from artrec.encoders.card import Tensors
 from artrec.encoders.checkpoints import Epoch
 from artrec.encoders.feeding import decoders, fed
+from artrec.encoders.moments import array_of, moments_of, restore_moments, shapes_of_moments
 from artrec.encoders.networks import Autoencoder, scaled, weights_of
 from artrec.encoders.processes import Group
 from artrec.encoders.reader import Batch, Reader, open_reader
@@ -217,27 +218,19 @@ class Learner:
 
     def weights(self) -> Arrays:
         """A copy of all weights of the network."""
-        found = weights_of(self.network).items()
-        return {name: tensor.detach().cpu().contiguous().numpy().copy() for name, tensor in found}
+        return {name: array_of(tensor) for name, tensor in weights_of(self.network).items()}
 
     def state(self, best: Tensors) -> Arrays:
         """All that the next epoch depends on, and the best weights so far."""
         arrays = {f"now.{name}": array for name, array in self.weights().items()}
         arrays |= {f"best.{name}": array for name, array in best.items()}
-        for index, moments in self._optimizer.state_dict()["state"].items():
-            for name, tensor in moments.items():
-                arrays[f"adam.{index}.{name}"] = tensor.detach().cpu().contiguous().numpy()
-        return arrays
+        return arrays | moments_of(self._optimizer)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """What ``state`` holds after an epoch."""
         weights = {name: tuple(each.shape) for name, each in weights_of(self.network).items()}
         found = {f"{part}.{n}": shape for part in ("now", "best") for n, shape in weights.items()}
-        for index, weight in enumerate(self.network.parameters()):
-            for moment in ("exp_avg", "exp_avg_sq"):
-                found[f"adam.{index}.{moment}"] = tuple(weight.shape)
-            found[f"adam.{index}.step"] = ()
-        return found
+        return found | shapes_of_moments(self.network.parameters())
 
     def restore(self, arrays: Tensors) -> Arrays:
         """Be as ``state`` was; returns the best weights."""
@@ -246,15 +239,7 @@ class Learner:
             part, _, rest = name.partition(".")
             parts[part][rest] = array
         self.load(parts["now"])
-        adam = self._optimizer.state_dict()
-        adam["state"] = {}
-        for name, array in parts["adam"].items():
-            index, _, moment = name.partition(".")
-            tensor = torch.tensor(array)
-            if tensor.ndim == 4:  # lies as its weights do, so that sums come out the same
-                tensor = tensor.contiguous(memory_format=torch.channels_last)
-            adam["state"].setdefault(int(index), {})[moment] = tensor
-        self._optimizer.load_state_dict(adam)
+        restore_moments(self._optimizer, arrays)
         return parts["best"]
 
     def load(self, weights: Tensors) -> None:

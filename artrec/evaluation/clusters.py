@@ -140,9 +140,10 @@ class Tally:
         self.nearest = [[] for _ in range(self.count)]
 
     def add(
-        self, clusters: Ints, distances: Floats, numbers: Ints, first: Any, names: Sequence[str]
+        self, clusters: Ints, distances: Floats, numbers: Ints, first: Any, names: Sequence[Any]
     ) -> None:
-        """Rows of the table clusters [n]; ``first`` [n] marks one image of each vector."""
+        """Rows of the table clusters [n]; ``first`` [n] marks one image of each vector. Few of the
+        ``names``, texts or a column of them, are looked at."""
         self.images += np.bincount(clusters - 1, minlength=self.count)
         firsts = np.flatnonzero(first)
         self.vectors += np.bincount(clusters[firsts] - 1, minlength=self.count)
@@ -152,7 +153,7 @@ class Tally:
             own = firsts[clusters[firsts] == cluster]
             self.squares[cluster - 1] += sum(map(int, units[own].tolist()))
             best = own[np.lexsort((numbers[own], distances[own]))][: self.members]
-            found = [(float(distances[n]), int(numbers[n]), names[n]) for n in best]
+            found = [(float(distances[n]), int(numbers[n]), str(names[n])) for n in best]
             kept = sorted([*self.nearest[cluster - 1], *found])
             self.nearest[cluster - 1] = kept[: self.members]
 

@@ -16,6 +16,7 @@ from artrec.encoders.brought.giving import read_receipts
 from artrec.errors import InputError
 from artrec.releases import Draft, Run, begin_run, find_run, record_run
 from artrec.schemas import TABLES
+from artrec.stages import RESULT_VERSIONS
 from artrec.stages.encoding import Vector, checked, vector_rows
 from artrec.stages.forgetting import judged_under
 from artrec.stages.frames import (
@@ -51,7 +52,12 @@ def given_vectors(
     where a name has several vectors.
     """
     begun, store = time.monotonic(), draft.store
-    run = begin_run("embed", 1, {"pending": pending.run_id, "given": encoder.id}, pending.settings)
+    run = begin_run(
+        "embed",
+        RESULT_VERSIONS["embed"],
+        {"pending": pending.run_id, "given": encoder.id},
+        pending.settings,
+    )
     found = find_run(store, run.stage, run.run_id)
     if found is not None:
         return found

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from artrec import log
+from artrec.commands.options import Config, Debug, Quiet, Verbose, verbosity_of
 from artrec.config import Settings, load
 from artrec.encoders import check_named
 from artrec.encoders.reader import check_engine
@@ -87,9 +88,7 @@ def command(name: str) -> Callable[..., None]:
     """The command of a stage; the stage, and Spark with it, is imported when it is called."""
 
     def stage(
-        config: Annotated[
-            str | None, typer.Option(help="A YAML file of settings, or its URL.")
-        ] = None,
+        config: Config = None,
         set_: Annotated[
             list[str] | None,
             typer.Option(
@@ -98,11 +97,9 @@ def command(name: str) -> Callable[..., None]:
         ] = None,
         release: Annotated[str | None, typer.Option(help="Name of the release to make.")] = None,
         json: Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")] = False,
-        quiet: Annotated[bool, typer.Option("--quiet", help="Only warnings and errors.")] = False,
-        verbose: Annotated[
-            bool, typer.Option("--verbose", help="More detail, Spark's too.")
-        ] = False,
-        debug: Annotated[bool, typer.Option("--debug", help="Stack traces with errors.")] = False,
+        quiet: Quiet = False,
+        verbose: Verbose = False,
+        debug: Debug = False,
         dry_run: Annotated[
             bool,
             typer.Option(
@@ -118,7 +115,7 @@ def command(name: str) -> Callable[..., None]:
     ) -> None:
         if retry_rejects and name not in RETRYING:
             raise typer.BadParameter(f"--retry-rejects is for {' and '.join(RETRYING)}")
-        verbosity = "quiet" if quiet else "verbose" if verbose else "normal"
+        verbosity = verbosity_of(quiet, verbose)
         assignments = (*(set_ or ()), *(("ingest.retry_rejects=true",) if retry_rejects else ()))
         options = Options(config, assignments, release, json, verbosity, debug, dry_run)
         code = execute(name, options)

@@ -140,10 +140,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=80_000)
     parser.add_argument("--nights", type=int, default=10)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--no-rebuild", action="store_true", help="leave the comparison out")
     given, options = parser.parse_known_args()  # what is left is for the job
     options = ["--set", "encoder.id=handmade", *options]
     with tempfile.TemporaryDirectory() as folder:
-        result = measured(Path(folder), given.archive, given.count, given.nights, options)
+        place, rebuild = Path(folder), not given.no_rebuild
+        result = measured(place, given.archive, given.count, given.nights, options, rebuild)
     text = json.dumps(result, indent=1)
     if given.json:
         given.json.write_text(text + "\n")
@@ -151,7 +153,7 @@ def main() -> None:
 
 
 def measured(
-    place: Path, archive: Path, count: int, nights: int, options: list[str]
+    place: Path, archive: Path, count: int, nights: int, options: list[str], rebuild: bool
 ) -> dict[str, Any]:
     root, pack, every = place / "store", place / "tonight.zip", place / "crops.zip"
     spares = nights * (round((ADDED + CHANGED) * count * (1 + ADDED) ** nights) + 2)
@@ -174,6 +176,8 @@ def measured(
         images = changed(images, spare, random)
         packed(every, images, pack)
         result["nights"].append(tonight(pack, root, f"n{number:02d}", options))
+    if not rebuild:
+        return result | {"ratios": ratios(result)}
     anew = place / "anew"
     result["rebuild"] = tonight(pack, anew, "anew", options)
     result["rows_that_differ"] = {table: differing(root, anew, table) for table in COMPARED}

@@ -27,6 +27,7 @@ from artrec.encoders.contrast.altering import altered, drawn
 from artrec.encoders.contrast.course import BATCH, Course, course_of
 from artrec.encoders.contrast.network import WIDTHS, Body, Learner
 from artrec.encoders.contrast.pyramid import Pyramid
+from artrec.encoders.moments import array_of, moments_of, restore_moments, shapes_of_moments
 from artrec.errors import TrainingError
 from artrec.failpoints import reached
 from artrec.storage import Store
@@ -226,43 +227,22 @@ class _Work:
 
     def state(self) -> Arrays:
         """All that the next epoch depends on."""
-        arrays = {f"now.{name}": _copied(each) for name, each in self._weights().items()}
-        for index, moments in self._optimizer.state_dict()["state"].items():
-            arrays |= {f"adam.{index}.{name}": _copied(each) for name, each in moments.items()}
-        return arrays
+        arrays = {f"now.{name}": array_of(each) for name, each in self._weights().items()}
+        return arrays | moments_of(self._optimizer)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """What ``state`` holds after an epoch."""
         found = {f"now.{name}": tuple(each.shape) for name, each in self._weights().items()}
-        for index, weight in enumerate(self.learner.parameters()):
-            moments = ("exp_avg", "exp_avg_sq")
-            found |= {f"adam.{index}.{moment}": tuple(weight.shape) for moment in moments}
-            found[f"adam.{index}.step"] = ()
-        return found
+        return found | shapes_of_moments(self.learner.parameters())
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Be as ``state`` was."""
-        adam = self._optimizer.state_dict()
-        adam["state"] = {}
-        for name, array in arrays.items():
-            part, _, rest = name.partition(".")
-            if part == "adam":
-                index, _, moment = rest.partition(".")
-                tensor = torch.tensor(array)
-                if tensor.ndim == 4:  # lies as its weights do, so that sums come out the same
-                    tensor = tensor.contiguous(memory_format=torch.channels_last)
-                adam["state"].setdefault(int(index), {})[moment] = tensor
         now = {
             n.removeprefix("now."): torch.tensor(a) for n, a in arrays.items() if n[:4] == "now."
         }
         self.learner.load_state_dict(now, strict=False)
         self._place()
-        self._optimizer.load_state_dict(adam)
-
-
-def _copied(tensor: Tensor) -> NDArray[Any]:
-    found: NDArray[Any] = tensor.detach().cpu().contiguous().numpy().copy()
-    return found
+        restore_moments(self._optimizer, arrays)
 
 
 def _has_bfloat16() -> bool:

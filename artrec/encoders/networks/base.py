@@ -142,19 +142,19 @@ class Network(ABC):
         """Run there from now on; the center is taken off here, in float64, wherever it runs."""
         self._forward.move(device, precision)
 
-    @staticmethod
+    @classmethod
     @abstractmethod
-    def inner_half(parameters: Any, size: Size) -> Inner:
+    def inner_half(cls, parameters: Any, size: Size) -> Inner:
         """The encoder's network, of fresh weights."""
 
-    @staticmethod
+    @classmethod
     @abstractmethod
-    def outer_half(parameters: Any, size: Size) -> nn.Module:
+    def outer_half(cls, parameters: Any, size: Size) -> nn.Module:
         """The decoder's, which gives logits ``[n, 3, h, w]``."""
 
-    @staticmethod
+    @classmethod
     @abstractmethod
-    def dim_of(parameters: Any, size: Size) -> int:
+    def dim_of(cls, parameters: Any, size: Size) -> int:
         """Numbers in a vector; ``ConfigError`` for pictures that are too small for the network."""
 
     @classmethod

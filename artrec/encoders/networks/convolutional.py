@@ -75,19 +75,19 @@ class Convolutional(Network):
 
     known = Kept
 
-    @staticmethod
-    def dim_of(parameters: Kept, size: Size) -> int:
+    @classmethod
+    def dim_of(cls, parameters: Kept, size: Size) -> int:
         least = 2 ** len(parameters.channels)
         if min(size) < least:
             raise ConfigError(f"size {size} is under {least}")
         return parameters.channels[-1]
 
-    @staticmethod
-    def inner_half(parameters: Kept, size: Size) -> Inner:
+    @classmethod
+    def inner_half(cls, parameters: Kept, size: Size) -> Inner:
         return Encoder(parameters.channels)
 
-    @staticmethod
-    def outer_half(parameters: Kept, size: Size) -> nn.Module:
+    @classmethod
+    def outer_half(cls, parameters: Kept, size: Size) -> nn.Module:
         return Decoder(parameters.channels)
 
     @classmethod

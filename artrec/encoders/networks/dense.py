@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from artrec.encoders.networks.base import Inner, Network, Parameters, Size, begin_quietly
-from artrec.encoders.rules import Rules
+from artrec.encoders.networks.base import Inner, Size, begin_quietly
+from artrec.encoders.networks.latent import Latent, LatentParameters
 
-__all__ = ["Decoder", "Dense", "Encoder", "Kept"]
-
-
-class Kept(Parameters):
-    """Numbers in a vector."""
-
-    latent: PositiveInt = 128
+__all__ = ["Decoder", "Dense", "Encoder"]
 
 
 class Encoder(Inner):
@@ -44,32 +37,16 @@ class Decoder(nn.Module):
         return logits
 
 
-class Dense(Network):
+class Dense(Latent):
     """dense autoencoder: one layer to the vector, one back.
 
     At 100x100 and 128 numbers it has 7,710,128 parameters.
     """
 
-    known = Kept
+    halves, usual = (Encoder, Decoder), 128
     loss = "bce"
     pace = 0.1
 
     @staticmethod
-    def dim_of(parameters: Kept, size: Size) -> int:
-        return parameters.latent
-
-    @staticmethod
-    def inner_half(parameters: Kept, size: Size) -> Inner:
-        return Encoder(parameters.latent, size)
-
-    @staticmethod
-    def outer_half(parameters: Kept, size: Size) -> nn.Module:
-        return Decoder(parameters.latent, size)
-
-    @classmethod
-    def wanted(cls, rules: Rules) -> Kept:
-        return Kept(latent=rules.latent or 128, center=rules.center, unit=rules.center)
-
-    @staticmethod
-    def plain(parameters: Kept) -> list[str]:
+    def plain(parameters: LatentParameters) -> list[str]:
         return ['v = F.relu(F.linear(x.flatten(1), w["layer.weight"], w["layer.bias"]))']

@@ -9,25 +9,18 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from pydantic import PositiveInt
 from torch import Tensor, nn, sigmoid
 from torch.nn import functional
 
-from artrec.encoders.networks.base import Inner, Network, Parameters, Size
-from artrec.encoders.rules import Rules
+from artrec.encoders.networks.base import Inner, Size
+from artrec.encoders.networks.latent import Latent, LatentParameters
 
-__all__ = ["Decoder", "Encoder", "Kept", "Separable"]
+__all__ = ["Decoder", "Encoder", "Separable"]
 
 _STEM = 32
 _DOWN = (64, 128, 256)
 _UP = (256, 128, 64, 32)
 _EPSILON = 1e-3
-
-
-class Kept(Parameters):
-    """Numbers in a vector."""
-
-    latent: PositiveInt = 10
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
@@ -133,34 +126,18 @@ class Decoder(nn.Module):
         return logits
 
 
-class Separable(Network):
+class Separable(Latent):
     """residual blocks of separable convolutions; a dense layer's sigmoid.
 
     At 60x80 the encoder has 199,395 weights for 3 numbers, 2,744,532 for 500, with the running
     means and variances of its normalisation.
     """
 
-    known = Kept
+    halves, usual, as_given = (Encoder, Decoder), 10, True
     own_metric = "euclidean"
 
     @staticmethod
-    def dim_of(parameters: Kept, size: Size) -> int:
-        return parameters.latent
-
-    @staticmethod
-    def inner_half(parameters: Kept, size: Size) -> Inner:
-        return Encoder(parameters.latent, size)
-
-    @staticmethod
-    def outer_half(parameters: Kept, size: Size) -> nn.Module:
-        return Decoder(parameters.latent, size)
-
-    @classmethod
-    def wanted(cls, rules: Rules) -> Kept:
-        return Kept(latent=rules.latent or 10, center=False, unit=False)
-
-    @staticmethod
-    def plain(parameters: Kept) -> list[str]:
+    def plain(parameters: LatentParameters) -> list[str]:
         return [
             'conv = lambda x, n, **how: F.conv2d(x, w[n + ".weight"], w.get(n + ".bias"), **how)',
             'batch = lambda x, n: F.batch_norm(x, w[n + ".running_mean"], w[n + ".running_var"], '

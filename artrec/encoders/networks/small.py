@@ -60,18 +60,18 @@ class Small(Network):
     known = Parameters
     loss = "bce"
 
-    @staticmethod
-    def dim_of(parameters: Parameters, size: Size) -> int:
+    @classmethod
+    def dim_of(cls, parameters: Parameters, size: Size) -> int:
         if min(size) < _LEAST:
             raise ConfigError(f"size {size} is under {_LEAST}")
         return 8 * -(-size[0] // 8) * -(-size[1] // 8)
 
-    @staticmethod
-    def inner_half(parameters: Parameters, size: Size) -> Inner:
+    @classmethod
+    def inner_half(cls, parameters: Parameters, size: Size) -> Inner:
         return Encoder()
 
-    @staticmethod
-    def outer_half(parameters: Parameters, size: Size) -> nn.Module:
+    @classmethod
+    def outer_half(cls, parameters: Parameters, size: Size) -> nn.Module:
         return Decoder()
 
     @classmethod

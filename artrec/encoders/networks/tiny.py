@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from artrec.encoders.networks.base import Inner, Network, Parameters, Size, begin_quietly
-from artrec.encoders.rules import Rules
-from artrec.errors import ConfigError
+from artrec.encoders.networks.base import Inner, Size, begin_quietly
+from artrec.encoders.networks.latent import Latent, LatentParameters
 
-__all__ = ["Decoder", "Encoder", "Kept", "Tiny"]
+__all__ = ["Decoder", "Encoder", "Tiny"]
 
 _WIDE = (128, 64)  # of the dense layers before the vector
 _LEAST = 10  # below it two unpadded convolutions have nothing left
-
-
-class Kept(Parameters):
-    """Numbers in a vector."""
-
-    latent: PositiveInt = 32
 
 
 def _side(side: int) -> int:
@@ -66,35 +58,17 @@ class Decoder(nn.Module):
         return logits
 
 
-class Tiny(Network):
+class Tiny(Latent):
     """autoencoder of thumbnails: two convolutions and three dense layers to the vector.
 
     At 32x32 and 32 numbers the halves have 324,768 and 406,720 parameters.
     """
 
-    known = Kept
+    halves, usual, least = (Encoder, Decoder), 32, _LEAST
     loss = "bce"
 
     @staticmethod
-    def dim_of(parameters: Kept, size: Size) -> int:
-        if min(size) < _LEAST:
-            raise ConfigError(f"size {size} is under {_LEAST}")
-        return parameters.latent
-
-    @staticmethod
-    def inner_half(parameters: Kept, size: Size) -> Inner:
-        return Encoder(parameters.latent, size)
-
-    @staticmethod
-    def outer_half(parameters: Kept, size: Size) -> nn.Module:
-        return Decoder(parameters.latent, size)
-
-    @classmethod
-    def wanted(cls, rules: Rules) -> Kept:
-        return Kept(latent=rules.latent or 32, center=rules.center, unit=rules.center)
-
-    @staticmethod
-    def plain(parameters: Kept) -> list[str]:
+    def plain(parameters: LatentParameters) -> list[str]:
         return [
             "for b in range(2):",
             '    x = F.conv2d(x, w[f"blocks.{b}.weight"], w[f"blocks.{b}.bias"])',

@@ -200,7 +200,7 @@ def tell(
             first = np.diff(numbers, prepend=last) != 0
             last = int(numbers[-1])
             of, apart = np.asarray(batch["cluster"], np.int64), np.asarray(batch["distance"])
-            tally.add(of, apart, numbers, first, batch["image_id"].to_pylist())
+            tally.add(of, apart, numbers, first, batch["image_id"])
     seen = placed(ground.metric, _first(ground, SEEN))
     of, _ = clusters.assign(seen) if len(seen) else (np.zeros(0, np.int64), None)
     found = silhouettes(seen, of)

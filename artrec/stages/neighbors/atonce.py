@@ -9,12 +9,14 @@ import numpy as np
 import pyarrow as pa
 
 from artrec.config import Settings
+from artrec.errors import StoreFormatError
 from artrec.schemas import TABLES
 from artrec.stages.atonce import array_of, whole
 from artrec.stages.frames import Attempt, TaskReport
 from artrec.stages.neighbors.naming import Names, write_lists
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter
+from artrec.vectors.topk import NOBODY
 
 __all__ = ["Pools", "fits"]
 
@@ -67,6 +69,11 @@ class Pools:
         known = np.asarray(pools.column("vector_no"), np.int64)
         numbers = np.asarray(images.column("vector_no"), np.int64)
         places = np.searchsorted(known, numbers)
+        there = np.append(known, NOBODY)[places] == numbers
+        if lost := int(np.count_nonzero(~there)):
+            raise StoreFormatError(
+                f"{self.store.url}: {lost} images of the catalog have no list in neighbor_pool"
+            )
         for low in range(0, len(numbers), ROWS):
             some = pools.take(pa.array(places[low : low + ROWS]))
             ids = array_of(images.column("image_id").slice(low, ROWS))

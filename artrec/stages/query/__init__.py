@@ -13,6 +13,17 @@ from typing import Annotated
 import typer
 
 from artrec import log
+from artrec.commands.options import (
+    Config,
+    Debug,
+    Json,
+    Quiet,
+    Release,
+    Root,
+    Set,
+    Verbose,
+    verbosity_of,
+)
 from artrec.errors import UsageError
 from artrec.stages.ending import explain, stoppable
 
@@ -56,23 +67,17 @@ def query(
             help="Each folder of pictures is one query: nearest to its mean, or to any of it.",
         ),
     ] = "none",
-    root: Annotated[
-        str | None, typer.Option(help="Root of the store; else store.root of the settings.")
-    ] = None,
-    release: Annotated[
-        str | None, typer.Option(help="Another release than the current one.")
-    ] = None,
-    config: Annotated[str | None, typer.Option(help="A YAML file of settings, or its URL.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting.")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Only warnings and errors.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="More detail, Spark's too.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Stack traces with errors.")] = False,
+    root: Root = None,
+    release: Release = None,
+    config: Config = None,
+    set_: Set = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
 ) -> None:
     """Pictures from outside in bulk, or vectors, or sets of them: their nearest images."""
-    verbosity = "quiet" if quiet else "verbose" if verbose else "normal"
+    verbosity = verbosity_of(quiet, verbose)
     log.setup(verbosity)
     with stoppable():
         try:

@@ -13,6 +13,17 @@ from typing import Annotated
 import typer
 
 from artrec import log
+from artrec.commands.options import (
+    Config,
+    Debug,
+    Json,
+    Quiet,
+    Release,
+    Root,
+    Set,
+    Verbose,
+    verbosity_of,
+)
 from artrec.errors import UsageError
 from artrec.stages.ending import explain, stoppable
 
@@ -45,23 +56,17 @@ def reconstruct(
         typer.Option(metavar="ID", help="Another encoder of the store than the release's."),
     ] = None,
     worst: Annotated[int, typer.Option(help="Pictures on the sheet of the worst.")] = 24,
-    root: Annotated[
-        str | None, typer.Option(help="Root of the store; else store.root of the settings.")
-    ] = None,
-    release: Annotated[
-        str | None, typer.Option(help="Another release than the current one.")
-    ] = None,
-    config: Annotated[str | None, typer.Option(help="A YAML file of settings, or its URL.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting.")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Only warnings and errors.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="More detail, Spark's too.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Stack traces with errors.")] = False,
+    root: Root = None,
+    release: Release = None,
+    config: Config = None,
+    set_: Set = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
 ) -> None:
     """The reconstruction error of every image, and a sheet of the worst, by an autoencoder."""
-    verbosity = "quiet" if quiet else "verbose" if verbose else "normal"
+    verbosity = verbosity_of(quiet, verbose)
     log.setup(verbosity)
     with stoppable():
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
@@ -143,16 +143,7 @@ def _facts(
             for content, names, count in found.twins
         ),
         duplicate_names=found.twin_names,
-        near=tuple(
-            report.NearGroup(
-                copies=tuple(
-                    report.Copy(image=image(row), bits=row["bits"], distance=row["distance"])
-                    for row in rows
-                ),
-                count=count,
-            )
-            for rows, count in found.near
-        ),
+        near=_near(found, image),
         churn=report.Churn.model_validate(churn) if churn else None,
         morning=morning(settings, draft, found, image),
         points=tuple(report.Point(x=r["x"], y=r["y"], image=image(r)) for r in found.points),
@@ -160,6 +151,19 @@ def _facts(
         clusters=clusters_of(found, stages, image),
         settings=_settings(settings),
         versions=versions(),
+    )
+
+
+def _near(found: Findings, image: Callable[..., report.Image]) -> tuple[report.NearGroup, ...]:
+    return tuple(
+        report.NearGroup(
+            copies=tuple(
+                report.Copy(image=image(row), bits=row["bits"], distance=row["distance"])
+                for row in rows
+            ),
+            count=count,
+        )
+        for rows, count in found.near
     )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
@@ -83,10 +85,11 @@ def _taken_down(draft: Draft) -> Iterator[str]:
         return
     columns = ["change", "image_id", "content_sha256"]
     receipts = receipts_of(draft.store, evaluate.tables["catalog_changes"], "catalog_changes")
+    taken = pa.array(sorted(hashes), pa.binary())
     for batch in read_table(draft.store, receipts, columns):
-        for row in batch.to_pylist():
-            if row["change"] == "delete" and row["content_sha256"] in hashes:
-                yield row["image_id"]
+        left = pc.equal(batch.column("change"), "delete")
+        mine = pc.and_(left, pc.is_in(batch.column("content_sha256"), value_set=taken))
+        yield from batch.column("image_id").filter(mine).to_pylist()
 
 
 def _found(spark: SparkSession, settings: ReportSettings, draft: Draft, seed: str) -> Changes:
