@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ __all__ = ["ALONE", "Group", "together"]
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 _READY = b"ready\n"
 _PATIENCE = 60.0  # seconds for another process to end, once the work is done
+_ANSWER = 600.0  # seconds for another to meet, or to bring its part of a sum: it may be dead
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,13 @@ def _ended(other: subprocess.Popen[bytes]) -> str:
 @contextmanager
 def _member(rank: int, size: int, meeting: str) -> Iterator[Group]:
     os.environ.setdefault("GLOO_SOCKET_IFNAME", _LOOPBACK)
-    distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=size)
+    distributed.init_process_group(
+        "gloo",
+        init_method=meeting,
+        rank=rank,
+        world_size=size,
+        timeout=timedelta(seconds=_ANSWER),
+    )
     try:
         yield Group(rank, size)
     finally:

@@ -24,7 +24,7 @@ from artrec.releases.verify import verify
 from artrec.schemas import TABLES, rule_tables
 from artrec.stages import neighbors
 from artrec.stages.evaluate.counting import ruled_counts
-from artrec.stages.neighbors import ruled
+from artrec.stages.neighbors import atonce, ruled
 from artrec.stages.neighbors.ruled import dealing, naming
 from artrec.stages.neighbors.ruled.names import Images
 from artrec.stages.neighbors.ruled.rule import Asked
@@ -298,8 +298,9 @@ def test_entries_that_are_missing_without_a_reason_are_counted(tmp_path: Path) -
 
 @pytest.mark.parametrize("block", [1000, pytest.param(13, marks=pytest.mark.long)])
 def test_a_table_whose_join_has_lost_a_vector_is_not_recorded(
-    spark: SparkSession, tmp_path: Path, block: int
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
+    monkeypatch.setattr(atonce, "BYTES", 0)  # lists by Spark's join: the rule's are looked at first
     catalog = scattered(40, 50)
     asked = (f"neighbors.block_rows={block}", "neighbors.slack=2")
     entities = len({(i.number, i.labels["artist"]) for i in catalog.images.values()})
@@ -308,9 +309,19 @@ def test_a_table_whose_join_has_lost_a_vector_is_not_recorded(
     said = f"neighbors_others: the join under the rule has {entities - lost} of {entities} entities"
     with pytest.raises(ArtrecError, match=re.escape(said)):
         made(spark, tmp_path, catalog, some("others"), *asked, gone=gone)
-    assert not [
-        path for path in tmp_path.rglob("run.json") if "neighbors_others" in path.read_text()
-    ]
+    assert not any("neighbors_others" in path.read_text() for path in tmp_path.rglob("run.json"))
+
+
+def test_lists_made_in_one_task_say_which_images_have_no_pool(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    catalog = scattered(40, 50)
+    gone = min(catalog.vectors)
+    images = sum(image.number == gone for image in catalog.images.values())
+    said = f"{images} images of the catalog have no list in neighbor_pool"
+    with pytest.raises(Exception, match=re.escape(said)):
+        made(spark, tmp_path, catalog, some("others"), gone=gone)
+    assert not any("neighbors_others" in path.read_text() for path in tmp_path.rglob("run.json"))
 
 
 def flat_lists(rows: Rows) -> dict[str, list[tuple[str, float]]]:
