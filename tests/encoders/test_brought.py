@@ -227,6 +227,16 @@ def test_given_vectors_are_kept_once_under_an_id_of_what_they_are(tmp_path: Path
         load_encoder(store, first).encode(PIXELS)
 
 
+def test_names_of_given_vectors_are_spelt_as_the_catalog_spells_them(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    found = give_vectors(
+        store, "clip", "image_id", "cosine", rows([1, 2], names=["Ce\u0301zanne.jpg"]), "a"
+    )
+    (receipt,) = read_receipts(store, found)
+    names = pq.read_table(tmp_path / receipt.path).column("name").to_pylist()
+    assert names == ["C\u00e9zanne.jpg"]
+
+
 @pytest.mark.parametrize(
     ("given", "key", "says"),
     [

@@ -122,7 +122,7 @@ def weights_of(path: Path) -> dict[str, Any]:
 
 
 def _cast(batches: Iterable[pa.RecordBatch], key: Key) -> Iterator[pa.RecordBatch]:
-    """Batches of the table's own columns, of at least one row."""
+    """Batches of the table's own columns, of at least one row; names in one spelling (NFC)."""
     schema = TABLES["given_vectors"].columns
     for batch in batches:
         if not batch.num_rows:
@@ -141,7 +141,8 @@ def _cast(batches: Iterable[pa.RecordBatch], key: Key) -> Iterator[pa.RecordBatc
         if flat.null_count:
             raise InputError("a vector has null among its numbers; leave such rows out")
         lists = pa.ListArray.from_arrays(pa.array(offsets), flat).cast(schema.field(1).type)
-        yield pa.RecordBatch.from_arrays([names.cast(pa.string()), lists], schema=schema)
+        spelt = pc.utf8_normalize(names.cast(pa.string()), form="NFC")
+        yield pa.RecordBatch.from_arrays([spelt, lists], schema=schema)
 
 
 def _is_numbers(kind: pa.DataType) -> bool:
