@@ -169,7 +169,7 @@ def plot_of(title: str, curves: Sequence[Curve]) -> Plot | None:
 
     def place(epoch: int, value: float) -> str:
         x = WIDTH * (epoch - first) / ((last - first) or 1)
-        y = HEIGHT - HEIGHT * (value - low) / ((high - low) or 1.0)
+        y = max(0.0, HEIGHT - HEIGHT * (value - low) / ((high - low) or 1.0))
         return f"{x:.1f},{y:.1f}"
 
     lines = tuple(
