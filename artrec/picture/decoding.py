@@ -18,6 +18,7 @@ from artrec.picture.records import Filter, Fit, Limits, Picture, PictureError, R
 __all__ = ["decode", "examine", "shrunk"]
 
 _HASHED_SIDE = 64  # what the perceptual hash, 32 pixels wide, is computed from
+_BEHIND_HASHES = Limits().background  # whatever the limits say: nights have to agree
 _QUALITY = 92
 
 
@@ -47,7 +48,7 @@ def _examined(data: bytes, limits: Limits, max_side: int | None) -> Picture:
         stays = max_side is None or max(image.size) <= max_side
         pixels, size = load(image, data, need, luma=stays)
     stored = data if max_side is None or stays else _smaller(pixels, size, max_side)
-    phash = perceptual_hash(flat(pixels, limits.background))
+    phash = perceptual_hash(flat(pixels, _BEHIND_HASHES))
     sha256 = hashlib.sha256(data).digest()
     return Picture(stored, sha256, size[0], size[1], name, mode, phash)
 

@@ -76,7 +76,8 @@ class Picture:
 
     ``data`` is what is stored: the original bytes, or a bounded copy. ``sha256`` (32 bytes) is of
     the original bytes; ``width`` and ``height`` (upright), ``format`` and ``mode`` (Pillow's
-    names) are of the original picture too. ``phash`` is a signed 64-bit integer.
+    names) are of the original picture too. ``phash`` is a signed 64-bit integer, of the picture on
+    white: the bytes and how they are stored alone say what a ``Picture`` is, whatever the limits.
     """
 
     data: bytes

@@ -95,8 +95,9 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     rules = {"encoder": identity, **ingest_rules(settings.ingest)}
     columns = ("content_sha256", "reason")
     ingested = ever_appended(store, ingest, "ingested", columns)
-    forgotten = draft.ledger.inputs
-    inputs = name_of({"version": RESULT_VERSION, "ingested": ingested, **rules, **forgotten})
+    # by ingest.inputs also the listing, and what was forgotten: what returns may have no vector
+    facts = {"version": RESULT_VERSION, "ingest": ingest.inputs, "ingested": ingested}
+    inputs = name_of({**facts, **rules})
     known = draft.known("embed", inputs)
     if known is not None:
         return draft.record(known)

@@ -124,13 +124,12 @@ def _pending(
     """The members to read, cut into slices and segments; made once, found again afterwards."""
     store = draft.store
     before = base.tables if base else {}
-    buried = base.notes.get("buried") if base else None
     columns = [name for name in TABLES["pending_members"].digested if name != "slice"]
     inputs = {
         "members": digest_of(store, inventory.tables["members"], "members", columns),
         "ingested": digest_of(store, before.get("ingested", []), "ingested", ()),
         **({"retry": True} if settings.ingest.retry_rejects else {}),
-        **({"buried": buried, **draft.ledger.inputs} if buried else {}),
+        **_left_out(draft, base),
     }
     run = begin_run("ingest", RESULT_VERSION, inputs, rules)
     found = find_run(store, run.stage, run.run_id)
@@ -150,6 +149,17 @@ def _pending(
     )
     notes = {"cut": cut.model_dump(mode="json")}
     return record_run(store, run.done({"pending_members": written}, begun, notes=notes))
+
+
+def _left_out(draft: Draft, base: StageRuns | None) -> dict[str, Any]:
+    """What says which of the known contents are not stored, and which of these are not to be."""
+    notes = base.notes if base else {}
+    return {"buried": notes.get("buried"), **draft.ledger.inputs} if _lacks(notes) else {}
+
+
+def _lacks(notes: dict[str, Any]) -> bool:
+    """Whether a release may know contents that it does not store."""
+    return bool(notes.get("buried") or ledger_of(notes))
 
 
 def _task(
@@ -221,7 +231,7 @@ def _pictures_before(draft: Draft, base: StageRuns | None) -> list[Receipt] | No
 
     A compaction leaves pictures out that nobody listed that night, and their members may return.
     """
-    if base is None or not (base.notes.get("buried") or ledger_of(base.notes)):
+    if base is None or not _lacks(base.notes):
         return None
     return receipts_of(draft.store, base.tables["pictures"], "pictures")
 

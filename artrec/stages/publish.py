@@ -86,8 +86,8 @@ def _check_ledger(draft: Draft, ingest: StageRuns) -> None:
     if Ledger.read(draft.store).name != ledger_of(ingest.notes):
         raise Superseded(
             f"{draft.store.url}: artrec forget was called since draft {draft.release_id} was begun,"
-            " whose tables may hold what was forgotten; run the night again: it leaves that out, "
-            "and finds the rest of the work done"
+            " whose tables may hold what was forgotten; run the night again, under another name "
+            "where --release gave it one: it leaves that out, and finds the rest of the work done"
         )
 
 

@@ -343,6 +343,15 @@ def test_the_same_picture_bounded_hashes_nearly_alike() -> None:
     assert differing.bit_count() <= 6
 
 
+def test_what_is_stored_of_a_transparent_picture_does_not_hang_on_the_background() -> None:
+    """Or a night with another one would store it again, and nobody could tell which row counts."""
+    image = noise(64, 48).convert("RGBA")
+    image.putalpha(Image.radial_gradient("L").resize((64, 48)))
+    data = saved(image, "PNG")
+    for background in ((0, 0, 0), (200, 0, 0)):
+        assert picture(data, limits=Limits(background=background)) == picture(data)
+
+
 def test_an_error_crosses_processes_with_reason_and_detail() -> None:
     error = pickle.loads(pickle.dumps(PictureError("corrupt", "OSError: broken")))
     assert (error.reason, error.detail) == ("corrupt", "OSError: broken")

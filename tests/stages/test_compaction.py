@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,18 @@ import pytest
 from pyspark.sql import SparkSession
 
 from artrec.config import StoreSettings
-from artrec.releases import Run, StageRuns, publish
+from artrec.releases import Run, RunRef, StageRuns, publish
 from artrec.releases.verify import verify
 from artrec.schemas import PUBLISHED
 from artrec.stages import compaction, embed, ingest, inventory
 from artrec.stages.compaction import rewriting
 from artrec.stages.compaction.choosing import SMALL, Segment, choose, is_due
+from artrec.stages.compaction.living import living_vectors
 from artrec.stages.session import Options, execute
 from artrec.stages.slices import ever_appended
 from artrec.storage import open_store
-from tests.nights import Night, draft_rows, night, opened, settings_of, tree
-from tests.pictures import picture, write_zip
+from tests.nights import Night, draft_rows, night, opened, put, put_as, settings_of, tree
+from tests.pictures import Named, picture, write_zip
 from tests.recount import recount
 from tests.releases.protocol import release as protocol_release
 
@@ -148,14 +150,16 @@ def test_a_night_without_change_after_a_compaction_writes_nothing(
 class Nights:
     """inventory, ingest and embed of a zip of numbered pictures, published night by night."""
 
-    def __init__(self, spark: SparkSession, place: Path, *assignments: str) -> None:
+    def __init__(
+        self, spark: SparkSession, place: Path, *assignments: str, broken: Sequence[Named] = ()
+    ) -> None:
         self.spark, self.place, self.root = spark, place, place / "root"
-        self.assignments, self.count = assignments, 0
+        self.assignments, self.count, self.broken = assignments, 0, broken
 
     def run(self, numbers: range | list[int]) -> dict[str, StageRuns]:
         self.count += 1
         name = f"night-{self.count:02d}"
-        members = [(f"{n}.jpg", picture(n)) for n in numbers]
+        members = [*((f"{n}.jpg", picture(n)) for n in numbers), *self.broken]
         source = write_zip(self.place / f"{name}.zip", members)
         self.settings = settings_of(
             f"sources.main.url={source}",
@@ -169,6 +173,11 @@ class Nights:
         for stage in (ingest, embed):
             stage.run(self.spark, self.settings, draft)
         stages = {each: draft.need(each) for each in ("inventory", "ingest", "embed")}
+        if self.broken:  # what compaction is decided by
+            live = RunRef(stage="catalog", run_id=name, rows={"live_vectors": len(numbers)})
+            stages["catalog"] = StageRuns(
+                stage="catalog", inputs=name, tables={"live_vectors": [live]}
+            )
         self.name, self.draft = name, draft
         made = protocol_release(name, draft.base).model_copy(update={"stages": stages})
         publish(draft.store, made, draft.base)
@@ -219,6 +228,38 @@ def test_a_picture_that_was_left_out_and_returns_is_read_again(
     assert sorted(row["data"] for row in nights.rows("ingest", "pictures")) == sorted(
         picture(n) for n in (1, 2, 4)
     )
+
+
+def test_a_picture_whose_vector_alone_was_left_out_is_encoded_again_when_it_returns(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """Its bytes are still stored: rejects are known members, but no vectors, so shares differ."""
+    broken = [(f"broken-{n}.jpg", picture(n)[:600]) for n in range(50, 60)]
+    nights = Nights(spark, tmp_path, "store.compact_share=0.3", broken=broken)
+    nights.run([1, 2, 3, 4, 5, 6])
+    nights.run([4, 5, 6, 7])
+    stages = nights.run([4, 5, 6, 7, 8])
+    assert [stages[s].counters.get("dropped_rows") for s in ("ingest", "embed")] == [None, 3]
+    stages = nights.run(range(1, 9))
+    assert [stages["ingest"].counters["pending"], stages["embed"].counters["encoded"]] == [0, 3]
+    assert len(nights.rows("embed", "vectors")) == 8
+
+
+def test_vectors_that_live_by_other_verdicts_are_compacted_into_another_run(tmp_path: Path) -> None:
+    """Rejects that are read again lead to other contents, under the same listing and segments."""
+    settings = settings_of(f"store.root={tmp_path / 'root'}", "sources.main.url=x")
+    draft = opened(settings, "one")
+    draft.hold("literal")
+    put(draft, "inventory", {"members": []})
+    put(draft, "embed", {"vectors": []})
+    found = []
+    for name in ("first", "again"):
+        put_as(name, draft, "ingest", {"ingested": []})
+        nothing: Any = None
+        for _ in range(2):
+            living = living_vectors(nothing, settings, draft, draft.need("embed"), "mine-1")
+            found.append(living.facts)
+    assert found[0] == found[1] != found[2] == found[3]
 
 
 class Killed(Exception):

@@ -30,6 +30,7 @@ from artrec.releases import (
     read_release,
     rollback,
 )
+from artrec.releases.forgotten import forget
 from artrec.releases.sweep import Rules, carry_out, plan_sweep
 from artrec.releases.verify import verify
 from artrec.stages import index
@@ -207,6 +208,26 @@ def test_nights_add_up_and_the_way_back_finds_what_was_there(
     assert (back.tables, back.notes) == (built.tables, built.notes)
     assert store.files() == before
     answers_like(store.opened(), *nights[0])
+
+
+def test_shards_that_hold_what_was_forgotten_when_it_was_gone_are_built_anew(
+    store: Store, built: StageRuns
+) -> None:
+    """Nothing else has changed that night; masked its vector would lie in the file for good."""
+    first, tonight = states()[:2]
+    kept = store.night("two", *tonight)
+    assert ids(kept) == ids(built)
+    gone, never = np.setdiff1d(first[0], tonight[0])[0], 12345
+    disk = open_store(str(store.root))
+    for name, number, expected in (("three", never, ids(built)), ("four", int(gone), None)):
+        forget(disk, f"{2 * number:016x}{0:048x}", "a letter")
+        made = store.night(name, *tonight)
+        if expected is not None:
+            assert ids(made) == expected
+    items = draft_rows(store.root, "four", "index", "shard_items", ["vector_no"])
+    assert sorted(row["vector_no"] for row in items) == tonight[0].tolist()
+    assert "masked_items" not in made.tables
+    answers_like(store.opened(), *tonight)
 
 
 def test_a_sweep_leaves_the_shards_that_an_older_release_made(

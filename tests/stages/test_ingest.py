@@ -18,12 +18,14 @@ from pyspark.sql import SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from artrec import archive, picture
-from artrec.releases import StageRuns, publish
+from artrec.releases import Ledger, StageRuns, publish
+from artrec.releases.forgotten import forget
 from artrec.schemas import TABLES
 from artrec.stages import catalog, embed, ingest, inventory
 from artrec.stages import rules as picture_rules
 from artrec.stages.rejects import ATTEMPTS, REASONS, TRANSIENT
 from artrec.stages.session import Options, execute
+from artrec.storage import open_store
 from tests.nights import (
     ADDED,
     BROKEN,
@@ -341,8 +343,10 @@ BEFORE: dict[str, list[str | None]] = {
 """The verdicts of earlier nights; all but ``torn`` are good pictures, whatever was said of them."""
 
 
-def after_bad_nights(root: Path) -> None:
-    """A release ``one`` on what earlier nights said, of literal tables."""
+def after_bad_nights(
+    root: Path, stored: tuple[str, ...] = ("known", "cured"), **notes: object
+) -> None:
+    """A release ``one`` on what earlier nights said, of literal tables; ``notes`` are ingest's."""
     settings = settings_of(f"store.root={root}")
     draft = opened(settings, "one")
     draft.hold("literal")
@@ -350,7 +354,7 @@ def after_bad_nights(root: Path) -> None:
     pictures = [
         {"content_sha256": hashlib.sha256(GOOD[name]).digest(), "data": GOOD[name], "phash": 0}
         | {"recipe": "original", "width": 64, "height": 48, "format": "JPEG", "mode": "RGB"}
-        for name in ("known", "cured")
+        for name in stored
     ]
     rejects = [
         {"source": "main", "entry": n, "image_id": name, "stage": "ingest", "reason": said[-1]}
@@ -359,7 +363,7 @@ def after_bad_nights(root: Path) -> None:
         if said[-1] is not None
     ]
     put(draft, "inventory", {"members": [], "labels": []})
-    put(draft, "ingest", {"ingested": rows, "pictures": pictures})
+    put(draft, "ingest", {"ingested": rows, "pictures": pictures}, **notes)
     put(draft, "embed", {"vectors": []}, encoder_id="handmade", encoder="handmade-0")
     put(draft, "catalog", {"catalog": [], "rejects": rejects})
     stages = {name: draft.need(name) for name in ("inventory", "ingest", "embed", "catalog")}
@@ -429,6 +433,26 @@ def test_with_retry_rejects_whatever_was_rejected_is_read_again_and_counted(
     assert sorted(images) == sorted(GOOD)
     (reject,) = draft_rows(root, "two", "catalog", "rejects")
     assert (reject["image_id"], reject["attempts"]) == ("torn", 2)
+
+
+def test_what_is_forgotten_no_more_is_read_also_after_a_night_that_came_to_nothing(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """That one found the same members and verdicts, under a longer ledger, and nothing to read."""
+    root = tmp_path / "root"
+    mine = hashlib.sha256(GOOD["cured"]).digest()
+    after_bad_nights(root, ("known",), forgotten=Ledger(frozenset({mine})).name)
+    source = f"sources.main.url={write_zip(tmp_path / 'a.zip', list(GOOD.items())[:2])}"
+    store = open_store(str(root))
+    for each in (mine.hex(), "f" * 64):
+        forget(store, each, "a letter")
+    assert read(spark, root, source, name="two").counters["pending"] == 0
+    for path in (root / "forgotten").iterdir():
+        path.unlink()
+    assert read(spark, root, source, name="three").counters["read"] == 1
+    rows = draft_rows(root, "three", "ingest", "pictures", ["content_sha256"])
+    known = hashlib.sha256(GOOD["known"]).digest()
+    assert sorted(row["content_sha256"] for row in rows) == sorted([known, mine])
 
 
 def test_the_reasons_that_may_pass_are_of_the_closed_list_and_say_nothing_of_the_bytes() -> None:

@@ -112,7 +112,15 @@ def living_vectors(
         rows={"vectors": 0 if counted else _live_before(draft, stage, "vectors") + made},
         live=live,
         forbidden=forbidden,
-        facts=_facts(draft, stage, {"encoders": encoders, "rules": used}),
+        facts=_facts(
+            draft,
+            stage,
+            {
+                "encoders": encoders,
+                "rules": used,
+                "ingested": [ref.run_id for ref in draft.need("ingest").tables["ingested"]],
+            },
+        ),
         slice_bytes=settings.embed.slice_bytes,
         segment_bytes=settings.embed.segment_bytes,
         kept={"vectors": encoders},

@@ -56,7 +56,7 @@ from artrec.schemas import TABLES
 from artrec.stages import RESULT_VERSIONS
 from artrec.stages.blocks import numbers_between, vector_blocks
 from artrec.stages.frames import Attempt, TaskReport, add_counters, run_tasks
-from artrec.stages.index.keeping import SIDE_TABLES, Kept, kept_shards
+from artrec.stages.index.keeping import SIDE_TABLES, Kept, kept_shards, masks_forgotten
 from artrec.stages.progress import Watch
 from artrec.stages.session import describe
 from artrec.storage import Store
@@ -87,7 +87,7 @@ def run(spark: SparkSession, settings: Settings, draft: Draft) -> StageRuns:
     # how look-ups search is part of a release, but no reason to build its shards anew
     digest = name_of({"version": RESULT_VERSION, "search_k": rules.search_k, **inputs})
     known = draft.known("index", digest)
-    if known is not None:
+    if known is not None and not masks_forgotten(draft, known):
         return draft.record(known)
     draft.begin_work()
     run = begin_run("index", RESULT_VERSION, inputs, {})

@@ -27,8 +27,10 @@ from artrec.releases import (
     Draft,
     Run,
     RunRef,
+    StageRuns,
     begin_run,
     find_run,
+    ledger_of,
     receipts_of,
     record_run,
     run_id,
@@ -42,7 +44,7 @@ from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, read_table
 from artrec.vectors.distance import Ints
 
-__all__ = ["Kept", "SIDE_TABLES", "kept_shards"]
+__all__ = ["Kept", "SIDE_TABLES", "kept_shards", "masks_forgotten"]
 
 SIDE_TABLES = ("side_vectors", "masked_items")
 
@@ -104,16 +106,33 @@ def _main_run(draft: Draft, inputs: Mapping[str, Any], rules: IndexSettings) -> 
     return main if same and vectors["rows"] else None
 
 
+def masks_forgotten(draft: Draft, known: StageRuns) -> bool:
+    """Whether an index of the very vectors of tonight has an item that was taken down when it was
+    gone already. It is asked only of one that was made before the ledger's last entry.
+    """
+    base = draft.base.release
+    before = ledger_of(base.stages["embed"].notes) if base else ""
+    if draft.ledger.name == before:
+        return False
+    masked = receipts_of(draft.store, known.tables.get("masked_items", []), "masked_items")
+    return _is_forgotten(draft, masked)
+
+
 def _holds_forgotten(draft: Draft, main: Run) -> bool:
     """Whether a vector that was taken down is an item: masked it would still lie in the file."""
-    numbers = np.array(sorted(draft.ledger.vector_numbers()), np.int64)
-    if not len(numbers):
-        return False
-    batches = read_table(draft.store, main.receipts("shard_items"), ["vector_no"])
-    held = any(np.isin(np.asarray(each.column("vector_no")), numbers).any() for each in batches)
+    held = _is_forgotten(draft, main.receipts("shard_items"))
     if held:
         log.get(stage="index").info("shards are built anew: they hold what was forgotten")
     return held
+
+
+def _is_forgotten(draft: Draft, files: Sequence[Receipt]) -> bool:
+    """Whether any row is of a vector that was taken down."""
+    numbers = np.array(sorted(draft.ledger.vector_numbers()), np.int64)
+    if not len(numbers):
+        return False
+    batches = read_table(draft.store, files, ["vector_no"])
+    return any(np.isin(np.asarray(each.column("vector_no")), numbers).any() for each in batches)
 
 
 def _too_much(
