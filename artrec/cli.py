@@ -31,6 +31,7 @@ from artrec.commands.options import Config, Json, Release, Root, Set
 from artrec.commands.show import plain
 from artrec.errors import ArtrecError, UsageError
 from artrec.stages import JOBS
+from artrec.stages.compare import compare
 from artrec.stages.doctor import doctor
 from artrec.stages.query import query
 from artrec.stages.reconstruct import reconstruct
@@ -67,6 +68,7 @@ app.command("doctor")(doctor)
 app.command("query")(query)
 app.command("add-encoder")(adding.add_encoder)
 app.command("reconstruct")(reconstruct)
+app.command("compare")(compare)
 
 
 @app.command("plan")
@@ -355,7 +357,8 @@ def version(
 ) -> None:
     if debug:  # stages have the option themselves
         context.default_map = {
-            verb: {"debug": True} for verb in (*VERBS.values(), "doctor", "query", "reconstruct")
+            verb: {"debug": True}
+            for verb in (*VERBS.values(), "doctor", "query", "reconstruct", "compare")
         }
     if version:
         print(__version__)

@@ -397,6 +397,7 @@ def test_every_setting_says_what_it_is_for() -> None:
 def test_every_stage_has_a_module_and_a_job() -> None:
     jobs = {path.stem for path in (REPOSITORY / "jobs").glob("*.py")} - {
         "doctor",
+        "compare",
         "query",
         "reconstruct",
     }

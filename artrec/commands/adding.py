@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from artrec.commands.options import Root
 from artrec.commands.stores import store_of
 from artrec.encoders import Metric, Preprocess
 from artrec.encoders.brought.given import Key
-from artrec.encoders.card import Card, Tensors, save_encoder
+from artrec.encoders.card import NAME, Card, Tensors, save_encoder
 from artrec.errors import ConfigError, InputError, UsageError
 from artrec.releases.runs import attempt_name
 from artrec.storage import Store
@@ -73,8 +74,7 @@ def add_encoder(
 ) -> None:
     """Bring an encoder, or vectors, that were made elsewhere into a store; downloads nothing."""
     store = store_of(root)
-    if not file.exists():
-        raise InputError(f"{file}: there is no such file")
+    _check_words(kind, file, name)
     by = _one_of("--metric", metric, ("cosine", "euclidean"))
     named = _one_of("--key", key, ("image_id", "content_sha256"))
     wanted = Wanted(
@@ -85,6 +85,15 @@ def add_encoder(
         f"{encoder} is in {store.url}; a night takes it by --set encoder.id={encoder}, and makes "
         "all vectors, lists and shards anew; releases keep the encoder that they were made with"
     )
+
+
+def _check_words(kind: str, file: Path, name: str) -> None:
+    if not file.exists():
+        raise InputError(f"{file}: there is no such file")
+    if kind != "vectors" and not file.is_file():
+        raise InputError(f"{file} is a folder: expected a file")
+    if not re.fullmatch(NAME, name):
+        raise UsageError(f"--name {name!r}: small letters, digits and . _ - alone, no mark first")
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> Any:
@@ -142,12 +151,16 @@ def _onnx(wanted: Wanted) -> tuple[dict[str, Any], Tensors]:
     usual: dict[str, Any] = {"size": size, "fit": "crop", "filter": "bicubic", "scale": 1 / 255}
     preprocess = _preprocess(wanted, usual if size else {**usual, "size": (224, 224)})
     file = {onnx.FILE: np.frombuffer(data, np.uint8)}
+    dim = onnx.dimension(data, parameters, preprocess)
+    if wanted.dim not in (0, dim):
+        raise UsageError(f"--dim {wanted.dim}: the file gives {dim} numbers for a picture")
     made = {"preprocess": preprocess, "parameters": parameters.model_dump(mode="json")}
-    return made | {"dim": wanted.dim or onnx.dimension(data, parameters, preprocess)}, file
+    return made | {"dim": dim}, file
 
 
 def _plugged(wanted: Wanted) -> tuple[dict[str, Any], Tensors]:
     """Of an architecture that an installed package adds."""
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     if not wanted.dim or not wanted.preprocess:
@@ -157,7 +170,10 @@ def _plugged(wanted: Wanted) -> tuple[dict[str, Any], Tensors]:
         "preprocess": _preprocess(wanted, {}),
         "parameters": _object(wanted.parameters),
     }
-    return made, load_file(wanted.file)
+    try:
+        return made, load_file(wanted.file)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{wanted.file}: no .safetensors file for numpy ({error})") from error
 
 
 def _preprocess(wanted: Wanted, usual: dict[str, Any]) -> Preprocess:

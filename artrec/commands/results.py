@@ -53,6 +53,8 @@ def results_of(
     Of that folder all queries, or those that are named. UsageError for too many, none, or one that
     is not there.
     """
+    if k < 1:
+        raise UsageError(f"-k {k}: 1 neighbor is the least")
     if answers is not None:
         return _answered(store, open_store(answers), names, k)
     if not 1 <= len(names) <= MOST:

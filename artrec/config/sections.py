@@ -189,8 +189,9 @@ class TrainSettings(Section):
     )
     side: int = key(
         0,
-        "Side of the square that the network sees, in pixels; 0: as the recipe has it "
-        "(convolutional 64, the others 256).",
+        "Side of the square that the encoder sees, in pixels; 0: as the recipe has it "
+        "(convolutional 64, other autoencoders as said there, the others 256). Least are separable "
+        "17, small 12, tiny 10, those of 256 px 64.",
         ge=0,
     )
     latent: int = key(
@@ -209,14 +210,14 @@ class TrainSettings(Section):
         "Channels of the blocks of convolutional; the last number is the length of a vector.",
         min_length=1,
     )
-    epochs: PositiveInt = key(20, "Passes over the training examples, at most.")
+    epochs: PositiveInt = key(20, "Passes of an autoencoder over the training examples, at most.")
     steps: int = key(
         0,
         "Steps of contrastive, labelled and combined, each on 4 crops of 64 pictures; 0: 40 passes "
         "over the pictures, at most 3,360 steps.",
         ge=0,
     )
-    batch: PositiveInt = key(32, "Examples in one step of the training.")
+    batch: PositiveInt = key(32, "Examples in one step of an autoencoder's training.")
     loss: Literal["", "mse", "mae", "bce"] = key(
         "",
         "What a repeated picture is judged by: mse, mae (mean squared, mean absolute error) or bce "
@@ -224,12 +225,12 @@ class TrainSettings(Section):
         "mse).",
     )
     learning_rate: PositiveFloat = key(
-        0.001, "Step size of the optimizer (Adam); dense takes a tenth."
+        0.001, "Step size of an autoencoder's optimizer (Adam); dense takes a tenth."
     )
     schedule: Literal["constant", "cosine"] = key(
         "constant",
-        "How the step size goes: constant, or cosine, which rises for the first twentieth and then "
-        "falls to 0 at the last of the epochs.",
+        "How that step size goes: constant, or cosine, which rises for the first twentieth and "
+        "then falls to 0 at the last of the epochs.",
     )
     precision: Literal["auto", "float32", "bfloat16"] = key(
         "auto",
@@ -238,10 +239,14 @@ class TrainSettings(Section):
         "always.",
     )
     processes: PositiveInt = key(
-        1, "Processes on the driver's machine that train together, each with a share of a batch."
+        1,
+        "Processes on the driver's machine that train an autoencoder together, each with a share "
+        "of a batch; the other recipes take one.",
     )
     patience: PositiveInt = key(
-        5, "Training ends after so many epochs without a better loss on held-out examples."
+        5,
+        "An autoencoder's training ends after so many epochs without a better loss on held-out "
+        "examples.",
     )
     seed: int = key(0, "Seed of the first weights and of the order of the examples.", ge=0)
     license: str = key("", "Licence that the encoder's card names; empty: none is stated.")

@@ -7,6 +7,7 @@ for the projections. Neither needs a label or a gradient.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import astuple, fields
 
 import numpy as np
@@ -14,10 +15,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
 
 from artrec.encoders.card import Tensors
-from artrec.encoders.features import BLOCKS, Coded, raw
+from artrec.encoders.features import BLOCKS, Coded, Plain, raw
 from artrec.encoders.features.fisher import Codebook, fit_codebook, sampled
 from artrec.encoders.features.planes import Pixels
-from artrec.encoders.fitted import Fit, Projection, joined, rooted
+from artrec.encoders.fitted import Alike, Fit, Projection, joined, rooted
 from artrec.errors import ConfigError
 
 __all__ = ["Blocks", "Part", "fit_blocks"]
@@ -100,15 +101,12 @@ class Blocks:
 def fit_blocks(pictures: Again, parts: Sequence[Part], seed: int) -> Blocks:
     """Blocks fitted on pictures, of which there may be any number; TrainingError for too few.
 
-    A part that varies in fewer numbers than it may have gets those, and ``parts`` of the result
-    says so.
+    A part that varies in fewer numbers than it may have gets those, one that does not vary at all
+    (edges of plain colours) is left out, and ``parts`` of the result says so.
     """
-    books: dict[str, Codebook] = {}
-    for part in parts:
-        block = BLOCKS[part.name]
-        if isinstance(block, Coded):
-            some = sampled(map(block.patches, _first(pictures(), _CODED)), _CODED, seed)
-            books[part.name] = fit_codebook(some, block.dim, block.gaussians, seed)
+    books = _codebooks(pictures, parts, seed)
+    coded = (part.name in books or isinstance(BLOCKS[part.name], Plain) for part in parts)
+    parts = [part for part, can in zip(parts, coded, strict=True) if can]
     fits = {part.name: Fit(BLOCKS[part.name].numbers) for part in parts}
     for batch in pictures():
         for name, fit in fits.items():
@@ -116,14 +114,31 @@ def fit_blocks(pictures: Again, parts: Sequence[Part], seed: int) -> Blocks:
     made: list[Part] = []
     tensors: dict[str, Floats] = {}
     for part in parts:
-        projection = fits.pop(part.name).projection(part.dim, _POWER)
+        try:
+            projection = fits.pop(part.name).projection(part.dim, _POWER)
+        except Alike:
+            continue
         made.append(part.model_copy(update={"dim": projection.dim}))
         tensors[f"{part.name}.center"] = projection.center
         tensors[f"{part.name}.projection"] = projection.matrix
-    for name, book in books.items():
-        values = zip(_PARTS, astuple(book), strict=True)
-        tensors |= {f"{name}.codebook.{part}": value for part, value in values}
+        if part.name in books:
+            values = zip(_PARTS, astuple(books[part.name]), strict=True)
+            tensors |= {f"{part.name}.codebook.{name}": value for name, value in values}
+    if not made:
+        raise Alike("all pictures to fit to look the same; encoder.id=handmade is fitted to none")
     return Blocks(made, tensors)
+
+
+def _codebooks(pictures: Again, parts: Sequence[Part], seed: int) -> dict[str, Codebook]:
+    """Of the coded blocks, but for those whose patches are all the same."""
+    books: dict[str, Codebook] = {}
+    for part in parts:
+        block = BLOCKS[part.name]
+        if isinstance(block, Coded):
+            some = sampled(map(block.patches, _first(pictures(), _CODED)), _CODED, seed)
+            with suppress(Alike):
+                books[part.name] = fit_codebook(some, block.dim, block.gaussians, seed)
+    return books
 
 
 def _first(batches: Iterable[Pixels], count: int) -> Iterable[Pixels]:

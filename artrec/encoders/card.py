@@ -42,6 +42,7 @@ __all__ = [
     "DECODER_FILE",
     "ENTRY_POINTS",
     "FORMAT",
+    "NAME",
     "README_FILE",
     "Tensors",
     "Training",
@@ -57,6 +58,7 @@ __all__ = [
 ]
 
 FORMAT = 1
+NAME = "^[a-z0-9][a-z0-9._-]*$"
 CARD_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 README_FILE = "README.md"
@@ -120,7 +122,7 @@ class Card(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     format: int = FORMAT
-    name: str = Field(pattern="^[a-z0-9][a-z0-9._-]*$")
+    name: str = Field(pattern=NAME)
     architecture: str
     dim: PositiveInt
     metric: Metric

@@ -1,9 +1,9 @@
 """Which of two encoders finds better: compared on pictures that neither has seen.
 
-Where enough examples share a label (the artist, else the style), each of those asks for its nearest
-others by the encoder's metric: the share of first neighbors with its label, and the mean share
-among the first five. Without labels a mirrored and cropped copy of each picture asks for its
-original among all.
+Where enough examples share one of several labels (artists, else styles), each of those asks for
+its nearest others by the encoder's metric: the share of first neighbors with its label, and the
+mean share among the first five. Without such labels a mirrored and cropped copy of each picture
+asks for its original among all.
 Near a tie the hand-made encoder stays, which costs nothing and was fitted to nothing.
 """
 
@@ -44,8 +44,11 @@ class Score:
 
 
 def has_enough(labels: Sequence[str | None]) -> bool:
-    """Whether ENOUGH examples share their label with another one."""
-    return len(_queries(labels)) >= ENOUGH
+    """Whether ENOUGH examples share their label with another one, and there are two labels.
+
+    Of one label alone every encoder finds everything.
+    """
+    return len(_queries(labels)) >= ENOUGH and len({name for name in labels if name}) > 1
 
 
 def by_label(

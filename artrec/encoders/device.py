@@ -97,7 +97,7 @@ def cuda_count() -> int:
     return int(torch.cuda.device_count())
 
 
-def place(encoder: Encoder, device: str, precision: Precision, most: int = 0) -> Encoder:
+def place(encoder: Encoder, device: str, precision: Precision, most: int = 256) -> Encoder:
     """The encoder on a device; on a GPU, ``most`` pictures at once or what fits there."""
     if not isinstance(encoder, Movable) or (device, precision) == ("cpu", "float32"):
         return encoder

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from artrec.errors import TrainingError
 
-__all__ = ["Fit", "HALF", "Projection", "joined", "rooted", "unit"]
+__all__ = ["Alike", "Fit", "HALF", "Projection", "joined", "rooted", "unit"]
 
 HALF = 0.25
 """The power of the eigenvalues in "half"."""
@@ -29,6 +29,10 @@ _ROWS = 512  # that wait for one product; parts as small as a batch would cost a
 
 Floats = NDArray[np.float32]
 Wides = NDArray[np.float64]
+
+
+class Alike(TrainingError):
+    """There is no direction in which the vectors to be fitted differ."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +114,7 @@ class Fit:
 
         Fewer where the vectors vary in fewer: n of them vary in n - 1 at the most. A direction's
         sign is chosen so that its largest number is positive. TrainingError for fewer than two
-        vectors, and for equal ones.
+        vectors; Alike for equal ones.
         """
         if self.count < 2:
             raise TrainingError(
@@ -119,7 +123,7 @@ class Fit:
         mean, values, vectors = self._principal()
         noise = float(np.finfo(np.float32).eps) ** 2 * float(np.square(mean).sum())
         if values[0] <= noise:
-            raise TrainingError(f"all {self.count} pictures to fit a projection to look the same")
+            raise Alike(f"all {self.count} pictures to fit a projection to look the same")
         real = int((values > max(_REAL * values[0], noise)).sum())
         kept = min(dim, real, self.count - 1)
         directions = vectors[:, :kept]

@@ -2,7 +2,8 @@
 
 In one process or, with a share of every step's rows, in several. Held-out examples are looked at
 without a step. A loss is the mean over all rows of a batch, whoever holds them: several processes
-come to the weights of one that were given the same batches, but for rounding.
+come to the weights of one that were given the same batches, but for rounding. Where a network
+normalises, each process does so by its own rows, as if its batches were smaller.
 """
 
 from __future__ import annotations
@@ -135,6 +136,7 @@ class Learner:
         """Learn from every example once, in an order of this epoch's, and look at the held-out."""
         begun, self._reading = time.monotonic(), 0.0
         train_loss = self._over(self.examples, number, learn=True)
+        self.group.agree(self.network)
         held_out_loss = self._over(self.held_out, number, learn=False)
         return Epoch(
             epoch=number,

@@ -89,7 +89,7 @@ def _done(
     encoder = read_encoder(*pack(card, made.tensors))
     receipts = examples.receipts("examples"), examples.receipts("held_out_vectors")
     result = compared(store, encoder, *receipts)
-    text = readme(card, made, result)
+    text = readme(card, made, result, encoder.id)
     encoder_id = save_encoder(store, card, made.tensors, text, made.decoder)
     folder = run.folder(attempt)
     shown = [asdict(each) for each in made.reconstructions]

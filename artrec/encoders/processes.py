@@ -52,6 +52,14 @@ class Group:
         """The network, its gradients made everybody's mean, whose weights stay the same for all."""
         return DistributedDataParallel(network) if self.size > 1 else network
 
+    def agree(self, network: nn.Module) -> None:
+        """Running means and variances, counted by each one's own rows, become everybody's mean."""
+        if self.size > 1:
+            for each in network.buffers():
+                if each.is_floating_point():
+                    distributed.all_reduce(each)
+                    each /= self.size
+
     def part(self, whole: int) -> int:
         """This process's part of a number; the first ones take what is left over."""
         return whole // self.size + (self.rank < whole % self.size)

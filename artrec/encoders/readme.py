@@ -13,12 +13,12 @@ from artrec.encoders.recipes import Made
 __all__ = ["lines_of_torch", "readme"]
 
 SHOWN = 12
-"""Epochs in the table: the first, the best and the last are among them."""
+"""Epochs in the table: the first, the one taken and the last are among them."""
 
 
-def readme(card: Card, made: Made, result: Compared) -> str:
-    """README.md of a trained encoder, in Markdown."""
-    parts = [_what(card), _training(card), _curves(made), _evaluation(result), _loading(card)]
+def readme(card: Card, made: Made, result: Compared, name: str) -> str:
+    """README.md of a trained encoder, in Markdown; ``name`` is its id."""
+    parts = [_what(card), _training(card), _curves(made), _evaluation(result), _loading(card, name)]
     return f"# {card.name}\n" + "".join(parts)
 
 
@@ -42,8 +42,8 @@ def _training(card: Card) -> str:
     best = ""
     if how.best_epoch is not None:
         best = (
-            f" Best of {how.epochs} epochs: {how.best_epoch}, with a loss of {how.best_loss:.5f} "
-            "on the held-out pictures."
+            f" Taken is epoch {how.best_epoch} of {how.epochs}, with a loss of "
+            f"{how.best_loss:.5f} on the held-out pictures."
         )
     settings = ", ".join(f"{name} {_word(value)}" for name, value in how.settings.items())
     decoder = f"\n- `{DECODER_FILE}` holds the half that repeats pictures." if how.decoder else ""
@@ -66,14 +66,14 @@ def _curves(made: Made) -> str:
         return ""
     head = "\n| epoch | loss | held-out loss | learning rate |\n|---|---|---|---|\n"
     return head + "\n".join(
-        f"| {each.epoch}{' (best)' if each is made.best else ''} | {each.train_loss:.5f} | "
+        f"| {each.epoch}{' (taken)' if each is made.best else ''} | {each.train_loss:.5f} | "
         f"{each.held_out_loss:.5f} | {each.learning_rate:.3g} |"
         for each in _some(made.epochs, made.best)
     ) + "\n"  # fmt: skip
 
 
 def _some(epochs: Sequence[Epoch], best: Epoch | None) -> Iterator[Epoch]:
-    """All of them, or evenly spread ones with the best between."""
+    """All of them, or evenly spread ones with the one taken between."""
     step = max(1, -(-len(epochs) // SHOWN))
     for place, each in enumerate(epochs):
         if place % step == 0 or each is best or place == len(epochs) - 1:
@@ -100,10 +100,10 @@ def _scores(score: Score) -> str:
     return f"{score.at_1:.3f} | {'' if score.at_5 is None else f'{score.at_5:.3f}'}"
 
 
-def _loading(card: Card) -> str:
+def _loading(card: Card, name: str) -> str:
     lines = lines_of_torch(card) or [
         "from artrec import load_encoder, open_store",
-        'vectors = load_encoder(open_store("ROOT"), "ID").encode(pictures)',
+        f'vectors = load_encoder(open_store("ROOT"), "{name}").encode(pictures)',
     ]
     height, width = card.preprocess.size
     return (

@@ -54,7 +54,7 @@ def _autoencoder(height: int, width: int, filter: Filter = "lanczos", least: int
 RECIPES: dict[str, Recipe] = {
     "convolutional": _autoencoder(64, 64),
     "dense": _autoencoder(100, 100),
-    "separable": _autoencoder(80, 60),
+    "separable": _autoencoder(80, 60, least=17),  # under it, maps of one place have no variance
     "small": _autoencoder(100, 100, least=12),
     "tiny": _autoencoder(32, 32, "nearest", least=10),
     "descriptor": Recipe("artrec.encoders.describing:train", _WHOLE, least=64),

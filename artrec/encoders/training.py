@@ -130,11 +130,11 @@ def _is_over(progress: Progress, rules: Rules) -> bool:
 
 def _network(rules: Rules) -> tuple[Autoencoder, type[Network]]:
     """The network of these rules, of the seed's weights, and its family."""
-    family = architecture_of(rules.recipe)
+    family, size = architecture_of(rules.recipe), preprocess_of(rules).size
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rules.seed)
         try:
-            return family.autoencoder(family.wanted(rules), preprocess_of(rules).size), family
+            return family.autoencoder(family.wanted(rules), size), family
         except ConfigError as error:
             raise ConfigError(f"recipe {rules.recipe}: {error}") from error
 

@@ -14,6 +14,7 @@ __all__ = [
     "Faults",
     "Profile",
     "QUANTILES",
+    "effective_dimension",
     "faults",
     "mean_cosine",
     "moments",
@@ -76,6 +77,19 @@ def mean_cosine(vectors: Floats) -> tuple[float, float | None]:
     n, square = len(vectors), float(total @ total)
     pairs = (square - n) / (n * (n - 1)) if n > 1 else None
     return float(np.sqrt(square)) / n, pairs
+
+
+def effective_dimension(vectors: Floats) -> float | None:
+    """Along how many axes ``vectors`` [n, d] spread: (sum of variances)^2 / sum of their squares.
+
+    The variances are those of the principal axes, and the number is the participation ratio of
+    their covariance: d where all are alike, 1 where one holds everything. None without any spread.
+    """
+    wide = vectors.astype(np.float64)
+    wide -= wide.mean(axis=0)
+    small = wide @ wide.T if len(wide) < wide.shape[1] else wide.T @ wide
+    squares = float(np.square(small).sum())
+    return float(np.trace(small)) ** 2 / squares if squares else None
 
 
 def random_distances(vectors: Floats, metric: str) -> Floats:

@@ -7,6 +7,7 @@ The page opens from a disk, needs no network, and treats every name and text as 
 from __future__ import annotations
 
 from artrec.report.clusters import Cluster, Clusters, MapView
+from artrec.report.comparison import page_of_comparison
 from artrec.report.facts import (
     Approximate,
     Churn,
@@ -81,6 +82,7 @@ __all__ = [
     "draw_sheet",
     "jpeg",
     "page_of_clusters",
+    "page_of_comparison",
     "page_of_queries",
     "read_facts",
     "render",

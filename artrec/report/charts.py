@@ -41,6 +41,7 @@ VARIANTS = {
 _WITHIN = {
     "catalog": "within the whole catalog",
     "sample": "within a sample, the floors beside",
+    "held_out": "of pictures that a training holds out, within those that it sees",
 }
 _MEASURES = ("precision", "map")
 _RECALLS = {"index_recall": "Index", "table_recall": "Neighbor table"}

@@ -20,6 +20,7 @@ __all__ = [
     "Scale",
     "columns",
     "distances",
+    "plot_of",
     "plots",
     "recall_scale",
     "script_json",
@@ -133,7 +134,7 @@ def plots(curves: Sequence[Curve]) -> tuple[Plot, ...]:
     for curve in curves:
         groups.setdefault(_SIDES.sub("", curve.measure), []).append(curve)
     return tuple(
-        plot for title, found in groups.items() if (plot := _plot(title, found)) is not None
+        plot for title, found in groups.items() if (plot := plot_of(title, found)) is not None
     )
 
 
@@ -150,11 +151,12 @@ def distances(measures: Iterable[Measured]) -> Plot | None:
         Curve(measure=_QUARTILES[name], points=tuple(sorted(points)))
         for name, points in found.items()
     ]
-    plot = _plot("distance", curves)
+    plot = plot_of("distance", curves)
     return plot if plot and plot.first < plot.last else None
 
 
-def _plot(title: str, curves: Sequence[Curve]) -> Plot | None:
+def plot_of(title: str, curves: Sequence[Curve]) -> Plot | None:
+    """Some curves in one plot; None where there is nothing to see."""
     known = [(c.measure, [(e, v) for e, v in c.points if v is not None]) for c in curves]
     known = [(name, points) for name, points in known if points]
     if not known:
@@ -167,7 +169,7 @@ def _plot(title: str, curves: Sequence[Curve]) -> Plot | None:
 
     def place(epoch: int, value: float) -> str:
         x = WIDTH * (epoch - first) / ((last - first) or 1)
-        y = HEIGHT - HEIGHT * (value - low) / ((high - low) or 1.0)
+        y = max(0.0, HEIGHT - HEIGHT * (value - low) / ((high - low) or 1.0))
         return f"{x:.1f},{y:.1f}"
 
     lines = tuple(

@@ -29,6 +29,7 @@ __all__ = [
     "cut",
     "draw_sheet",
     "font",
+    "page",
     "page_of_clusters",
     "page_of_queries",
 ]
@@ -132,18 +133,19 @@ def page_of_queries(
 
     ``files`` are names of PNG files beside the page, by the number of their query.
     """
-    return _page(
+    return page(
         "sheet.html", release=release, encoder=encoder, metric=metric, queries=queries, files=files
     )
 
 
 def page_of_clusters(release: str, clusters: Any, files: Mapping[int, str]) -> bytes:
     """A page of :class:`~artrec.report.Clusters`, with PNG files by the number of their cluster."""
-    return _page("cluster_sheet.html", release=release, found=clusters, files=files)
+    return page("cluster_sheet.html", release=release, found=clusters, files=files)
 
 
-def _page(template: str, release: str, **given: Any) -> bytes:
+def page(template: str, release: str, **given: Any) -> bytes:
+    """A template that stands alone, with the style and script of all pages in it."""
     style, script, policy = assets()
-    page = environment().get_template(template)
+    found = environment().get_template(template)
     worn = {"style": Markup(style), "script": Markup(script), "policy": policy}
-    return page.render(facts={"release": release}, **given, **worn).encode()
+    return found.render(facts={"release": release}, **given, **worn).encode()

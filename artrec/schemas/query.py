@@ -1,5 +1,5 @@
-"""Tables that come from outside, or go there: vectors made elsewhere, those of a query and of a
-reconstruction.
+"""Tables that come from outside, or go there: vectors made elsewhere, those of a query, of a
+reconstruction and of a comparison.
 """
 
 from __future__ import annotations
@@ -83,6 +83,12 @@ QUERY = [
         "repeated_pictures",
         columns(content_sha256=SHA, error_=pa.float32(), reason_=pa.string()),
         key=("content_sha256",),
+        sort=(),
+    ),
+    Table(  # of pictures that encoders are compared on, one encoder's; in scratch
+        "compared_vectors",
+        columns(vector_no=pa.int64(), embedding=VECTOR),
+        key=("vector_no",),
         sort=(),
     ),
 ]

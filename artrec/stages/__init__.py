@@ -12,7 +12,7 @@ RESULT_VERSIONS = {
     "catalog": 1,
     "index": 3,
     "neighbors": 1,
-    "evaluate": 7,
+    "evaluate": 8,
     "report": 5,
 }
 """Of each stage that writes something; raised when the same inputs give other rows than before."""

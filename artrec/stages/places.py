@@ -12,13 +12,21 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from artrec.releases import Draft
-from artrec.stages.frames import stage_frame
+from artrec.schemas import TABLES
+from artrec.stages.frames import read_frame, stage_frame
 from artrec.stages.slices import SliceSpec
 from artrec.storage import Store
 from artrec.storage.ahead import Read, read_ahead
 from artrec.tables import Receipt, open_file, read_range, read_table
 
-__all__ = ["PICTURE_GROUP", "first_places", "place_units", "placed_pictures", "row_groups"]
+__all__ = [
+    "PICTURE_GROUP",
+    "first_places",
+    "place_units",
+    "placed_pictures",
+    "places_among",
+    "row_groups",
+]
 
 PICTURE_GROUP = 8 << 20
 """Bytes of a row group of pictures: what embed has in memory twice, and a report reads for each
@@ -38,6 +46,21 @@ def first_places(spark: SparkSession, draft: Draft, recipe: str, *more: str) -> 
         .agg(F.min(F.struct("file", "row_group", *more)).alias("first"))
         .select("content_sha256", "first.*")
     )
+
+
+def places_among(
+    spark: SparkSession, store: Store, pictures: Sequence[Receipt], recipe: str, wanted: DataFrame
+) -> DataFrame:
+    """The same of some pictures' files, for the contents in the column of ``wanted`` alone."""
+    columns = ["content_sha256", "recipe"]
+    stored = read_frame(spark, store, pictures, TABLES["pictures"], columns, located=True)
+    first = (
+        stored.filter(F.col("recipe") == recipe)
+        .groupBy("content_sha256")
+        .agg(F.min(F.struct("file", "row_group")).alias("first"))
+        .select("content_sha256", "first.*")
+    )
+    return first.join(wanted.select("content_sha256").distinct(), "content_sha256", "left_semi")
 
 
 def place_units(

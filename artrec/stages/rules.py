@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
 from artrec import picture
 from artrec.config import IngestSettings
 from artrec.digests import name_of
@@ -12,13 +16,18 @@ from artrec.encoders.device import Movable, Precision
 
 __all__ = [
     "MEMBER_KEY",
+    "TAIL_BITS",
     "decoder_name",
     "ingest_rules",
+    "is_held_out",
     "picture_limits",
     "picture_recipe",
     "vector_no",
     "vectors_identity",
 ]
+
+TAIL_BITS = 52
+"""Of a content's hash, the last ones: which side of a training it is on."""
 
 MEMBER_KEY = ("source", "raw_name", "occurrence", "bytes", "fingerprint")
 """What tells one member's content from another's without reading it."""
@@ -53,6 +62,15 @@ def _limits_facts(settings: IngestSettings) -> dict[str, Any]:
 def ingest_rules(settings: IngestSettings) -> dict[str, Any]:
     """What a member's verdict depends on besides its bytes."""
     return {"recipe": picture_recipe(settings), "decoder": decoder_name(settings)}
+
+
+def is_held_out(contents: pa.ChunkedArray, share: float) -> NDArray[np.bool_]:
+    """Which of these contents a training that holds out such a share does not see.
+
+    Of a training of few pictures, all of which this would let it see, it holds out one.
+    """
+    tails = [int.from_bytes(c[-8:], "big") % 2**TAIL_BITS for c in contents.to_pylist()]
+    return np.array(tails, np.int64) < int(share * 2**TAIL_BITS)
 
 
 def vectors_identity(

@@ -3,8 +3,9 @@
     python -m tests.bench.night paintings.zip --count 80000 --nights 10 --json night.json
 
 The pictures are random crops (``scale.py``). Each night 1 % of the images are added, .5 % are
-gone and .5 % have another picture under the same name. All ratios are to the first night, a full
-build, in the same run; the rebuild makes the last images from nothing in a store of its own.
+gone and .5 % have another picture under the same name. The encoder is the hand-made one, or one
+that another store has. All ratios are to the first night, a full build, in the same run; the
+rebuild makes the last images from nothing in a store of its own.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import tempfile
 import zipfile
 from collections import Counter
@@ -141,10 +143,15 @@ def main() -> None:
     parser.add_argument("--nights", type=int, default=10)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--no-rebuild", action="store_true", help="leave the comparison out")
+    parser.add_argument("--encoder", nargs=2, metavar=("ROOT", "ID"), help="of another store")
     given, options = parser.parse_known_args()  # what is left is for the job
-    options = ["--set", "encoder.id=handmade", *options]
+    name = given.encoder[1] if given.encoder else "handmade"
+    options = ["--set", f"encoder.id={name}", *options]
     with tempfile.TemporaryDirectory() as folder:
         place, rebuild = Path(folder), not given.no_rebuild
+        for root in ("store", "anew") if given.encoder else ():
+            source = Path(given.encoder[0]) / "encoders" / name
+            shutil.copytree(source, place / root / "encoders" / name)
         result = measured(place, given.archive, given.count, given.nights, options, rebuild)
     text = json.dumps(result, indent=1)
     if given.json:

@@ -126,6 +126,9 @@ def test_a_full_folder_no_image_and_a_release_without_clusters_are_refused(tmp_p
         sheets.show_sheet(root, ["loose.jpg"], tmp_path / "full", 2, None)
     with pytest.raises(UsageError, match="name 1 to 1000 images"):
         sheets.show_sheet(root, [], tmp_path / "out", 2, None)
+    for answers in (None, str(tmp_path / "full")):
+        with pytest.raises(UsageError, match="-k -1: 1 neighbor is the least"):
+            copying.show(root, ["loose.jpg"], tmp_path / "out", -1, answers)
     with pytest.raises(UsageError, match="no such image"):
         copying.show(root, ["nobody.jpg"], tmp_path / "out", 2, None)
     with pytest.raises(UsageError, match="has no table cluster_centers"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import textwrap
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_tensors
 
 from artrec.encoders import load_encoder
+from artrec.encoders.brought.backbone import Parameters, usual
 from artrec.encoders.brought.giving import give_vectors, read_receipts, weights_of
 from artrec.encoders.card import read_encoder
 from artrec.errors import ConfigError, InputError
@@ -81,6 +83,32 @@ def test_a_network_of_torchvision_gives_its_vectors(added: Added, tmp_path: Path
     np.testing.assert_allclose(encoder.encode(PIXELS), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("library", "model", "options"),
+    [
+        ("timm", "hf-hub:timm/resnet18.a1_in1k", {}),
+        ("timm", "hf_hub:timm/resnet18", {}),
+        ("timm", "local-dir:/models/resnet18", {}),
+        ("timm", "resnet18", {"pretrained": True}),
+        ("timm", "resnet18", {"checkpoint_path": "/models/r.pth"}),
+        ("torchvision", "fcn_resnet50", {}),  # is built around a trained one
+        ("torchvision", "resnet18", {"weights": "DEFAULT"}),
+    ],
+)
+def test_what_a_library_would_download_is_refused_before_it_is_asked(
+    library: Any, model: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(library)
+
+    def called(*_: Any) -> Any:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", called)
+    monkeypatch.setattr(socket, "getaddrinfo", called)
+    with pytest.raises(ConfigError, match=r"nothing is downloaded|those of its own file"):
+        usual(library, Parameters(model=model, options=options))
+
+
 @pytest.mark.parametrize("batch", ["n", 2])
 def test_an_onnx_file_gives_its_own_answers_whatever_its_batch(
     added: Added, tmp_path: Path, batch: str | int
@@ -102,6 +130,8 @@ def test_an_onnx_file_gives_its_own_answers_whatever_its_batch(
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.save(model, tmp_path / "m.onnx")
+    refused = ("onnx", str(tmp_path / "m.onnx"), "--raw", "--dim", "4", "--name", "x")
+    assert artrec("add-encoder", *refused, "--root", str(tmp_path / "other")) == 2
     found = added("onnx", str(tmp_path / "m.onnx"), "--raw")
     encoder = load_encoder(open_store(str(tmp_path / "root")), found)
     assert (encoder.dim, encoder.preprocess.size) == (3, (64, 64))
@@ -175,6 +205,12 @@ def rows(*vectors: list[float] | None, names: list[Any] | None = None) -> Callab
     return lambda: [batch.slice(0, 1), batch.slice(1)]
 
 
+def columns(names: list[Any], vectors: list[Any]) -> Callable[[], Any]:
+    """One batch of whatever types these have."""
+    batch = pa.RecordBatch.from_pydict({"name": names, "embedding": vectors})
+    return lambda: [batch]
+
+
 def test_given_vectors_are_kept_once_under_an_id_of_what_they_are(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     facts = ("clip", "image_id", "cosine")
@@ -191,6 +227,16 @@ def test_given_vectors_are_kept_once_under_an_id_of_what_they_are(tmp_path: Path
         load_encoder(store, first).encode(PIXELS)
 
 
+def test_names_of_given_vectors_are_spelt_as_the_catalog_spells_them(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    found = give_vectors(
+        store, "clip", "image_id", "cosine", rows([1, 2], names=["Ce\u0301zanne.jpg"]), "a"
+    )
+    (receipt,) = read_receipts(store, found)
+    names = pq.read_table(tmp_path / receipt.path).column("name").to_pylist()
+    assert names == ["C\u00e9zanne.jpg"]
+
+
 @pytest.mark.parametrize(
     ("given", "key", "says"),
     [
@@ -198,6 +244,8 @@ def test_given_vectors_are_kept_once_under_an_id_of_what_they_are(tmp_path: Path
         (rows([1, 2], None), "image_id", "null as its embedding"),
         (rows([1, 2], [3, 4], names=["a" * 64, "xyz"]), "content_sha256", "'xyz' is no sha256"),
         (lambda: [], "image_id", "no vector at all"),
+        (columns(["a"], ["1 2"]), "image_id", "embedding is string, expected lists of numbers"),
+        (columns(["a"], [["1", "2"]]), "image_id", "is list<.*string>, expected lists of numbers"),
     ],
 )
 def test_vectors_that_do_not_fit_are_refused(
@@ -216,13 +264,17 @@ def test_vectors_that_do_not_fit_are_refused(
         (("vectors", "WEIGHTS"), "no whole Parquet"),
         (("nothing-known", "WEIGHTS"), "--dim and --preprocess"),
         (("vectors", "missing.parquet"), "there is no such file"),
+        (("onnx", "FOLDER"), "is a folder: expected a file"),
+        (("vectors", "WEIGHTS", "--name", "My Net"), "--name 'My Net': small letters"),
+        (("mine", "WEIGHTS", "--dim", "3", "--preprocess", SIZE), "no .safetensors file"),
     ],
 )
 def test_what_is_missing_is_said(
     words: tuple[str, ...], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "w.safetensors").write_bytes(b"nothing")
-    given = [str(tmp_path / "w.safetensors") if word == "WEIGHTS" else word for word in words]
+    files = {"WEIGHTS": str(tmp_path / "w.safetensors"), "FOLDER": str(tmp_path)}
+    given = [files.get(word, word) for word in words]
     root = ("--root", str(tmp_path / "root"))
-    assert artrec("add-encoder", *given, "--name", "x", *root) in (2, 3, 4)
+    assert artrec("add-encoder", "--name", "x", *given, *root) in (2, 3, 4)
     assert says in capsys.readouterr().err

@@ -39,7 +39,8 @@ def test_copies_ask_for_their_originals() -> None:
 
 
 def test_there_are_enough_where_twenty_share_a_label() -> None:
-    assert has_enough(["a"] * ENOUGH)
+    assert has_enough(["a"] * ENOUGH + ["b"])
+    assert not has_enough(["a"] * ENOUGH + [None]), "one label tells no encoder from another"
     assert has_enough(["a", "b"] * 10 + [None] * 5)
     assert not has_enough(["a"] * 19 + ["b", None, None])
     assert not has_enough([None] * 50)

@@ -112,8 +112,23 @@ def test_fewer_pictures_than_numbers_give_fewer_numbers() -> None:
 def test_one_picture_and_equal_ones_are_too_few() -> None:
     with pytest.raises(TrainingError, match="1 pictures are too few"):
         made(pictures(1))
-    with pytest.raises(TrainingError, match=r"all 9 pictures .* look the same"):
-        made(np.repeat(pictures(1), 9, axis=0))
+    same = np.repeat(pictures(1), 9, axis=0)
+    for parts in (describing.FULL, [part for part in describing.FULL if "fisher" in part.name]):
+        with pytest.raises(TrainingError, match=r"all pictures .* look the same.*=handmade"):
+            describing.fit(again(same), parts, 0)
+    plain = np.zeros((9, 64, 64, 3), np.uint8)
+    with pytest.raises(TrainingError, match="look the same"):
+        describing.fit(again(plain), [Part(name="edge_fisher")], 0)
+
+
+def test_plain_colours_are_told_apart_by_what_they_differ_in() -> None:
+    """They have no edges and no patterns."""
+    colours = np.random.default_rng(3).integers(0, 256, (20, 1, 1, 3), dtype=np.uint8)
+    batch = np.ascontiguousarray(np.broadcast_to(colours, (20, 64, 64, 3)))
+    parameters, _, dim = describing.fit(again(batch), describing.FULL, 0)
+    assert {"handmade", "pixel_fisher"} <= {part.name for part in parameters.blocks}
+    assert "edge_fisher" not in {part.name for part in parameters.blocks}
+    assert dim > 3
 
 
 def test_a_flat_picture_and_a_foreign_one_have_vectors() -> None:

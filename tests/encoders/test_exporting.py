@@ -34,7 +34,7 @@ from tests.encoders.examples import examples, written
 __all__ = ["artrec"]
 
 OWN = replace(Rules.of(load()[0].train), recipe="convolutional")
-RULES = replace(OWN, side=12, channels=(4, 6), latent=16, epochs=2, batch=5, license="CC-BY-4.0")
+RULES = replace(OWN, side=20, channels=(4, 6), latent=16, epochs=2, batch=5, license="CC-BY-4.0")
 EXPORTED = ("convolutional", "dense")
 FAMILIES = ("convolutional", "dense", "separable", "small", "tiny")
 
@@ -53,7 +53,7 @@ def left(store: Store) -> Run:
     """The run of examples, with the hand-made vectors of the held-out ones."""
     import pyarrow as pa
 
-    rows = examples(12, 4, 12)
+    rows = examples(12, 4, 20)
     receipts = written(store, rows, 4)
     plain, table = load_builtin("handmade"), TABLES["held_out_vectors"]
     size = plain.preprocess.size
@@ -75,7 +75,7 @@ def encoder_of(made: tuple[Store, Run]) -> Encoder:
 
 
 def pictures(count: int = 5) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    return np.random.default_rng(2).integers(0, 256, (count, 12, 12, 3), dtype=np.uint8)
+    return np.random.default_rng(2).integers(0, 256, (count, 20, 20, 3), dtype=np.uint8)
 
 
 def readme_of(made: tuple[Store, Run]) -> str:
@@ -102,10 +102,11 @@ def test_the_lines_of_the_readme_load_the_encoder_in_plain_torch(
 def test_the_readme_says_what_people_want_to_know(made: tuple[Store, Run]) -> None:
     text, run = readme_of(made), made[1]
     for part in (
-        "12x12 pixels",
+        "20x20 pixels",
         "Licence: CC-BY-4.0.",
         "On 12 pictures; 4 others were held out.",
-        f"Best of 2 epochs: {run.notes['best_epoch']}, with a loss of {run.notes['best_loss']:.5f}",
+        f"Taken is epoch {run.notes['best_epoch']} of 2, with a loss of "
+        f"{run.notes['best_loss']:.5f} on the held-out",
         "batch 5",
         f"Run `train/{run.run_id}`",
         "| this encoder | ",
@@ -115,7 +116,7 @@ def test_the_readme_says_what_people_want_to_know(made: tuple[Store, Run]) -> No
     assert (
         len(
             re.findall(
-                r"^\| [12]( \(best\))? \| 0\.\d{5} \| 0\.\d{5} \| 0\.0{2,3}1 \|$", text, re.M
+                r"^\| [12]( \(taken\))? \| 0\.\d{5} \| 0\.\d{5} \| 0\.0{2,3}1 \|$", text, re.M
             )
         )
         == 2
@@ -164,7 +165,7 @@ def test_the_half_that_repeats_stands_beside_the_encoder(made: tuple[Store, Run]
     ]
     seen = np.stack([decode(row["original"], Limits()) for row in rows])
     again, errors = repeater.repeat(seen)
-    assert (again.shape, again.dtype) == ((4, 12, 12, 3), np.uint8)
+    assert (again.shape, again.dtype) == ((4, 20, 20, 3), np.uint8)
     assert errors.tolist() == pytest.approx([row["error"] for row in rows], rel=1e-4)
     shown = np.stack([decode(row["reconstruction"], Limits()) for row in rows])
     assert np.abs(again.astype(int) - shown).max() <= 1
@@ -204,7 +205,7 @@ def test_the_verbs_train_and_export_and_say_so_alone_on_stdout(
     examples = record_run(store, left(store).model_copy(update={"settings": {"preprocess": seen}}))
     given = [
         f"--set=train.{key}"
-        for key in ("recipe=convolutional", "side=12", "channels=[4,6]", "epochs=1")
+        for key in ("recipe=convolutional", "side=20", "channels=[4,6]", "epochs=1")
     ]
     said = json.loads(artrec("train-encoder", examples.run_id, *root, "--json", *given).out)
     assert (said["epochs"], said["best_epoch"], said["won"]) == (1, 1, False)

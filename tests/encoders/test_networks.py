@@ -26,7 +26,7 @@ from artrec.storage import open_store
 from tests.encoders.examples import examples, written
 
 RULES = replace(Rules.of(load()[0].train), recipe="convolutional")
-SMALL = replace(RULES, side=12, channels=(4, 6), latent=16, epochs=2, batch=5, learning_rate=0.005)
+SMALL = replace(RULES, side=20, channels=(4, 6), latent=16, epochs=2, batch=5, learning_rate=0.005)
 FAMILIES = ("convolutional", "dense", "separable", "small", "tiny")
 
 
@@ -127,9 +127,9 @@ def test_separable_codes_lie_between_0_and_1_whatever_their_number(latent: int) 
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """A training of each family on 12x12 pictures."""
+    """A training of each family on 20x20 pictures."""
     store = open_store(str(tmp_path_factory.mktemp("made")))
-    receipts = written(store, examples(12, 4, 12), 4)
+    receipts = written(store, examples(12, 4, 20), 4)
     return train(store, receipts, replace(SMALL, recipe=request.param), "kept")
 
 
@@ -146,7 +146,7 @@ def encoder_of(made: Made) -> Encoder:
 
 
 def pictures(count: int = 3) -> NDArray[np.uint8]:
-    return np.random.default_rng(1).integers(0, 256, (count, 12, 12, 3), dtype=np.uint8)
+    return np.random.default_rng(1).integers(0, 256, (count, 20, 20, 3), dtype=np.uint8)
 
 
 def test_every_family_learns_and_its_card_gives_the_same_codes(made: Made) -> None:
@@ -188,14 +188,15 @@ def test_a_family_whose_picture_would_not_come_back_is_refused_by_its_size(tmp_p
         ("small", 14, "small: the network would give pictures of 14x14 back as 12x12"),
         ("small", 8, r"small: size \(8, 8\) is under 12"),
         ("tiny", 9, r"tiny: size \(9, 9\) is under 10"),
+        ("separable", 16, r"separable: size \(16, 16\) is under 17"),
     ):
-        with pytest.raises(ConfigError, match=f"recipe {said}"):
+        with pytest.raises(ConfigError, match=f"^recipe {said}"):
             train(store, receipts, replace(SMALL, recipe=recipe, side=side), "kept")
 
 
 def test_raw_codes_are_neither_centered_nor_scaled(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
-    receipts = written(store, examples(12, 4, 12), 4)
+    receipts = written(store, examples(12, 4, 20), 4)
     raw = train(store, receipts, replace(SMALL, center=False), "raw")
     assert set(raw.tensors) == {f"blocks.{n}.{of}" for n in (0, 1) for of in ("weight", "bias")}
     whole = train(store, receipts, SMALL, "whole")
@@ -208,11 +209,11 @@ def test_raw_codes_are_neither_centered_nor_scaled(tmp_path: Path) -> None:
 
 def test_the_outer_half_repeats_what_the_training_showed(made: Made) -> None:
     family = architecture_of(made.architecture)
-    whole = family.autoencoder(family.known.model_validate(made.parameters), (12, 12)).eval()
+    whole = family.autoencoder(family.known.model_validate(made.parameters), (20, 20)).eval()
     inner = {f"encoder.{n}": a for n, a in made.tensors.items() if n != "center"}
     both = inner | {f"decoder.{n}": a for n, a in made.decoder.items()}
     whole.load_state_dict({n: torch.tensor(a) for n, a in both.items()})
-    rows = {row["content_sha256"]: row for row in examples(12, 4, 12)}
+    rows = {row["content_sha256"]: row for row in examples(12, 4, 20)}
     first = made.reconstructions[0]
     seen = preprocess_of(replace(SMALL, recipe=made.architecture))
     from artrec.encoders.training import repeated

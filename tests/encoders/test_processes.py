@@ -124,6 +124,30 @@ def test_one_process_that_is_given_the_same_batches_comes_to_the_same_weights(
         assert np.allclose(first[name], array, atol=2e-5), name
 
 
+def counted(group: Group, store: Store, receipts: Sequence[Receipt], name: str) -> None:
+    """An epoch of a network that counts running means; its weights, and where they ended."""
+    rules = replace(RULES, recipe="separable", side=17)
+    family, seen = architecture_of("separable"), preprocess_of(rules)
+    torch.manual_seed(3)
+    work = Learner(
+        store, receipts, rules, family.autoencoder(family.wanted(rules), seen.size), seen, "mse",
+        group,
+    )  # fmt: skip
+    work.epoch(1)
+    np.savez(f"{name}-{group.rank}.npz", **work.weights())
+
+
+def test_processes_agree_on_running_means_before_they_judge_an_epoch(tmp_path: Path) -> None:
+    store, name = open_store(str(tmp_path / "store")), str(tmp_path / "kept")
+    task = (store, written(store, examples(9, 4, 17), 3), name)
+    with together(2, f"{HERE}:counted", task) as group:
+        counted(group, *task)
+    first, second = (np.load(f"{name}-{rank}.npz") for rank in (0, 1))
+    assert any(each.endswith("running_mean") for each in first.files)
+    for each in first.files:
+        assert np.array_equal(first[each], second[each]), each
+
+
 @pytest.mark.long
 def test_a_training_in_two_processes_ends_with_an_encoder_and_one_checkpoint(
     tmp_path: Path,

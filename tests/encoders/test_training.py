@@ -142,7 +142,7 @@ def test_every_network_goes_on_from_its_checkpoint_to_the_same_end(
     recipe: str, tmp_path: Path
 ) -> None:
     """Running means and variances belong to what is kept."""
-    rules = replace(RULES, recipe=recipe, side=12, epochs=2)
+    rules = replace(RULES, recipe=recipe, side=17, epochs=2)
     whole = trained(tmp_path / "whole", rules)
     trained(tmp_path / "parts", replace(rules, epochs=1))
     (tmp_path / "parts" / "made").rename(tmp_path / "parts" / "before")
@@ -194,6 +194,11 @@ def test_training_ends_early_when_nothing_gets_better(tmp_path: Path) -> None:
 def test_fewer_pictures_than_a_batch_are_one_step(tmp_path: Path) -> None:
     found = trained(tmp_path, replace(RULES, batch=64, epochs=1), training=3, held_out=1)
     assert (found.pictures, len(found.reconstructions)) == (3, 1)
+
+
+def test_a_last_batch_of_one_picture_is_learnt_from_at_the_least_size(tmp_path: Path) -> None:
+    rules = replace(RULES, recipe="separable", side=17, batch=4, epochs=1)
+    assert trained(tmp_path, rules, training=5, held_out=1).pictures == 5
 
 
 def test_examples_that_all_look_alike_to_the_network_are_refused(tmp_path: Path) -> None:

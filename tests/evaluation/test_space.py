@@ -9,6 +9,7 @@ import pytest
 
 from artrec.evaluation.space import (
     Faults,
+    effective_dimension,
     faults,
     mean_cosine,
     plane,
@@ -40,6 +41,16 @@ def test_mean_cosine_of_three_directions() -> None:
     assert norm == pytest.approx(math.sqrt(5) / 3)
     assert cosine == pytest.approx(1 / 3)
     assert mean_cosine(vectors((3, 4))) == (pytest.approx(1.0), None)
+
+
+def test_the_effective_dimension_counts_axes_that_spread_alike() -> None:
+    """Variances 1, 1, 0 are two axes; 4 and 1 are (4 + 1)^2 / (16 + 1), of wide vectors too."""
+    alike = vectors((9, 1, 0), (9, -1, 0), (9, 0, 1), (9, 0, -1))
+    assert effective_dimension(alike) == pytest.approx(2)
+    assert effective_dimension(vectors((2, 0), (-2, 0), (0, 1), (0, -1))) == pytest.approx(25 / 17)
+    wide = vectors((2, 0, 0, 0, 0), (-2, 0, 0, 0, 0), (0, 1, 0, 0, 0), (0, -1, 0, 0, 0))
+    assert effective_dimension(wide) == pytest.approx(25 / 17)
+    assert effective_dimension(vectors((3, 4), (3, 4))) is None
 
 
 def test_random_pairs_are_each_and_the_next() -> None:

@@ -92,6 +92,37 @@ def test_precision_is_that_of_the_brute_force(release: Night, label: str, varian
         assert classes == set(own)
 
 
+def test_held_out_pictures_ask_among_those_that_a_training_sees(
+    spark: SparkSession, release: Night, tmp_path: Path
+) -> None:
+    """Held out are those whose hash ends, in 52 bits, below the share."""
+    root = tmp_path / "root"
+    made = night(root, "first", *release.assignments[:-1], "train.held_out=0.5")
+    images = images_of(made)
+    hashes = {row["image_id"]: row["content_sha256"] for row in made.rows("catalog")}
+    tails = {name: int(sha.hex()[-13:], 16) / 2**52 for name, sha in hashes.items()}
+    held = [each for each in images if tails[each.name] < 0.5]
+    seen = [each for each in images if tails[each.name] >= 0.5]
+    assert min(len(held), len(seen)) > 4
+    found = table(made.rows("evaluation"))
+    for label in ("style", "artist"):
+        numbers = []
+        for query in held:
+            mine = getattr(query, label)
+            if mine is None or not any(getattr(each, label) == mine for each in seen):
+                continue
+            listed = oracle.listed(query, seen, "all", "cosine", 100)
+            hits = [getattr(each, label) == mine for each in listed]
+            numbers.append(
+                [oracle.precision(hits, len(seen), 1), oracle.average_precision(hits, 10)]
+            )
+        for at, (measure, k) in enumerate((("precision", 1), ("map", 10))):
+            key = (made.document["encoder"], measure, "held_out", label, "all", "micro", "", k)
+            assert found[key]["queries"] == len(numbers) > 1
+            assert found[key]["value"] == pytest.approx(np.mean([n[at] for n in numbers]))
+            assert found[key]["low"] < found[key]["high"]  # they stand for others
+
+
 def test_floors_and_chance_stand_beside_the_encoder(release: Night) -> None:
     found = table(release.rows("evaluation"))
     rest = ("sample", "style", "all", "micro", "")
@@ -100,7 +131,7 @@ def test_floors_and_chance_stand_beside_the_encoder(release: Night) -> None:
     assert len(same) == 1
     for name in ("histogram", "pixels"):
         assert 0 <= found[(name, "map", *rest, 10)]["value"] <= 1
-        assert not any(key[0] == name and key[2] != "sample" for key in found)
+        assert not any(key[0] == name and key[2] == "catalog" for key in found)
     images = [each for each in images_of(release) if each.style is not None]
     sizes = Counter(each.style for each in images)
     n = len(release.rows("catalog", ["image_id"]))

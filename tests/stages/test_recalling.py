@@ -67,6 +67,7 @@ def ground_of(index: Made, numbers: Numbers, vectors: Vectors, queries: Numbers)
         sample=0,
         map_points=0,
         block=BLOCK,
+        held_out=0.1,
     )
 
 

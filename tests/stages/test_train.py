@@ -438,6 +438,22 @@ def test_in_an_open_draft_that_nothing_names_an_encoder_for_the_verb_chooses(
     assert made.document["encoder"] == first.document["encoder"]
 
 
+@pytest.mark.long
+def test_a_night_that_was_to_choose_takes_what_was_trained_beside(
+    first: Night, archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "root"
+    given = (f"sources.main.url={archive}", *SMALL, f"store.root={root}")
+    for name in NAMES[:2]:
+        assert execute(name, options(*given, release="one")) == 0
+    assert execute("train", options(*given, "train.where=beside")) == 0
+    (name,) = re.findall(r"artrec train-encoder (\w+) --root", capsys.readouterr().out)
+    made = trained(open_store(str(root)), name, None, SMALL)
+    assert execute("nightly", options(*given, "train.where=beside")) == 0
+    notes = record(Night(root, "one", given, {}))["notes"]
+    assert (notes["trained"], notes["why"]) == (made.notes["encoder_id"], made.notes["why"])
+
+
 @pytest.mark.parametrize(
     ("count", "held_out", "why"),
     [

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -28,3 +29,20 @@ def test_the_next_task_of_a_worker_begins_without_reading_zips_or_visiting_old_o
     for found in again:
         assert found["zips"] == []
         assert found["frozen"] > 1000
+
+
+def multiplied(attempt: Attempt) -> TaskReport:
+    import numpy as np
+
+    np.ones((2, 2)) @ np.ones((2, 2))
+    pools = importlib.import_module("threadpoolctl").threadpool_info()
+    return TaskReport(
+        notes={"threads": [p["num_threads"] for p in pools if p["user_api"] == "blas"]}
+    )
+
+
+def test_in_a_task_a_product_takes_one_thread(spark: SparkSession) -> None:
+    """So many tasks run as there are cores: more threads would wait for each other."""
+    for report in run_tasks(spark, 2, multiplied):
+        assert report.notes["threads"]
+        assert {*report.notes["threads"]} == {1}

@@ -138,13 +138,19 @@ def tensors_of(
 
 
 def _network(library: Library, parameters: Parameters) -> nn.Module:
-    """The network without its classifier, and with weights that mean nothing yet."""
+    """The network without its classifier, and with weights that mean nothing yet.
+
+    Only names that the library builds from its own code: others (``hf-hub:…`` of timm, networks of
+    torchvision around another that is trained already) would be downloaded.
+    """
     if library == "timm":
         timm = package("timm", "timm", "a timm encoder")
-        options = {"num_classes": 0, **parameters.options}
-        return _made(timm.create_model, parameters, pretrained=False, **options)
+        _check_known(library, parameters, timm.is_model(parameters.model))
+        return _made(timm.create_model, parameters, {"pretrained": False}, {"num_classes": 0})
     models = package("torchvision.models", "torchvision", "a torchvision encoder")
-    network = _made(models.get_model, parameters, weights=None, **parameters.options)
+    known = models.list_models(module=models)
+    _check_known(library, parameters, parameters.model.lower() in known)
+    network = _made(models.get_model, parameters, {"weights": None}, {})
     head = next((name for name in _HEADS if hasattr(network, name)), None)
     if head is None:
         raise ConfigError(
@@ -155,7 +161,23 @@ def _network(library: Library, parameters: Parameters) -> nn.Module:
     return network
 
 
-def _made(make: Any, parameters: Parameters, **options: Any) -> nn.Module:
+def _check_known(library: Library, parameters: Parameters, known: bool) -> None:
+    if not known:
+        raise ConfigError(
+            f"{library} here has no classifier of the name {parameters.model!r} that it builds by "
+            "itself; nothing is downloaded"
+        )
+
+
+def _made(
+    make: Any, parameters: Parameters, fixed: dict[str, Any], usual: dict[str, Any]
+) -> nn.Module:
+    wrong = [name for name in parameters.options if name in (*fixed, "checkpoint_path")]
+    if wrong:
+        raise ConfigError(
+            f"{wrong[0]} is no parameter of an encoder: its weights are those of its own file"
+        )
+    options = {**usual, **parameters.options, **fixed}
     try:
         network: nn.Module = make(parameters.model, **options)
     except (RuntimeError, ValueError, TypeError, KeyError) as error:

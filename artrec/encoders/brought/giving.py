@@ -122,7 +122,7 @@ def weights_of(path: Path) -> dict[str, Any]:
 
 
 def _cast(batches: Iterable[pa.RecordBatch], key: Key) -> Iterator[pa.RecordBatch]:
-    """Batches of the table's own columns, of at least one row."""
+    """Batches of the table's own columns, of at least one row; names in one spelling (NFC)."""
     schema = TABLES["given_vectors"].columns
     for batch in batches:
         if not batch.num_rows:
@@ -130,17 +130,26 @@ def _cast(batches: Iterable[pa.RecordBatch], key: Key) -> Iterator[pa.RecordBatc
         for column in ("name", "embedding"):
             if batch.column(column).null_count:
                 raise InputError(f"a row has null as its {column}; leave such rows out")
-        names = batch.column("name")
+        names, values = batch.column("name"), batch.column("embedding")
+        if not _is_numbers(values.type):
+            raise InputError(f"the column embedding is {values.type}, expected lists of numbers")
         if key == "content_sha256":
             names = pa.array([_hex(each) for each in names.to_pylist()], pa.string())
-        values = batch.column("embedding")
         lengths = np.asarray(pc.list_value_length(values), np.int32)
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
         flat = pc.cast(values.flatten(), pa.float32(), safe=False)
         if flat.null_count:
             raise InputError("a vector has null among its numbers; leave such rows out")
         lists = pa.ListArray.from_arrays(pa.array(offsets), flat).cast(schema.field(1).type)
-        yield pa.RecordBatch.from_arrays([names.cast(pa.string()), lists], schema=schema)
+        spelt = pc.utf8_normalize(names.cast(pa.string()), form="NFC")
+        yield pa.RecordBatch.from_arrays([spelt, lists], schema=schema)
+
+
+def _is_numbers(kind: pa.DataType) -> bool:
+    types = pa.types
+    if not (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)):
+        return False
+    return bool(types.is_floating(kind.value_type) or types.is_integer(kind.value_type))
 
 
 def _hex(value: object) -> str:

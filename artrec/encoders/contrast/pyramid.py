@@ -51,10 +51,10 @@ class Pyramid:
         work = partial(_levels, wanted, self.sizes)
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             for batch in batches:
-                for made in threads.map(work, batch["picture"]):
+                for place, made in enumerate(threads.map(work, batch["picture"]), len(keys)):
                     for level, pixels in zip(self._levels, made, strict=True):
-                        level[len(keys)] = pixels
-                    keys.append(batch["content_sha256"][len(keys) % len(batch["picture"])])
+                        level[place] = pixels
+                keys += batch["content_sha256"]
                 for name, values in labels.items():
                     values += batch[name]
         self._order = np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64)

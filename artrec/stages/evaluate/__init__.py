@@ -137,6 +137,7 @@ def _inputs(settings: Settings, draft: Draft) -> dict[str, Any]:
         **({} if neighbors.get("exact", True) else {"exact": False}),
         "pictures": ingest_rules(settings.ingest),
         "rules": {name: getattr(rules, name) for name in _RULES},
+        "held_out": settings.train.held_out,
     }
 
 

@@ -117,6 +117,7 @@ class Assessment(Looking):
             queries=rules.queries,
             sample=rules.sample,
             map_points=rules.map_points,
+            held_out=self.settings.train.held_out,
             block=max(LEAST_BLOCK, min(rules.block_rows, even)),
         )
 
@@ -179,6 +180,7 @@ class Assessment(Looking):
     def _score(self, ground: Ground, stored: int, random: Sequence[float]) -> None:
         store, sample = self.draft.store, min(ground.sample, stored)
         sampled = {"catalog": ground.queries / stored, "sample": ground.queries / sample}
+        sampled["held_out"] = 0.0  # some of the pictures that no training has seen
         retrieval, exact = self.tables["retrieval"], self.tables["exact_lists"]
         self.rows += retrieval_rows(store, retrieval, ground.encoder, sampled)
         self.rows += distance_rows(store, exact, ground.encoder, ground.k, random)

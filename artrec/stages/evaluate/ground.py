@@ -52,6 +52,7 @@ class Ground:
     sample: int
     map_points: int
     block: int
+    held_out: float
 
 
 def all_images(ground: Ground) -> Iterator[Images]:

@@ -22,12 +22,13 @@ from artrec.stages.evaluate.ground import (
     vectors_of,
 )
 from artrec.stages.frames import Attempt, TaskReport
+from artrec.stages.rules import is_held_out
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, read_table
 from artrec.vectors import Block, TopK
 from artrec.vectors.topk import NOBODY
 
-__all__ = ["scan_block", "scan_sample"]
+__all__ = ["scan_block", "scan_sample", "scan_within"]
 
 
 def scan_block(ground: Ground, attempt: Attempt) -> TaskReport:
@@ -48,13 +49,25 @@ def scan_sample(ground: Ground, floors: tuple[Receipt, ...], attempt: Attempt) -
         block = vectors_of(ground, rows)
     else:
         block, metric = _floor_block(ground.store, floors, encoder), FLOOR_METRIC
-    places = np.asarray(rows.column("place"), np.int64)
-    earliest = np.sort(np.argsort(places)[: ground.queries])
-    images = images_of(rows, block)
-    asked = rows.take(pa.array(earliest))
-    scan = Scan(images_of(asked, block), metric, max(CUTS))
-    scan.add(images)
-    return _report(ground, attempt, scan, asked, encoder, "sample")
+    return scan_within(ground, attempt, rows, block, encoder, metric)
+
+
+def scan_within(
+    ground: Ground, attempt: Attempt, rows: pa.Table, block: Block, encoder: str, metric: str
+) -> TaskReport:
+    """Images among themselves, and those that a training holds out against those that it sees."""
+    held = is_held_out(rows.column("content_sha256"), ground.held_out)
+    pools = {"sample": (rows, rows), "held_out": (rows.filter(held), rows.filter(~held))}
+    receipts = []
+    for pool, (asking, others) in pools.items():
+        if not (len(asking) and len(others)):
+            continue
+        places = np.asarray(asking.column("place"), np.int64)
+        asked = asking.take(pa.array(np.sort(np.argsort(places)[: ground.queries])))
+        scan = Scan(images_of(asked, block), metric, max(CUTS))
+        scan.add(images_of(others, block))
+        receipts += _report(ground, attempt, scan, asked, encoder, pool).receipts
+    return TaskReport(receipts=receipts)
 
 
 def _floor_block(store: Store, floors: Sequence[Receipt], name: str) -> Block:

@@ -129,11 +129,12 @@ def _ranks(k: int) -> list[int]:
 
 
 def cloud_rows(notes: Mapping[str, Any], encoder: str) -> Iterator[Row]:
-    """How far the vectors point one way."""
+    """How far the vectors point one way, and along how many axes they spread."""
     count = notes["cloud"]["count"]
     yield row(encoder, "mean_norm", notes["mean_norm"], count, pool="catalog")
-    if notes["mean_cosine"] is not None:
-        yield row(encoder, "mean_cosine", notes["mean_cosine"], count, pool="catalog")
+    for measure in ("mean_cosine", "effective_dimension"):
+        if notes[measure] is not None:
+            yield row(encoder, measure, notes[measure], count, pool="catalog")
 
 
 def recall_rows(

@@ -13,6 +13,7 @@ from artrec.config import IngestSettings
 from artrec.encoders import Preprocess
 from artrec.evaluation.floors import SIDE, histogram, thumbnail
 from artrec.evaluation.space import (
+    effective_dimension,
     faults,
     mean_cosine,
     moments,
@@ -37,7 +38,7 @@ from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, open_file, read_table
 from artrec.vectors import Block
 
-__all__ = ["decode_sample", "keep_floors", "look_over", "missing_places", "survey"]
+__all__ = ["SEEN", "decode_sample", "keep_floors", "look_over", "missing_places", "survey"]
 
 SEEN = Preprocess(size=(SIDE, SIDE), filter="box")
 """How the floors see a picture."""
@@ -169,8 +170,8 @@ def survey(ground: Ground, attempt: Attempt) -> TaskReport:
 
 def _cloud(ground: Ground, rows: pa.Table, block: Block) -> dict[str, Any]:
     """Of the distinct vectors in random order; bounded by the settings."""
-    by_place = np.argsort(np.asarray(rows.column("place"), np.int64))
-    numbers = np.asarray(rows.column("vector_no"), np.int64)[by_place]
+    _by_place = np.argsort(np.asarray(rows.column("place"), np.int64))
+    numbers = np.asarray(rows.column("vector_no"), np.int64)[_by_place]
     _, first = np.unique(numbers, return_index=True)
     own = np.searchsorted(block.numbers, numbers[np.sort(first)])
     vectors = block.vectors[own]
@@ -180,5 +181,6 @@ def _cloud(ground: Ground, rows: pa.Table, block: Block) -> dict[str, Any]:
         "cloud": {"count": found.count, "mean": found.mean, "spread": found.spread},
         "mean_norm": length,
         "mean_cosine": cosine,
+        "effective_dimension": effective_dimension(vectors),
         "random": random_distances(vectors, ground.metric).tolist(),
     }

@@ -18,7 +18,8 @@ __all__ = ["ACCOUNT", "SCRATCH", "own_place", "put_account"]
 SCRATCH = "scratch"
 ACCOUNT = "query.json"
 _CLAIM = f"{SCRATCH}/claim"
-_FOLDERS = ("neighbors", "query_rejects", "reconstruction_errors", SCRATCH)  # the claim goes last
+_SHOWN = ("index.html", "worst.png")
+_TABLES = ("neighbors", "query_rejects", "reconstruction_errors", "evaluation")
 
 
 @contextmanager
@@ -42,7 +43,10 @@ def own_place(out: Store, others: Iterable[tuple[str, str]]) -> Iterator[None]:
         yield
     except BaseException:
         with suppress(ArtrecError):
-            for folder in _FOLDERS:
+            for name in _SHOWN:
+                with suppress(NotFound):
+                    out.delete(name)
+            for folder in (*_TABLES, SCRATCH):  # the claim goes last
                 _remove(out, folder, ())
         raise
     _remove(out, SCRATCH, ())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from artrec import __version__, log
@@ -33,7 +33,7 @@ from artrec.stages.frames import (
     run_tasks,
     write_sorted,
 )
-from artrec.stages.places import place_units, placed_pictures
+from artrec.stages.places import place_units, placed_pictures, places_among
 from artrec.stages.query.place import SCRATCH, own_place, put_account
 from artrec.stages.reconstruct import Wanted
 from artrec.stages.rejects import Rejected
@@ -126,7 +126,7 @@ def _repeated(
     catalog, pictures = (table_receipts(root, release, name) for name in ("catalog", "pictures"))
     images = read_frame(spark, root, catalog, TABLES["catalog"], ["image_id", "content_sha256"])
     describe(spark, "reconstruct: places")
-    places = _places(spark, root, pictures, picture_recipe(ingest), images)
+    places = places_among(spark, root, pictures, picture_recipe(ingest), images)
     rows = sum(receipt.rows for receipt in catalog)
     table = TABLES["pending_pictures"]
     pending = write_sorted(places, out, SCRATCH, table, rows * ROW_BYTES)
@@ -154,21 +154,6 @@ def _repeated(
     log.get(stage="reconstruct").info("done", **counts)
     shown = [row.asDict() | {"content_sha256": bytes(row.content_sha256)} for row in worst]
     return files, counts, shown
-
-
-def _places(
-    spark: SparkSession, root: Store, pictures: Sequence[Receipt], recipe: str, images: DataFrame
-) -> DataFrame:
-    """Each content of the catalog at the first of its places."""
-    columns = ["content_sha256", "recipe"]
-    stored = read_frame(spark, root, pictures, TABLES["pictures"], columns, located=True)
-    first = (
-        stored.filter(F.col("recipe") == recipe)
-        .groupBy("content_sha256")
-        .agg(F.min(F.struct("file", "row_group")).alias("first"))
-        .select("content_sha256", "first.*")
-    )
-    return first.join(images.select("content_sha256").distinct(), "content_sha256", "left_semi")
 
 
 def _slice(task: _Task, attempt: Attempt) -> TaskReport:

@@ -31,6 +31,7 @@ _MEASURES = {
     "mutual": "entries that are listed back",
     "mean_cosine": "mean cosine of two images",
     "mean_norm": "length of the mean direction",
+    "effective_dimension": "axes along which vectors spread (participation ratio)",
 }
 _SHARES = {"reject_rate", "churn", "first_churn", "index_recall", "table_recall"}
 _SHARES |= {"orphans", "mutual"}

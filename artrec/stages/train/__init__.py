@@ -64,7 +64,7 @@ def _run(spark: SparkSession, settings: Settings, draft: Draft, always: bool) ->
     examples = examples_begun(settings, draft, wanted).run_id
     inputs = name_of({"version": RESULT_VERSION, "examples": examples, "rules": asdict(rules)})
     known = draft.known("train", inputs) if choosing else None
-    if known is not None and (known.notes["trained"] or not always):
+    if known is not None and _is_settled(known, always):
         return draft.record(known)
     if choosing:
         draft.begin_work()
@@ -90,6 +90,11 @@ def _run(spark: SparkSession, settings: Settings, draft: Draft, always: bool) ->
     log.get(stage="train").info("done", **made.notes)
     keep_encoder(draft.store, "handmade", None)
     return draft.record(made) if choosing else made
+
+
+def _is_settled(known: StageRuns, always: bool) -> bool:
+    """Whether asking again can say nothing else; what waited for a training beside may have it."""
+    return bool(known.notes["trained"] or (not always and _shortage(known.counters, always)))
 
 
 def _shortage(counters: dict[str, int], always: bool) -> str:

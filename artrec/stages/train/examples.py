@@ -52,7 +52,7 @@ from artrec.stages.frames import (
 )
 from artrec.stages.places import first_places, place_units, placed_pictures
 from artrec.stages.rejects import Rejected
-from artrec.stages.rules import MEMBER_KEY, ingest_rules
+from artrec.stages.rules import MEMBER_KEY, TAIL_BITS, ingest_rules
 from artrec.stages.slices import SliceSpec, ever_appended, join_units
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, read_table
@@ -65,7 +65,6 @@ PART_GROUP_BYTES = 256 << 10  # a merge holds one row group of each part
 WAYS = 256  # parts that one merge reads
 GROUP_BYTES = 1 << 20  # small row groups are what a reader can shuffle
 MERGED_ROWS = 64
-_TAIL_BITS = 52
 
 Row = dict[str, Any]
 
@@ -130,10 +129,10 @@ def _split(chosen: DataFrame, share: float) -> DataFrame:
     The last bits of the hash decide it, as the first ones decide the choice. Of two pictures or
     more one at least is held out.
     """
-    last = F.substring(F.hex("content_sha256"), 65 - _TAIL_BITS // 4, _TAIL_BITS // 4)
+    last = F.substring(F.hex("content_sha256"), 65 - TAIL_BITS // 4, TAIL_BITS // 4)
     tail = F.conv(last, 16, 10).cast("long")
     first = chosen.agg(F.count("*").alias("count"), F.min(tail).alias("least")).first()
-    held = tail < int(share * 2**_TAIL_BITS)
+    held = tail < int(share * 2**TAIL_BITS)
     if first is not None and first["count"] > 1:
         held = held | (tail == first.least)
     return chosen.withColumn("split", F.when(held, F.lit("held_out")).otherwise(F.lit("train")))

@@ -151,18 +151,18 @@ def test_one_picture_is_too_few(tmp_path: Path) -> None:
 
 
 def test_a_pyramid_is_the_same_in_memory_and_in_files_and_in_any_order() -> None:
-    whole = batch(6)
+    whole = batch(7)
     turned = {name: values[::-1] for name, values in whole.items()}
-    parts = [{n: v[a:b] for n, v in turned.items()} for a, b in ((0, 4), (4, 6))]
-    one, other = Pyramid([whole], 6, SEEN), Pyramid(parts, 9, SEEN, in_memory=0)
+    parts = [{n: v[a:b] for n, v in turned.items()} for a, b in ((0, 4), (4, 7))]
+    one, other = Pyramid([whole], 7, SEEN), Pyramid(parts, 9, SEEN, in_memory=0)
     assert one.sizes == (48, 64, 96, 128)
     assert one.labels == other.labels
-    pictures, levels = np.repeat(np.arange(6), 4), np.tile(np.arange(4), 6)
-    places = np.random.default_rng(2).random((24, 2))
+    pictures, levels = np.repeat(np.arange(7), 4), np.tile(np.arange(4), 7)
+    places = np.random.default_rng(2).random((28, 2))
     found = [each.crops(pictures, levels, places, 48) for each in (one, other)]
     assert np.array_equal(found[0], found[1])
-    assert [len(each) for each in other.whole(4)] == [4, 2]
-    assert np.array_equal(found[0][3], next(one.whole(6))[0][
+    assert [len(each) for each in other.whole(4)] == [4, 3]
+    assert np.array_equal(found[0][3], next(one.whole(7))[0][
         int(places[3, 0] * 81):, int(places[3, 1] * 81):][:48, :48])  # fmt: skip
 
 
