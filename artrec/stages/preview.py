@@ -212,9 +212,7 @@ def _kept(
         names = ("embed", "catalog", "index", "neighbors", "evaluate", "report")
         every = {f"neighbors_{name}" for name in settings.neighbors.tables}
         return dict.fromkeys(names, False), frozenset({"neighbors", *every})
-    embed = settings.encoder == before.encoder and (
-        picture_recipe(settings.ingest) == picture_recipe(before.ingest)
-    )
+    embed = settings.encoder == before.encoder and _seen(settings) == _seen(before)
     ingest = release.stages.get("ingest")
     catalog = (
         embed
@@ -253,6 +251,12 @@ def _list_rules(settings: Settings, release: Release) -> dict[str, tuple[Any, ..
         for name, table in rules.tables.items()
     }
     return {"neighbors": (rules.k, rules.slack, method, *asked), **tables}
+
+
+def _seen(settings: Settings) -> tuple[object, ...]:
+    """What beside the encoder may change vectors; of those that know one precision it does not."""
+    ingest = settings.ingest
+    return picture_recipe(ingest), ingest.background, settings.embed.precision
 
 
 def _settings_of(release: Release | None) -> Settings | None:

@@ -122,6 +122,10 @@ def test_a_dry_run_knows_which_stages_changed_rules_touch(
     assert plan["neighbors"]["lists to make at most"] == 0
     plan = planned(capsys, *release.assignments, "ingest.max_pixels=3100")["stages"]
     assert plan["ingest"]["members to read"] == listed
+    for seen in ("ingest.background=[0, 0, 0]", "embed.precision=bfloat16"):
+        plan = planned(capsys, *release.assignments, seen)["stages"]
+        assert plan["embed"] == {"pictures to encode at most": listed}
+        assert plan["neighbors"]["lists to make at most"] == listed
     plan = planned(capsys, *release.assignments, "evaluate.queries=7")["stages"]
     assert plan["neighbors"]["lists to make at most"] == 0
     assert plan["evaluate"] == {"queries at most": 7}
