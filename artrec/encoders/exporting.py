@@ -10,7 +10,7 @@ import contextlib
 import io
 import warnings
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,6 +25,15 @@ __all__ = ["FORMATS", "Format", "export"]
 Format = Literal["onnx", "torch"]
 FORMATS: dict[str, str] = {"onnx": "encoder.onnx", "torch": "encoder.pt2"}
 """Format -> the file that it is."""
+
+
+@runtime_checkable
+class Exportable(Protocol):
+    """An encoder that is one module of torch."""
+
+    def whole(self) -> nn.Module:
+        """``uint8 [n, h, w, 3]`` to the vectors."""
+        ...
 
 
 class _Whole(nn.Module):
@@ -51,15 +60,21 @@ class _Whole(nn.Module):
 
 
 def export(encoder: Encoder, folder: Path, format: Format) -> Path:
-    """Write the encoder into a folder; ConfigError where it is no network or a package is missing.
+    """Write the encoder into a folder; ConfigError where it is more than a network, or a package is
+    missing.
 
     The file is made anew where it stands already.
     """
-    if not isinstance(encoder, Network):
+    if isinstance(encoder, Network):
+        module: nn.Module = _Whole(encoder)
+    elif isinstance(encoder, Exportable):
+        module = encoder.whole()
+    else:
         raise ConfigError(
-            f"encoder {encoder.id} is no network of torch: there is nothing to export"
+            f"encoder {encoder.id} is no network of torch alone, which is what can be exported: "
+            "autoencoders, and what the recipes contrastive and labelled train"
         )
-    whole = _Whole(encoder).eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    whole = module.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     sample = torch.zeros(2, *encoder.preprocess.size, 3, dtype=torch.uint8)
     batch = {"pictures": {0: torch.export.Dim("n", min=1, max=4096)}}
     program = torch.export.export(whole, (sample,), dynamic_shapes=batch)

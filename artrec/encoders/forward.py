@@ -6,6 +6,7 @@ agree with a processor's but for the last bits, and kernels are those that give 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from artrec.encoders import Preprocess
 from artrec.encoders.device import Precision
 
-__all__ = ["CHUNK", "CudaMemory", "Forward", "scaled"]
+__all__ = ["CHUNK", "CudaMemory", "Forward", "repeatable", "scaled"]
 
 CHUNK = 16  # pictures in one forward pass on a processor: more are no faster, and take more memory
 
@@ -70,6 +71,18 @@ def _arithmetic(device: torch.device, precision: str) -> Iterator[None]:
         if precision == "bfloat16":
             stack.enter_context(torch.autocast(device.type, dtype=torch.bfloat16))
         yield
+
+
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """Kernels that sum in one order in a training on a GPU too, wherever torch has them."""
+    before = torch.are_deterministic_algorithms_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 class CudaMemory:

@@ -9,9 +9,8 @@ on a GPU, or in another number of processes, they may differ in last bits.
 from __future__ import annotations
 
 import io
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +22,7 @@ from artrec import log
 from artrec.encoders import Preprocess, checkpoints, seen
 from artrec.encoders.card import Tensors
 from artrec.encoders.checkpoints import Progress
+from artrec.encoders.forward import repeatable
 from artrec.encoders.learning import COLUMNS, Arrays, Learner, batches_of, pixels
 from artrec.encoders.networks import Autoencoder, Network, architecture_of, scaled
 from artrec.encoders.processes import ALONE, Group, together
@@ -74,20 +74,8 @@ def learn(
 
     Only the first one writes checkpoints.
     """
-    with _repeatable():
+    with repeatable():
         return _learn(group, store, receipts, rules, folder, reader)
-
-
-@contextmanager
-def _repeatable() -> Iterator[None]:
-    """Kernels that sum in one order on a GPU too, wherever torch has them."""
-    before = torch.are_deterministic_algorithms_enabled()
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
 
 
 def _learn(

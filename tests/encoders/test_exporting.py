@@ -153,7 +153,7 @@ def test_onnx_computes_the_same_vectors(made: tuple[Store, Run], tmp_path: Path)
 
 
 def test_what_is_no_network_is_not_exported(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"handmade-\w+ is no network of torch"):
+    with pytest.raises(ConfigError, match=r"handmade-\w+ is no network of torch alone, which is"):
         export(load_builtin("handmade"), tmp_path, "onnx")
 
 

@@ -7,13 +7,15 @@ standard deviation of each stage, each stage less its centre and of length 1, ar
 
 from __future__ import annotations
 
+import copy
 from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from artrec.encoders import Metric, Preprocess
 from artrec.encoders.blocks import Blocks, Part
@@ -61,11 +63,11 @@ class Sight:
     def __init__(
         self, widths: tuple[int, ...], weights: Tensors, preprocess: Preprocess = PLAIN
     ) -> None:
-        self._body = Body(widths, plain=True)
-        self._body.load_state_dict({name: torch.tensor(each) for name, each in weights.items()})
-        self._body.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._body.eval()
-        self._forward = Forward(self._body, preprocess, self._codes)
+        self.body = Body(widths, plain=True)
+        self.body.load_state_dict({name: torch.tensor(each) for name, each in weights.items()})
+        self.body.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.body.eval()
+        self._forward = Forward(self.body, preprocess, self._codes)
         self.ends = np.cumsum([2 * width for width in widths[2:]])[:-1]
         self.numbers = 2 * sum(widths[2:])
 
@@ -77,7 +79,7 @@ class Sight:
 
     def _codes(self, pictures: Tensor) -> Tensor:
         lying = pictures.contiguous(memory_format=torch.channels_last)
-        return torch.cat([pooled(each.float()) for each in self._body(lying)], dim=1)
+        return torch.cat([pooled(each.float()) for each in self.body(lying)], dim=1)
 
     def spread(self, numbers: Floats, center: Floats) -> Floats:
         """Each stage less its centre, and of length 1."""
@@ -113,6 +115,10 @@ class Contrastive:
     def move(self, device: str, precision: Precision) -> None:
         """Run the network there from now on."""
         self._seen.sight.move(device, precision)
+
+    def whole(self) -> nn.Module:
+        """``uint8 [n, h, w, 3]`` to the vectors, in one module of torch."""
+        return _Whole(self._seen)
 
 
 class Combined:
@@ -161,11 +167,33 @@ class _Seen:
     def __init__(self, widths: tuple[int, ...], tensors: Tensors) -> None:
         weights = {n.removeprefix("net."): a for n, a in tensors.items() if n.startswith("net.")}
         self.sight = Sight(widths, weights)
-        self._center = tensors["stages.center"]
-        self._projection = Projection(tensors["seen.center"], tensors["seen.projection"])
+        self.center = tensors["stages.center"]
+        self.projection = Projection(tensors["seen.center"], tensors["seen.projection"])
 
     def __call__(self, pictures: Pixels) -> Floats:
-        return self._projection(self.sight.spread(self.sight(pictures), self._center))
+        return self.projection(self.sight.spread(self.sight(pictures), self.center))
+
+
+class _Whole(nn.Module):
+    """The same in torch alone, for a file of another format."""
+
+    def __init__(self, seen: _Seen) -> None:
+        super().__init__()
+        self._body = copy.deepcopy(seen.sight.body).to("cpu").float()
+        last = seen.projection
+        for name, values in (
+            ("_stages", seen.center), ("_center", last.center), ("_matrix", last.matrix),
+        ):  # fmt: skip
+            self.register_buffer(name, torch.tensor(values))
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        maps = self._body(pictures.to(torch.float32).permute(0, 3, 1, 2))
+        pools = [pooled(each) for each in maps]
+        centers = torch.split(self.get_buffer("_stages"), [each.shape[1] for each in pools])
+        both = zip(pools, centers, strict=True)
+        stages = torch.cat([functional.normalize(pool - each) for pool, each in both], dim=1)
+        vectors = (stages - self.get_buffer("_center")) @ self.get_buffer("_matrix")
+        return functional.normalize(vectors)
 
 
 def _shapes(parameters: Parameters) -> dict[str, tuple[int, ...]]:

@@ -2,7 +2,8 @@
 
 The loss with several positives of Khosla and others, "Supervised contrastive learning", 2020: of
 crops, and with labels also of pictures. It knows no Spark; what a step is trained on follows from
-the seed and the step's number alone, so a training that was killed ends where an unbroken one does.
+the seed and the step's number alone, so a training that was killed ends where an unbroken one does,
+on a processor to the bit.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from artrec.encoders.contrast.altering import altered, drawn
 from artrec.encoders.contrast.course import BATCH, Course, course_of
 from artrec.encoders.contrast.network import WIDTHS, Body, Learner
 from artrec.encoders.contrast.pyramid import Pyramid
+from artrec.encoders.forward import repeatable
 from artrec.encoders.moments import array_of, moments_of, restore_moments, shapes_of_moments
 from artrec.errors import TrainingError
 from artrec.failpoints import reached
@@ -101,6 +103,11 @@ def learn(
             "out; 2 and 1 are the least"
         )
     work = _Work(examples, held_out, classes, course_of(len(examples), steps), seed, precision)
+    with repeatable():
+        return _to_the_end(store, folder, work)
+
+
+def _to_the_end(store: Store, folder: str, work: _Work) -> Learned:
     kept = checkpoints.read_latest(store, folder, work.shapes())
     progress = Progress()
     if kept is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from artrec.config import load
@@ -16,6 +17,7 @@ from artrec.encoders import Encoder
 from artrec.encoders.card import Card, pack, read_encoder
 from artrec.encoders.contrast import fitting
 from artrec.encoders.device import Movable
+from artrec.encoders.exporting import export
 from artrec.encoders.recipes import Made, train
 from artrec.encoders.rules import Rules
 from artrec.errors import ConfigError
@@ -113,6 +115,29 @@ def test_a_card_that_does_not_fit_its_weights_is_refused(combined: Made) -> None
     blocks = [{"name": "other", "dim": 3, "weight": 1.0}]
     with pytest.raises(ConfigError, match="no block of features 'other'"):
         encoder_of(combined, parameters={**combined.parameters, "blocks": blocks})
+
+
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable:UserWarning")  # torch's own
+def test_the_network_alone_leaves_as_one_program_and_combined_does_not(
+    combined: Made, tmp_path: Path
+) -> None:
+    encoder = encoder_of(made(tmp_path / "store", recipe="contrastive"))
+    program = torch.export.load(export(encoder, tmp_path, "torch")).module()
+    for count in (1, 7):
+        found = program(torch.tensor(pictures()[:count])).detach().numpy()
+        assert np.allclose(found, encoder.encode(pictures()[:count]), atol=1e-5)
+    with pytest.raises(ConfigError, match="is no network of torch alone, which is what can be"):
+        export(encoder_of(combined), tmp_path, "torch")
+
+
+@pytest.mark.long
+def test_onnx_computes_the_vectors_of_the_network_alone(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="artrec[onnx] is not installed")
+    reference = pytest.importorskip("onnx.reference")
+    encoder = encoder_of(made(tmp_path / "store", recipe="contrastive"))
+    session = reference.ReferenceEvaluator(str(export(encoder, tmp_path, "onnx")))
+    (found,) = session.run(None, {"pictures": pictures()[:2]})
+    assert np.allclose(found, encoder.encode(pictures()[:2]), atol=1e-5)
 
 
 def test_encoders_can_be_moved_and_half_precision_changes_little(combined: Made) -> None:
