@@ -77,12 +77,13 @@ def _arithmetic(device: torch.device, precision: str) -> Iterator[None]:
 def repeatable() -> Iterator[None]:
     """Kernels that sum in one order in a training on a GPU too, wherever torch has them."""
     before = torch.are_deterministic_algorithms_enabled()
+    warned = torch.is_deterministic_algorithms_warn_only_enabled()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch.use_deterministic_algorithms(before, warn_only=warned)
 
 
 class CudaMemory:

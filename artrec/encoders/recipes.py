@@ -26,7 +26,16 @@ from artrec.picture import Filter
 from artrec.storage import Store
 from artrec.tables import Receipt
 
-__all__ = ["Made", "RECIPES", "Recipe", "Reconstruction", "preprocess_of", "recipe_of", "train"]
+__all__ = [
+    "Made",
+    "READ_BY",
+    "RECIPES",
+    "Recipe",
+    "Reconstruction",
+    "preprocess_of",
+    "recipe_of",
+    "train",
+]
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,19 @@ RECIPES: dict[str, Recipe] = {
     "contrastive": Recipe("artrec.encoders.contrast.fitting:contrastive", _WHOLE, least=64),
     "labelled": Recipe("artrec.encoders.contrast.fitting:labelled", _WHOLE, least=64),
 }
+
+_AUTOENCODERS = ("convolutional", "dense", "separable", "small", "tiny")
+_PASSES = (
+    "epochs", "batch", "learning_rate", "schedule", "patience", "loss", "processes",
+)  # fmt: skip
+READ_BY: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(_PASSES, _AUTOENCODERS),
+    "center": ("convolutional", "dense", "small", "tiny"),
+    "channels": ("convolutional",),
+    "latent": ("dense", "separable", "tiny"),
+    "steps": ("auto", "combined", "contrastive", "labelled"),
+}
+"""Settings of ``train`` that some recipes alone read: by which."""
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,10 @@ def _strict(account: Mapping[str, Any], known: Sequence[Measured]) -> list[dict[
 
 
 def _plots(account: Mapping[str, Any], known: Sequence[Measured]) -> list[Plot]:
-    """Curves over the values of the setting, in the order in which they were named."""
+    """Curves over the values of the setting, in the order in which they were named.
+
+    What is not known of every value has none: it would be drawn under other values' names.
+    """
     swept = [each for each in account["encoders"] if each.get("value") is not None]
     if len(swept) < 2:
         return []
@@ -125,12 +128,13 @@ def _plots(account: Mapping[str, Any], known: Sequence[Measured]) -> list[Plot]:
             FIGURES[key]: [_figure(known, each["encoder"], label, key, "all") for each in swept]
             for key in drawn
         }
-        curves = [_curve(title, list(map(_value, row))) for title, row in figures.items()]
-        found.append(plot_of(f"same {label}", curves))
+        found.append(_plot(f"same {label}", {t: list(map(_value, r)) for t, r in figures.items()}))
     for name, title in _COSTS.items():
-        found.append(plot_of(title, [_curve(title, [each[name] for each in swept])]))
+        found.append(_plot(title, {title: [each[name] for each in swept]}))
     return [each for each in found if each is not None]
 
 
-def _curve(title: str, values: Sequence[float | None]) -> Curve:
-    return Curve(measure=title, points=tuple(enumerate(values)))
+def _plot(title: str, curves: Mapping[str, Sequence[float | None]]) -> Plot | None:
+    whole = {name: values for name, values in curves.items() if None not in values}
+    drawn = [Curve(measure=name, points=tuple(enumerate(each))) for name, each in whole.items()]
+    return plot_of(title, drawn)

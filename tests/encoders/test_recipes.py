@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from artrec.config import load
+from artrec.config import TrainSettings, load
 from artrec.encoders import Preprocess, recipes
-from artrec.encoders.card import ARCHITECTURES
-from artrec.encoders.recipes import RECIPES, Made, Recipe, preprocess_of, train
+from artrec.encoders.card import ARCHITECTURES, architecture_named
+from artrec.encoders.networks import Network
+from artrec.encoders.networks.latent import Latent
+from artrec.encoders.recipes import READ_BY, RECIPES, Made, Recipe, preprocess_of, train
 from artrec.encoders.rules import Rules
 from artrec.errors import ConfigError
 from artrec.storage import Store, open_store
@@ -65,6 +67,22 @@ def test_an_unknown_recipe_is_refused_with_those_there_are() -> None:
         ConfigError, match=r"train\.recipe: there is no recipe 'net'; known: .*conv"
     ):
         preprocess_of(replace(RULES, recipe="net"))
+
+
+def test_settings_of_some_recipes_are_those_that_their_networks_read() -> None:
+    families = {
+        name: found
+        for name in RECIPES
+        if name in ARCHITECTURES and issubclass(found := architecture_named(name), Network)
+    }
+    assert {*READ_BY["epochs"]} == {*families}
+    assert {*READ_BY["latent"]} == {n for n, each in families.items() if issubclass(each, Latent)}
+    assert {each for names in READ_BY.values() for each in names} <= {*RECIPES}
+    assert {*READ_BY} <= {*TrainSettings.model_fields}
+    plain = Rules.of(load(None, ())[0].train)
+    for name, family in families.items():
+        changed = family.wanted(replace(plain, center=False)) != family.wanted(plain)
+        assert changed == (name in READ_BY["center"])
 
 
 def test_the_setting_names_every_recipe() -> None:

@@ -14,8 +14,9 @@ HOSTILE = "<script>alert(1)</script>"
 def encoder(name: str, **more: Any) -> Row:
     facts = {"architecture": "cnn", "dim": 8, "metric": "cosine", "vector_bytes": 32}
     costs = {"weights_bytes": 0, "trained_on": None, "training_seconds": None, "pictures": 50}
-    times = {"rejected": 0, "decode_ms": 1.0, "encode_ms": 2.0, "reconstruction_error": None}
-    return {"encoder": name, **facts, **costs, **times, "value": None, **more}
+    counts = {"rejected": 0, "no_vector": 0, "value": None}
+    times = {"decode_ms": 1.0, "encode_ms": 2.0, "reconstruction_error": None}
+    return {"encoder": name, **facts, **costs, **times, **counts, **more}
 
 
 def account(*encoders: Row, over: str | None = None) -> Row:
@@ -67,6 +68,23 @@ def test_curves_over_a_setting_go_in_the_order_of_its_values() -> None:
     assert re.findall(r'<span class="x">(.*?)</span>', page)[0] == (
         "<i><bdi>mse</bdi></i><i><bdi>bce</bdi></i><i><bdi>mae</bdi></i>"
     )
+
+
+def test_what_is_not_known_of_every_value_has_no_curve() -> None:
+    """It would be drawn from end to end, over the names of values that have none."""
+    swept = [
+        encoder(name, value=name, reconstruction_error=error)
+        for name, error in (("descriptor", None), ("dense", 0.5), ("tiny", 0.25))
+    ]
+    rows = [measured(each["encoder"], 0.1 * n) for n, each in enumerate(swept, 1)]
+    page = page_of_comparison(account(*swept, over="train.recipe"), rows).decode()
+    assert "<figcaption>same artist</figcaption>" in page
+    assert "<figcaption>reconstruction error</figcaption>" not in page
+
+
+def test_an_encoder_without_vectors_for_some_pictures_is_named() -> None:
+    page = page_of_comparison(account(encoder("dark", no_vector=7)), []).decode()
+    assert "<bdi>dark</bdi> gives 7 of these pictures no vector" in page
 
 
 def test_without_labels_costs_are_compared_and_names_are_only_text() -> None:

@@ -12,13 +12,18 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from artrec.encoders import load_builtin
+from artrec.config import load
+from artrec.encoders import Preprocess, load_builtin
+from artrec.encoders.card import Card, save_encoder
 from artrec.encoders.handmade import HANDMADE
 from artrec.encoders.networks.repeating import load_repeater
-from artrec.errors import ConfigError, UsageError
+from artrec.errors import ArtrecError, ConfigError, UsageError
 from artrec.picture import Limits, decode
+from artrec.releases import read_release
 from artrec.stages.compare import Wanted
 from artrec.stages.compare.comparing import ACCOUNT, PAGE, beside
+from artrec.stages.compare.known import card_of, repeats, sampled_of
+from artrec.stages.compare.training import held_out_of_all, settings_over
 from artrec.storage import open_store
 from tests.nights import Night, night, tree
 from tests.pictures import Named, picture, write_zip
@@ -132,6 +137,72 @@ def test_a_setting_s_values_are_trained_compared_and_found_again(
     assert [each["encoder"] for each in again["encoders"] if each["value"]] == list(names)
     kept = {path for path in tree(root) if not path.startswith(("drafts/", "leases/", "lease"))}
     assert kept == {p for p in before if not p.startswith(("drafts/", "leases/", "lease"))}
+    decoder = root / "encoders" / names[0] / "decoder.safetensors"
+    decoder.write_bytes(decoder.read_bytes()[:-1] + b"?")
+    with pytest.raises(ConfigError, match=r"decoder\.safetensors was altered"):
+        beside(Wanted((names[0],), str(tmp_path / "three"), root=str(root)), "quiet")
+    assert not (tmp_path / "three").exists()
+    decoder.unlink()  # copied without it
+    assert not repeats(store, names[0], card_of(store, names[0]))
+
+
+def dark(root: Path) -> str:
+    """An encoder of one number, 0 for pictures darker than the middle, which has no cosine."""
+    seen = Preprocess(size=(8, 8), filter="box", scale=1 / 255)
+    card = Card(
+        name="dark", architecture="dense", dim=1, metric="cosine", preprocess=seen,
+        parameters={"latent": 1, "center": False, "unit": False},
+    )  # fmt: skip
+    tensors = {
+        "layer.weight": np.full((1, 192), 1 / 192, np.float32),
+        "layer.bias": np.array([-0.5], np.float32),
+    }
+    return save_encoder(open_store(str(root)), card, tensors)
+
+
+def test_a_picture_without_a_vector_is_left_out_of_that_encoder_alone(
+    spark: SparkSession, trained: Night, tmp_path: Path
+) -> None:
+    root = shutil.copytree(trained.root, tmp_path / "root")
+    name = dark(root)
+    data = {row["content_sha256"]: row["data"] for row in trained.rows("pictures")}
+    means = [np.mean(decode(each, Limits(), (8, 8), "stretch", "box")) for each in data.values()]
+    lost = sum(mean <= 127.5 for mean in means)
+    assert 0 < lost < len(means)
+    account = beside(Wanted((name, HANDMADE), str(tmp_path / "out"), root=str(root)), "quiet")
+    assert [each["no_vector"] for each in account["encoders"]] == [lost, 0, 0, 0]
+    rows = rows_of(account, tmp_path / "out")
+    assert figures(rows, HANDMADE, "sample") == figures(
+        trained.rows("evaluation"), HANDMADE, "sample"
+    )
+    asked = {row["queries"] for row in rows if row["encoder"] == name and row["pool"] == "sample"}
+    assert max(asked) == len(means) - lost
+
+
+def test_a_picture_that_is_not_there_is_missed(
+    spark: SparkSession, trained: Night, tmp_path: Path
+) -> None:
+    root, out = shutil.copytree(trained.root, tmp_path / "root"), tmp_path / "out"
+    for path in root.glob("runs/ingest/*/run.json"):
+        run = json.loads(path.read_text())
+        run["tables"]["pictures"] = []
+        path.write_text(json.dumps(run))
+    with pytest.raises(ArtrecError, match=r"40 of 40 pictures are not in the release's table"):
+        beside(Wanted((HANDMADE,), str(out), root=str(root)), "quiet")
+    assert not [path for path in out.rglob("*") if path.is_file()]
+
+
+def test_held_out_is_what_no_training_of_a_sweep_sees() -> None:
+    over = settings_over(Wanted((), "out", over="train.held_out=0.3,0.05"))
+    assert held_out_of_all([load(None, ())[0], *over.values()]) == 0.05
+
+
+def test_a_release_without_an_evaluation_has_nothing_to_compare_on(release: Night) -> None:
+    root = open_store(str(release.root))
+    found = read_release(root)
+    stages = {name: each for name, each in found.stages.items() if name != "evaluate"}
+    with pytest.raises(UsageError, match="first was published without an evaluation"):
+        sampled_of(root, found.model_copy(update={"stages": stages}))
 
 
 def test_what_cannot_be_compared_is_refused_before_work(
@@ -155,6 +226,12 @@ def test_what_cannot_be_compared_is_refused_before_work(
     )
     with pytest.raises(ConfigError, match=r"leave train\.where=beside out"):
         beside(elsewhere, "quiet")
+    with pytest.raises(UsageError, match=f"handmade and {HANDMADE} are one encoder; name it once"):
+        beside(Wanted(("handmade", HANDMADE), str(out), root=root), "quiet")
+    with pytest.raises(UsageError, match=r"train\.latent: recipe auto does not read it; dense, "):
+        beside(Wanted((), str(out), over="train.latent=5,10", root=root), "quiet")
+    with pytest.raises(UsageError, match=r"train\.seed: 1 and 01 train the same encoder"):
+        beside(Wanted((), str(out), over="train.seed=1,01", root=root), "quiet")
     assert not out.exists()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("kept")

@@ -16,21 +16,26 @@ from artrec import __version__, log
 from artrec.commands.pictures import ingest_settings
 from artrec.commands.show import grid
 from artrec.config import Settings, load
-from artrec.encoders import BUILTIN, Encoder, builtin_files, check_named
-from artrec.encoders.brought.given import Given
-from artrec.encoders.card import CARD_FILE, Card, parse_card
-from artrec.errors import UsageError
+from artrec.encoders.card import Card
+from artrec.errors import ArtrecError, UsageError
 from artrec.evaluation.floors import FLOORS
-from artrec.releases import Release, find_run, read_release, read_runs, table_receipts
+from artrec.releases import Release, find_run, read_release, table_receipts
 from artrec.report import page_of_comparison
 from artrec.schemas import TABLES
 from artrec.stages.compare import Wanted
+from artrec.stages.compare.known import (
+    Sampled,
+    card_of,
+    check_encoders,
+    known_encoder,
+    repeats,
+    sampled_of,
+)
 from artrec.stages.compare.measuring import Compared, encode_some, measure_one
-from artrec.stages.compare.training import settings_over, trained_over
+from artrec.stages.compare.training import held_out_of_all, settings_over, trained_over
 from artrec.stages.dangers import check_spark
-from artrec.stages.encoding import worker_encoder
 from artrec.stages.ending import heed_signals, stop_spark
-from artrec.stages.evaluate.ground import Ground
+from artrec.stages.evaluate.ground import Ground, chosen_rows, first_rows
 from artrec.stages.evaluate.scores import write_rows
 from artrec.stages.frames import TaskReport, parallelism, read_frame, run_tasks, write_sorted
 from artrec.stages.places import place_units, places_among
@@ -53,16 +58,18 @@ Row = dict[str, Any]
 def beside(wanted: Wanted, verbosity: str) -> dict[str, Any]:
     """Compare; the account that is also written as ``compare.json``.
 
-    Encoders that are not there, or cannot encode a picture, are refused before Spark starts.
+    Encoders that are not there, or cannot encode a picture, and releases without two images to
+    compare them on, are refused before Spark starts.
     """
     begun = time.monotonic()
     settings, _ = load(wanted.config, wanted.assignments)
     options = settings.store.options
     root = open_store(wanted.root or settings.store.root, options)
     release = read_release(root, wanted.release)
-    for name in wanted.encoders:
-        _known(root, name)
+    sampled = sampled_of(root, release)
+    check_encoders(root, wanted.encoders)
     over = settings_over(wanted)
+    held_out = held_out_of_all([settings, *over.values()])
     out = open_store(wanted.out, options)
     with own_place(out, [("the root of the release", root.url)]):
         spark = start_spark("artrec compare", verbosity)
@@ -73,16 +80,17 @@ def beside(wanted: Wanted, verbosity: str) -> dict[str, Any]:
             names = (*wanted.encoders, *values.values())
             if len(set(names)) < len(names):
                 raise UsageError(f"one encoder comes twice: {', '.join(names)}; name each once")
-            found = _compared(spark, settings, root, release, out, names, wanted.images)
+            ground = _ground(out, sampled, wanted.images, held_out)
+            found = _compared(spark, settings, root, release, ground, names)
         finally:
             stop_spark(spark)
-        files, facts, rows, images = found
+        files, facts, rows = found
         for each in facts:
             each["value"] = next((v for v, name in values.items() if name == each["encoder"]), None)
         account = {
             "artrec": __version__,
             "release": release.release_id,
-            "images": images,
+            "images": ground.sample,
             "over": wanted.swept and wanted.swept[0],
             "encoders": facts,
             "files": {"evaluation": [{"path": f.path, "rows": f.rows} for f in files]},
@@ -95,31 +103,20 @@ def beside(wanted: Wanted, verbosity: str) -> dict[str, Any]:
     return account | {"rows": rows}
 
 
-def _known(root: Store, name: str) -> Encoder:
-    """The encoder, in this process too; ConfigError where there is none, or it encodes nothing."""
-    if name not in BUILTIN:
-        check_named(root, name)
-    encoder = worker_encoder(name, root)
-    if isinstance(encoder, Given):
-        raise encoder.unable()
-    return encoder
-
-
 def _compared(
     spark: SparkSession,
     settings: Settings,
     root: Store,
     release: Release,
-    out: Store,
+    ground: Ground,
     names: tuple[str, ...],
-    images: int | None,
-) -> tuple[list[Receipt], list[Row], list[Row], int]:
-    """The files of the table, what is known of each encoder, the rows, and how many images."""
-    encoders = [_known(root, name) for name in names]
-    cards = [_card(root, name) for name in names]
-    repeaters = tuple(n for n, card in zip(names, cards, strict=True) if _repeats(card))
-    ground = _ground(root, release, out, names[0], images, settings.train.held_out)
-    task = _task(spark, settings, root, release, ground, names, repeaters)
+) -> tuple[list[Receipt], list[Row], list[Row]]:
+    """The files of the table, what is known of each encoder, and the rows."""
+    encoders = [known_encoder(root, name) for name in names]
+    cards = [card_of(root, name) for name in names]
+    repeaters = tuple(n for n, card in zip(names, cards, strict=True) if repeats(root, n, card))
+    metrics = tuple(encoder.metric for encoder in encoders)
+    task = _task(spark, settings, root, release, ground, (names, metrics, repeaters))
     describe(spark, f"compare: {len(names)} encoders on {ground.sample} images")
     reports = run_tasks(spark, len(task.slices), partial(encode_some, task))
     made = [receipt for report in reports for receipt in report.receipts]
@@ -127,11 +124,10 @@ def _compared(
         [each for each in made if each.path.startswith(f"{task.folder(place)}/")]
         for place in range(len(task.names))
     ]
-    metrics = [encoder.metric for encoder in encoders]
     describe(spark, "compare: lists")
-    measured = run_tasks(spark, len(task.names), partial(measure_one, task, metrics, receipts))
+    measured = run_tasks(spark, len(task.names), partial(measure_one, task, receipts))
     rows = [each for report in measured for each in report.notes["rows"]]
-    written = write_rows(out, "", "all", rows)
+    written = write_rows(ground.store, "", "all", rows)
     log.get(stage="compare").info("done", encoders=len(names), images=ground.sample)
     facts = [
         _own(root, name, card) | _times(task.names[place], reports)
@@ -139,33 +135,26 @@ def _compared(
     ]
     for place, name in enumerate(FLOORS, len(names)):
         facts.append(_floor(name, measured[place].notes["dim"]) | _times(name, reports))
-    return written, facts, rows, ground.sample
+    return written, facts, rows
 
 
-def _ground(
-    root: Store, release: Release, out: Store, encoder: str, images: int | None, held_out: float
-) -> Ground:
+def _ground(out: Store, sampled: Sampled, images: int | None, held_out: float) -> Ground:
     """The images that the release's evaluation sampled, or the first of them in its order.
 
-    UsageError where they are fewer than two. They are copied: at most evaluate.queries, and what
-    evaluate.sample and evaluate.map_points say.
+    They are copied: at most evaluate.queries, and what evaluate.sample and evaluate.map_points say.
     """
-    (run,) = read_runs(root, release.refs("evaluation"))
-    table, there = TABLES["chosen_images"], 0
+    table = TABLES["chosen_images"]
     with TableWriter(out, SCRATCH, table, "chosen", even_empty=True) as writer:
-        for batch in read_table(root, run.receipts(table.name)):
-            there += batch.num_rows - batch.column("sample_place").null_count
+        for batch in read_table(sampled.root, sampled.receipts):
             writer.write(batch)
-    if there < 2:
-        raise UsageError(f"release {release.release_id} has {there} images: 2 can be compared")
-    count = min(images or there, there)
+    count = min(images or sampled.images, sampled.images)
     return Ground(
         store=out,
         folder=SCRATCH,
         live=(),
         evaluated=(),
         chosen=tuple(writer.receipts),
-        encoder=encoder,
+        encoder=FLOORS[0],  # chance is told with the numbers of this one, which has all vectors
         metric="",
         k=0,
         queries=count,
@@ -182,10 +171,12 @@ def _task(
     root: Store,
     release: Release,
     ground: Ground,
-    names: tuple[str, ...],
-    repeaters: tuple[str, ...],
+    encoders: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]],
 ) -> Compared:
-    """With the places of the pictures, cut into slices of about as many bytes."""
+    """With the places of the pictures, cut into slices of about as many bytes.
+
+    ``encoders`` are their names, their metrics and which of them repeat pictures.
+    """
     out, ingest = ground.store, ingest_settings(release)
     describe(spark, "compare: places")
     chosen = read_frame(spark, out, ground.chosen, TABLES["chosen_images"])
@@ -194,18 +185,22 @@ def _task(
     places = places_among(spark, root, pictures, picture_recipe(ingest), wanted)
     size = ground.sample * ROW_BYTES
     pending = tuple(write_sorted(places, out, SCRATCH, TABLES["pending_pictures"], size))
+    _check_there(ground, pending)
     units = list(place_units(out, pending, pictures))
     slices = tuple(join_units(units, settings.embed.slice_bytes, parallelism(spark)))
-    return Compared(root, names, repeaters, ground, pictures, pending, slices, ingest)
+    return Compared(root, *encoders, ground, pictures, pending, slices, ingest)
 
 
-def _card(root: Store, name: str) -> Card:
-    files = builtin_files(name) if name in BUILTIN else None
-    return parse_card(files[CARD_FILE] if files else root.read(f"encoders/{name}/{CARD_FILE}"))
-
-
-def _repeats(card: Card) -> bool:
-    return card.training is not None and card.training.decoder is not None
+def _check_there(ground: Ground, pending: Sequence[Receipt]) -> None:
+    """An image without its picture would be judged by the vector of another."""
+    rows = first_rows(chosen_rows(ground), ground.sample, "sample_place")
+    contents = len(rows.column("content_sha256").unique())
+    missing = contents - sum(receipt.rows for receipt in pending)
+    if missing:
+        raise ArtrecError(
+            f"{missing} of {contents} pictures are not in the release's table pictures; artrec "
+            "releases verify says whether the release is whole"
+        )
 
 
 def _own(root: Store, name: str, card: Card) -> Row:
@@ -235,13 +230,14 @@ def _times(name: str, reports: Sequence[TaskReport]) -> Row:
     total: Counter[str] = Counter()
     for report in reports:
         total.update(report.notes[name])
-    pictures = int(total["pictures"])
+    pictures, rejected = int(total["pictures"]), int(total["rejected"])
     return {
         "pictures": pictures,
-        "rejected": int(total["rejected"]),
+        "rejected": rejected,
+        "no_vector": int(total["no_vector"]),
         "decode_ms": round(1000 * total["decode_seconds"] / pictures, 3),
         "encode_ms": round(1000 * total["encode_seconds"] / pictures, 3),
-        "reconstruction_error": total["error"] / pictures or None,
+        "reconstruction_error": total["error"] / max(1, pictures - rejected) or None,
     }
 
 

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from artrec.evaluation.floors import FLOOR_METRIC, FLOORS, centered, histogram, 
 from artrec.evaluation.space import effective_dimension, mean_cosine
 from artrec.schemas import TABLES
 from artrec.stages.decoding import Decode, Pixels, decoder
-from artrec.stages.encoding import worker_encoder
+from artrec.stages.encoding import checked, worker_encoder
 from artrec.stages.evaluate.ground import Ground, chosen_rows, first_rows
 from artrec.stages.evaluate.measuring import scan_within
 from artrec.stages.evaluate.scores import retrieval_rows, row
@@ -45,12 +46,13 @@ _SAMPLED = {"sample": 0.0, "held_out": 0.0}  # they stand for other pictures tha
 class Compared:
     """What the tasks know: the encoders, which ``root`` has, and the images in ``ground``.
 
-    ``repeaters`` are those of the encoders that can repeat a picture; ``pending`` are the places of
-    the pictures, cut into ``slices``.
+    ``metrics`` are those of the encoders, and ``repeaters`` those that can repeat a picture;
+    ``pending`` are the places of the pictures, cut into ``slices``.
     """
 
     root: Store
     encoders: tuple[str, ...]
+    metrics: tuple[str, ...]
     repeaters: tuple[str, ...]
     ground: Ground
     pictures: tuple[Receipt, ...]
@@ -63,13 +65,20 @@ class Compared:
         """The encoders, and the floors after them."""
         return (*self.encoders, *FLOORS)
 
+    def metric(self, place: int) -> str:
+        """Of the encoder in that place of ``names``."""
+        return (*self.metrics, *(FLOOR_METRIC for _ in FLOORS))[place]
+
     def folder(self, place: int) -> str:
         """Where the vectors lie of the encoder in that place of ``names``."""
         return f"{self.ground.folder}/{place}"
 
 
-def _chosen(ground: Ground) -> pa.Table:
-    return first_rows(chosen_rows(ground), ground.sample, "sample_place")
+def _chosen(ground: Ground, block: Block) -> pa.Table:
+    """The images that are compared, but for those whose vector was left out."""
+    rows = first_rows(chosen_rows(ground), ground.sample, "sample_place")
+    there = np.isin(np.asarray(rows.column("vector_no"), np.int64), block.numbers)
+    return rows.filter(pa.array(there))
 
 
 @dataclass
@@ -77,6 +86,7 @@ class _Way:
     """One encoder at work in a task; seconds are the processor's."""
 
     name: str
+    metric: str
     encode: Callable[[Pixels], Any]
     preprocess: Preprocess
     decode: Decode
@@ -84,29 +94,39 @@ class _Way:
     repeat: Callable[[Pixels], Any] | None = None
     found: dict[str, float] = field(
         default_factory=lambda: dict.fromkeys(
-            ("pictures", "rejected", "decode_seconds", "encode_seconds", "error"), 0.0
+            ("pictures", "rejected", "no_vector", "decode_seconds", "encode_seconds", "error"), 0.0
         )
     )
 
     def run(self, numbers: Sequence[int], data: Sequence[bytes]) -> None:
-        """Write the vectors of some pictures; what cannot be decoded counts as black."""
+        """Write the vectors of some pictures; what cannot be decoded counts as black.
+
+        A vector that can be nobody's neighbor by the encoder's metric is left out.
+        """
         begun = time.process_time()
         seen = [self.decode(each) for each in data]
         decoded = time.process_time()
         black = np.zeros((*self.preprocess.size, 3), np.uint8)
         pixels = np.stack([black if isinstance(each, Rejected) else each for each in seen])
+        rejected = np.array([isinstance(each, Rejected) for each in seen])
         encoding = time.process_time()
         vectors = np.asarray(self.encode(pixels), np.float32)
         ended = time.process_time()
         self.found["pictures"] += len(data)
-        self.found["rejected"] += sum(isinstance(each, Rejected) for each in seen)
+        self.found["rejected"] += int(rejected.sum())
         self.found["decode_seconds"] += decoded - begun
         self.found["encode_seconds"] += ended - encoding
         if self.repeat is not None:
-            self.found["error"] += float(self.repeat(pixels)[1].sum())
-        schema = TABLES["compared_vectors"].columns
-        columns = {"vector_no": list(numbers), "embedding": list(vectors)}
-        self.writer.write(pa.RecordBatch.from_pydict(columns, schema=schema))
+            self.found["error"] += float(self.repeat(pixels)[1][~rejected].sum())
+        sound = [not isinstance(checked(each, self.metric), Rejected) for each in vectors]
+        self.found["no_vector"] += len(sound) - sum(sound)
+        columns = {
+            "vector_no": list(compress(numbers, sound)),
+            "embedding": list(compress(vectors, sound)),
+        }
+        if any(sound):
+            schema = TABLES["compared_vectors"].columns
+            self.writer.write(pa.RecordBatch.from_pydict(columns, schema=schema))
 
 
 def encode_some(task: Compared, attempt: Attempt) -> TaskReport:
@@ -135,14 +155,20 @@ def _ways(task: Compared, attempt: Attempt, held: ExitStack) -> Iterator[_Way]:
             encoder = worker_encoder(name, task.root)
             encode, preprocess = encoder.encode, encoder.preprocess
             if name in task.repeaters:
-                from artrec.encoders.networks.repeating import load_repeater  # with torch
-
-                repeat = load_repeater(task.root, name).repeat
+                repeat = _repeat(task.root, name)
         decode = held.enter_context(decoder(preprocess, task.ingest, attempt.number > 0))
         writer = held.enter_context(TableWriter(store, task.folder(place), table, attempt.stem))
-        way = _Way(name, encode, preprocess, decode, writer, repeat)
+        way = _Way(name, task.metric(place), encode, preprocess, decode, writer, repeat)
         _warm(way)
         yield way
+
+
+@cache
+def _repeat(root: Store, name: str) -> Callable[[Pixels], Any]:
+    """Of this process; loaded once."""
+    from artrec.encoders.networks.repeating import load_repeater  # with torch
+
+    return load_repeater(root, name).repeat
 
 
 def _floor_of(make: Callable[[Pixels], Any], pixels: Pixels) -> Any:
@@ -155,19 +181,16 @@ def _warm(way: _Way) -> None:
 
 
 def measure_one(
-    task: Compared,
-    metrics: Sequence[str],
-    receipts: Sequence[Sequence[Receipt]],
-    attempt: Attempt,
+    task: Compared, receipts: Sequence[Sequence[Receipt]], attempt: Attempt
 ) -> TaskReport:
     """One task: the rows of the table evaluation of one encoder or floor."""
-    ground, name = task.ground, task.names[attempt.index]
-    metric = FLOOR_METRIC if name in FLOORS else metrics[attempt.index]
+    ground, name, metric = task.ground, task.names[attempt.index], task.metric(attempt.index)
+    if not receipts[attempt.index]:  # none of its vectors can be compared
+        return TaskReport(notes={"rows": []})
     block = _vectors(ground.store, receipts[attempt.index])
     if name in FLOORS:
         block = Block(block.numbers, centered(block.vectors))
-    found = scan_within(ground, attempt, _chosen(ground), block, name, metric)
-    # chance is told with the numbers of the ground's own encoder: once
+    found = scan_within(ground, attempt, _chosen(ground, block), block, name, metric)
     rows = list(retrieval_rows(ground.store, found.receipts, ground.encoder, _SAMPLED))
     length, cosine = mean_cosine(block.vectors)
     cloud = {
