@@ -138,7 +138,8 @@ def test_a_setting_s_values_are_trained_compared_and_found_again(
     kept = {path for path in tree(root) if not path.startswith(("drafts/", "leases/", "lease"))}
     assert kept == {p for p in before if not p.startswith(("drafts/", "leases/", "lease"))}
     decoder = root / "encoders" / names[0] / "decoder.safetensors"
-    decoder.write_bytes(decoder.read_bytes()[:-1] + b"?")
+    whole = decoder.read_bytes()
+    decoder.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with pytest.raises(ConfigError, match=r"decoder\.safetensors was altered"):
         beside(Wanted((names[0],), str(tmp_path / "three"), root=str(root)), "quiet")
     assert not (tmp_path / "three").exists()
@@ -199,7 +200,7 @@ def test_held_out_is_what_no_training_of_a_sweep_sees() -> None:
 
 def test_a_release_without_an_evaluation_has_nothing_to_compare_on(release: Night) -> None:
     root = open_store(str(release.root))
-    found = read_release(root)
+    found = read_release(root, None)
     stages = {name: each for name, each in found.stages.items() if name != "evaluate"}
     with pytest.raises(UsageError, match="first was published without an evaluation"):
         sampled_of(root, found.model_copy(update={"stages": stages}))
