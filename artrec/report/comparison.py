@@ -16,7 +16,6 @@ __all__ = ["page_of_comparison"]
 LABELS = ("artist", "style")
 FIGURES = {
     ("precision", 1, "sample"): "P@1",
-    ("precision", 5, "sample"): "P@5",
     ("precision", 10, "sample"): "P@10",
     ("map", 10, "sample"): "mAP@10",
     ("precision", 1, "held_out"): "P@1, held out",

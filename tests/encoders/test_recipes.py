@@ -70,10 +70,11 @@ def test_an_unknown_recipe_is_refused_with_those_there_are() -> None:
 
 
 def test_settings_of_some_recipes_are_those_that_their_networks_read() -> None:
+    named = {name: architecture_named(name) for name in RECIPES if name in ARCHITECTURES}
     families = {
         name: found
-        for name in RECIPES
-        if name in ARCHITECTURES and issubclass(found := architecture_named(name), Network)
+        for name, found in named.items()
+        if isinstance(found, type) and issubclass(found, Network)
     }
     assert {*READ_BY["epochs"]} == {*families}
     assert {*READ_BY["latent"]} == {n for n, each in families.items() if issubclass(each, Latent)}

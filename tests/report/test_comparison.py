@@ -50,7 +50,7 @@ def test_the_best_is_first_and_bold_and_floors_and_chance_are_last() -> None:
     assert [row[1] for row in table] == [
         "60.0 % 50.0 to 70.0 %", "40.0 % 30.0 to 50.0 %", "<b>70.0 %</b> 60.0 to 80.0 %", "10.0 %",
     ]  # fmt: skip
-    assert [row[4] for row in table] == ["–", "<b>50.0 %</b> 40.0 to 60.0 %", "–", "–"]
+    assert [row[3] for row in table] == ["–", "<b>50.0 %</b> 40.0 to 60.0 %", "–", "–"]
     assert ">Same style<" not in page.decode()
 
 

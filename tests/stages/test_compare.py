@@ -119,8 +119,8 @@ def test_a_setting_s_values_are_trained_compared_and_found_again(
     data = {row["content_sha256"]: row["data"] for row in trained.rows("pictures")}
     for each in made:
         repeater = load_repeater(store, each["encoder"])
-        size, fit, kind = repeater.preprocess.size, "stretch", repeater.preprocess.filter
-        seen = np.stack([decode(value, Limits(), size, fit, kind) for value in data.values()])
+        size, kind = repeater.preprocess.size, repeater.preprocess.filter
+        seen = np.stack([decode(value, Limits(), size, "stretch", kind) for value in data.values()])
         errors = repeater.repeat(seen)[1].astype(np.float64)
         assert each["reconstruction_error"] == pytest.approx(errors.mean(), rel=1e-4)
         assert each["trained_on"] > 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -141,7 +142,8 @@ def _cast(batches: Iterable[pa.RecordBatch], key: Key) -> Iterator[pa.RecordBatc
         if flat.null_count:
             raise InputError("a vector has null among its numbers; leave such rows out")
         lists = pa.ListArray.from_arrays(pa.array(offsets), flat).cast(schema.field(1).type)
-        spelt = pc.utf8_normalize(names.cast(pa.string()), form="NFC")
+        texts = names.cast(pa.string()).to_pylist()  # pyarrow 14 takes apart what it should compose
+        spelt = pa.array([unicodedata.normalize("NFC", text) for text in texts], pa.string())
         yield pa.RecordBatch.from_arrays([spelt, lists], schema=schema)
 
 

@@ -65,6 +65,7 @@ def known_encoder(root: Store, name: str) -> Encoder:
 
 
 def card_of(root: Store, name: str) -> Card:
+    """Of an encoder that is built in, or that the store has."""
     files = builtin_files(name) if name in BUILTIN else None
     return parse_card(files[CARD_FILE] if files else root.read(f"encoders/{name}/{CARD_FILE}"))
 
