@@ -27,6 +27,7 @@ from artrec.stages.compare.training import held_out_of_all, settings_over
 from artrec.storage import open_store
 from tests.nights import Night, night, tree
 from tests.pictures import Named, picture, write_zip
+from tests.services.s3 import Server
 
 Rows = list[dict[str, Any]]
 SAME = ("measure", "label", "variant", "average", "group", "k")
@@ -178,6 +179,25 @@ def test_a_picture_without_a_vector_is_left_out_of_that_encoder_alone(
     )
     asked = {row["queries"] for row in rows if row["encoder"] == name and row["pool"] == "sample"}
     assert max(asked) == len(means) - lost
+
+
+@pytest.mark.long
+def test_a_release_on_s3_is_compared_as_one_on_a_disk(
+    spark: SparkSession, trained: Night, tmp_path: Path, s3_server: Server
+) -> None:
+    bucket, client = s3_server.bucket(), s3_server.client()
+    for path in trained.root.rglob("*"):
+        if path.is_file():
+            key = f"root/{path.relative_to(trained.root)}"
+            client.put_object(Bucket=bucket, Key=key, Body=path.read_bytes())
+    root, out = f"s3://{bucket}/root", open_store(f"s3://{bucket}/compared")
+    before = [entry.path for entry in open_store(root).list()]
+    there = beside(Wanted((HANDMADE,), out.url, root=root), "quiet")
+    here = beside(Wanted((HANDMADE,), str(tmp_path / "out"), root=str(trained.root)), "quiet")
+    assert there["rows"] == here["rows"]
+    assert [entry.path for entry in open_store(root).list()] == before
+    left = {entry.path.partition("/")[0] for entry in out.list()}
+    assert left == {"evaluation", ACCOUNT, PAGE}
 
 
 def test_a_picture_that_is_not_there_is_missed(
