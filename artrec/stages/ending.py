@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from artrec import errors
 from artrec.commands.show import plain
@@ -20,7 +20,7 @@ from artrec.errors import ArtrecError, ConfigError, CredentialsError, Stopped, S
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["crossed", "explain", "heed_signals", "stop_spark", "stoppable", "wrong_python"]
+__all__ = ["crossed", "ended", "explain", "heed_signals", "stop_spark", "stoppable", "wrong_python"]
 
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 PATIENCE = 30.0  # seconds for a JVM to answer, which may be gone itself
@@ -109,6 +109,18 @@ def _aside(work: Callable[[], None]) -> None:
     thread = threading.Thread(target=quietly, daemon=True)
     thread.start()
     thread.join(PATIENCE)
+
+
+def ended(work: Callable[[], None], debug: bool) -> NoReturn:
+    """Do the work of a verb, and end the process with its exit code."""
+    code = 0
+    with stoppable():
+        try:
+            work()
+        except BaseException as error:
+            _, code = explain(error, debug)
+    sys.stdout.flush()
+    sys.exit(code)
 
 
 def explain(error: BaseException, debug: bool) -> tuple[str, int]:

@@ -6,7 +6,6 @@ stand in the store under their names, as ``artrec train`` leaves them.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -25,7 +24,7 @@ from artrec.commands.options import (
     verbosity_of,
 )
 from artrec.errors import UsageError
-from artrec.stages.ending import explain, stoppable
+from artrec.stages.ending import ended
 
 __all__ = ["Wanted", "compare"]
 
@@ -99,15 +98,12 @@ def compare(
     """Encoders side by side: quality, length of a vector, time for a picture, bytes, training."""
     verbosity = verbosity_of(quiet, verbose)
     log.setup(verbosity)
-    with stoppable():
-        try:
-            named = tuple(encoders or ())
-            wanted = Wanted(named, out, over, images, root, release, config, tuple(set_ or ()))
-            from artrec.stages.compare.comparing import beside, show  # and with it Spark
 
-            show(beside(wanted, verbosity), json)
-            code = 0
-        except BaseException as error:
-            _, code = explain(error, debug)
-    sys.stdout.flush()
-    sys.exit(code)
+    def work() -> None:
+        named = tuple(encoders or ())
+        wanted = Wanted(named, out, over, images, root, release, config, tuple(set_ or ()))
+        from artrec.stages.compare.comparing import beside, show  # and with it Spark
+
+        show(beside(wanted, verbosity), json)
+
+    ended(work, debug)

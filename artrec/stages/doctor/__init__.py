@@ -7,7 +7,6 @@ scratch folder of the store, ``doctor/<id>/``, which it removes again. Nothing e
 from __future__ import annotations
 
 import secrets
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Annotated
@@ -20,7 +19,7 @@ from artrec.errors import ArtrecError, NotFound
 from artrec.releases.runs import attempt_name
 from artrec.stages.dangers import check_spark
 from artrec.stages.doctor import probe
-from artrec.stages.ending import explain, heed_signals, stop_spark, stoppable
+from artrec.stages.ending import ended, heed_signals, stop_spark
 from artrec.stages.session import start_spark
 from artrec.storage import Store, open_store
 
@@ -43,14 +42,7 @@ def doctor(
     """Do driver and executors agree, and can each use the store? Exit code 3 if not."""
     verbosity = "verbose" if verbose else "normal"
     log.setup(verbosity)
-    with stoppable():
-        try:
-            _doctor(config, set_ or [], executors, json, verbosity)
-            code = 0
-        except BaseException as error:
-            _, code = explain(error, debug)
-    sys.stdout.flush()
-    sys.exit(code)
+    ended(lambda: _doctor(config, set_ or [], executors, json, verbosity), debug)
 
 
 def _doctor(

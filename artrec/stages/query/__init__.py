@@ -6,7 +6,6 @@ release's root.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -25,7 +24,7 @@ from artrec.commands.options import (
     verbosity_of,
 )
 from artrec.errors import UsageError
-from artrec.stages.ending import explain, stoppable
+from artrec.stages.ending import ended
 
 __all__ = ["Asked", "SETS", "query"]
 
@@ -79,14 +78,11 @@ def query(
     """Pictures from outside in bulk, or vectors, or sets of them: their nearest images."""
     verbosity = verbosity_of(quiet, verbose)
     log.setup(verbosity)
-    with stoppable():
-        try:
-            asked = Asked(source, out, k, sets, root, release, config, tuple(set_ or ()))
-            from artrec.stages.query.answering import answer, show  # and with it Spark
 
-            show(answer(asked, verbosity), json)
-            code = 0
-        except BaseException as error:
-            _, code = explain(error, debug)
-    sys.stdout.flush()
-    sys.exit(code)
+    def work() -> None:
+        asked = Asked(source, out, k, sets, root, release, config, tuple(set_ or ()))
+        from artrec.stages.query.answering import answer, show  # and with it Spark
+
+        show(answer(asked, verbosity), json)
+
+    ended(work, debug)

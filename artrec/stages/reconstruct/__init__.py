@@ -6,7 +6,6 @@ release's root.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -25,7 +24,7 @@ from artrec.commands.options import (
     verbosity_of,
 )
 from artrec.errors import UsageError
-from artrec.stages.ending import explain, stoppable
+from artrec.stages.ending import ended
 
 __all__ = ["Wanted", "reconstruct"]
 
@@ -68,14 +67,11 @@ def reconstruct(
     """The reconstruction error of every image, and a sheet of the worst, by an autoencoder."""
     verbosity = verbosity_of(quiet, verbose)
     log.setup(verbosity)
-    with stoppable():
-        try:
-            wanted = Wanted(out, encoder, worst, root, release, config, tuple(set_ or ()))
-            from artrec.stages.reconstruct.repeating import repeat, show  # and with it Spark
 
-            show(repeat(wanted, verbosity), json)
-            code = 0
-        except BaseException as error:
-            _, code = explain(error, debug)
-    sys.stdout.flush()
-    sys.exit(code)
+    def work() -> None:
+        wanted = Wanted(out, encoder, worst, root, release, config, tuple(set_ or ()))
+        from artrec.stages.reconstruct.repeating import repeat, show  # and with it Spark
+
+        show(repeat(wanted, verbosity), json)
+
+    ended(work, debug)
