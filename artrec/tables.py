@@ -19,6 +19,7 @@ from artrec.errors import StoreFormatError
 from artrec.schemas import TABLES, Table
 from artrec.schemas.older import OlderFile, steps_of
 from artrec.storage import Store
+from artrec.storage.parquet import StoreFile, opened
 
 __all__ = ["Receipt", "TableWriter", "open_file", "read_range", "read_table"]
 
@@ -249,38 +250,6 @@ class _HashingSink(io.RawIOBase):
         return self.bytes
 
 
-class _StoreFile(io.RawIOBase):
-    """A seekable view of one object; every read is one range of the Store."""
-
-    def __init__(self, store: Store, path: str, size: int) -> None:
-        self._store, self._path, self._size, self._at = store, path, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        self._at = base + offset
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def read(self, size: int | None = -1) -> bytes:
-        length = self._size - self._at if size is None or size < 0 else size
-        data = self._store.read(self._path, self._at, max(0, min(length, self._size - self._at)))
-        self._at += len(data)
-        return data
-
-    def readinto(self, buffer: Any) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-
 def open_file(store: Store, receipt: Receipt, migrating: bool = False) -> pq.ParquetFile:
     """The Parquet file of a receipt, checked to be of that table and of a known version.
 
@@ -288,7 +257,7 @@ def open_file(store: Store, receipt: Receipt, migrating: bool = False) -> pq.Par
     reads any that there is a way from.
     """
     try:
-        file = pq.ParquetFile(_StoreFile(store, receipt.path, receipt.bytes))
+        file = opened(StoreFile(store, receipt.path, receipt.bytes))
     except (pa.ArrowInvalid, OSError) as error:
         raise StoreFormatError(
             f"{store.url}/{receipt.path} cannot be read as Parquet ({error}); "

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +24,7 @@ from artrec.digests import digest_rows
 from artrec.errors import ConditionFailed, NotFound, StoreFormatError, StoreFull
 from artrec.schemas import TABLES, Table
 from artrec.storage.local import LocalStore
+from artrec.storage.parquet import StoreFile, opened
 from artrec.tables import Receipt, TableWriter, open_file, read_range, read_table
 from tests.storage.small_disk import small_disk
 
@@ -491,3 +494,40 @@ def test_a_few_keys_cost_a_few_row_groups_of_one_file(tmp_path: Path) -> None:
     assert [row["rank"] for row in found] == list(range(1, 11))
     assert len({path for path, _ in store.reads}) <= 2
     assert sum(size for _, size in store.reads) < sum(r.bytes for r in receipts) / 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc")
+def test_reading_starts_no_threads(tmp_path: Path) -> None:
+    """Such threads may end a process that has done its work with an abort."""
+    wide = pa.table({f"c{n}": list(range(1000)) for n in range(40)})
+    pq.write_table(wide, tmp_path / "wide.parquet")
+    code = (
+        "import os, sys\n"
+        "from artrec.storage import open_store\n"
+        "from artrec.storage.parquet import StoreFile, opened\n"
+        "file = opened(StoreFile(open_store(sys.argv[1]), 'wide.parquet', int(sys.argv[2])))\n"
+        "before = len(os.listdir('/proc/self/task'))\n"
+        "file.read_row_group(0), file.read(), list(file.iter_batches())\n"
+        "print(len(os.listdir('/proc/self/task')) - before)\n"
+    )
+    size = (tmp_path / "wide.parquet").stat().st_size
+    command = [sys.executable, "-c", code, str(tmp_path), str(size)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "0\n"
+
+
+class Far(Counting):
+    """As a server's, each read a request."""
+
+    @property
+    def url(self) -> str:
+        return "s3://bucket/prefix"
+
+
+def test_a_row_group_of_many_columns_is_one_request_to_a_server(tmp_path: Path) -> None:
+    wide = pa.table({f"c{n}": list(range(1000)) for n in range(40)})
+    pq.write_table(wide, tmp_path / "wide.parquet")
+    store = Far(str(tmp_path))
+    file = opened(StoreFile(store, "wide.parquet", (tmp_path / "wide.parquet").stat().st_size))
+    store.reads.clear()
+    assert file.read_row_group(0).equals(wide)
+    assert len(store.reads) == 1

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from artrec.commands.lookup import SHOWN, labels_of, look_up
 from artrec.errors import NotFound, UsageError
 from artrec.releases import Release, current_release, read_release, table_receipts
 from artrec.storage import Store, open_store
+from artrec.storage.parquet import opened
 from artrec.tables import Receipt
 
 __all__ = ["Result", "WANTED", "results_of"]
@@ -111,7 +111,7 @@ def _answered(
 def _rows(folder: Store, paths: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Of the table neighbors, in its order."""
     for path in paths:
-        file = pq.ParquetFile(pa.BufferReader(folder.read(path)))
+        file = opened(pa.BufferReader(folder.read(path)))
         for batch in file.iter_batches(10_000):
             yield from batch.to_pylist()
 

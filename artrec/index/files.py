@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from artrec.errors import NotFound, StoreFormatError
 from artrec.storage import Store
+from artrec.storage.parquet import opened
 
 __all__ = ["Listed", "cache_folder", "compare", "local_file", "numbers_in", "read_file", "values"]
 
@@ -91,10 +91,10 @@ def _download(store: Store, file: Listed, path: Path) -> None:
 
 def numbers_in(store: Store, file: Listed, columns: list[str]) -> Iterator[list[Any]]:
     """Integer columns of a Parquet file that is hashed as it is read, a row group at a time."""
-    opened = pq.ParquetFile(pa.BufferReader(read_file(store, file)))
-    kinds = [np.dtype(str(opened.schema_arrow.field(name).type)) for name in columns]
-    for group in range(opened.metadata.num_row_groups):
-        rows = opened.read_row_group(group, columns=columns)
+    table = opened(pa.BufferReader(read_file(store, file)))
+    kinds = [np.dtype(str(table.schema_arrow.field(name).type)) for name in columns]
+    for group in range(table.metadata.num_row_groups):
+        rows = table.read_row_group(group, columns=columns)
         parts = (rows.column(name) for name in columns)
         yield [values(part, kind) for part, kind in zip(parts, kinds, strict=True)]
 

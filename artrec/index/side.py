@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from artrec.index.files import cache_folder, compare, local_file, numbers_in, values
 from artrec.index.mapped import Scan
 from artrec.index.sidecar import Sidecar
 from artrec.storage import Store
+from artrec.storage.parquet import opened
 from artrec.tables import Receipt
 from artrec.vectors import TopK
 from artrec.vectors.distance import Floats, Ints
@@ -81,12 +81,12 @@ def open_side(
     numbers, vectors = [np.zeros(0, np.int64)], [np.zeros((0, dim), np.float32)]
     for file in files:
         path = local_file(store, file, cache or cache_folder())
-        with pq.ParquetFile(path, memory_map=True) as opened:
-            said = opened.schema_arrow.metadata or {}
+        with opened(path, memory_map=True) as side:
+            said = side.schema_arrow.metadata or {}
             due = {"encoder": encoder, "metric": metric, "dim": dim}
             found = {name: said.get(f"artrec.{name}".encode(), b"").decode() for name in due}
             compare(str(path), {name: (found[name], str(due[name])) for name in due})
-            rows = opened.read(["vector_no", "embedding"])
+            rows = side.read(["vector_no", "embedding"])
         numbers.append(values(rows.column("vector_no"), np.int64))
         flat = pa.chunked_array(
             [c.flatten() for c in rows.column("embedding").chunks], pa.float32()
