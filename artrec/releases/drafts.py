@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from artrec.errors import ConditionFailed, NotFound, ReleaseConflict, Superseded, UsageError
 from artrec.failpoints import reached
+from artrec.releases import naming
 from artrec.releases.forgotten import Ledger
-from artrec.releases.heads import (
-    DraftHead,
-    Outcome,
-    is_abandoned,
-    open_heads,
-    read_head,
-    read_outcome,
-)
+from artrec.releases.heads import DraftHead, Outcome, open_heads, read_head, read_outcome
 from artrec.releases.lease import Lease
 from artrec.releases.published import Base, Planned, Release, StageRuns, read_base
 from artrec.releases.runs import Document, RunRef, attempt_name, create, read_document
@@ -44,7 +37,7 @@ class Draft:
     @classmethod
     def begin(cls, store: Store, name: str | None) -> Draft:
         """A draft on what is current now; its name is settled when its inputs are known."""
-        if name is not None and not _is_component(name):
+        if name is not None and not naming.is_component(name):
             raise UsageError(f"--release {name!r}: a release's name is a single path component")
         return cls(store, read_base(store), name)
 
@@ -69,7 +62,7 @@ class Draft:
             raise UsageError(f"{store.url}: several drafts are open ({names}): choose by --release")
         if not found:
             return None
-        draft._check_base(found[0])
+        draft._names.check_base(found[0])
         draft.head, draft._written = found[0], True
         return draft
 
@@ -86,8 +79,12 @@ class Draft:
     @property
     def release_id(self) -> str:
         if self.head is None:
-            return self.name or _today()
+            return self.name or naming.today()
         return self.head.release_id
+
+    @property
+    def _names(self) -> naming.Names:
+        return naming.Names(self.store, self.base)
 
     @property
     def ledger(self) -> Ledger:
@@ -115,14 +112,11 @@ class Draft:
         """
         if self.head is not None:
             if self.head.inputs != inputs:
-                raise ReleaseConflict(self._held_by_others(self.head.release_id))
+                raise self._names.held_by_others(self.head.release_id)
             return
-        name = self.name and self._explicit(self.name, inputs)
-        if name is None:
-            same = (h for h in open_heads(self.store, self.base) if h.inputs == inputs)
-            name = next((head.release_id for head in same), None) or self._candidate(inputs)
+        name = self._names.settled(self.name, inputs)
         found = read_head(self.store, name)
-        self._written = found is not None and self._is_mine(found, inputs)
+        self._written = found is not None and self._names.is_mine(found, inputs)
         self.head = (
             found
             if found is not None and self._written
@@ -225,7 +219,7 @@ class Draft:
         """An unchanged night bears the date alone, which may be an open draft's of other inputs."""
         found = read_head(self.store, name)
         if self.head is None:
-            return found is not None or self._release_inputs(name) is not None
+            return found is not None or self._names.release_inputs(name) is not None
         return found is not None and found.inputs != self.head.inputs
 
     def _is_superseded(self) -> bool:
@@ -250,10 +244,10 @@ class Draft:
             return
         assert self.head is not None, "hold() comes before any work"
         self.confirm()
-        if self._taken(self.head.release_id, self.head.inputs):
+        if self._names.is_taken(self.head.release_id, self.head.inputs):
             if self.name is not None:
-                raise ReleaseConflict(self._held_by_others(self.name))
-            free = self._free_name(self.head.inputs)
+                raise self._names.held_by_others(self.name)
+            free = self._names.free(self.head.inputs)
             self.head = self.head.model_copy(update={"release_id": free})
         path = f"drafts/{self.head.release_id}/draft.json"
         if not create(self.store, path, self.head):
@@ -283,76 +277,7 @@ class Draft:
     def _path(self, name: str) -> str:
         return f"drafts/{self.release_id}/{name}"
 
-    def _explicit(self, name: str, inputs: str) -> str:
-        head = read_head(self.store, name)
-        if self._release_inputs(name) is not None:
-            if self.base.release_id == name and self._release_inputs(name) == inputs:
-                return name
-            if head is None or head.inputs != inputs:
-                raise ReleaseConflict(self._held_by_others(name))
-        if head is not None:
-            if head.inputs != inputs:
-                raise ReleaseConflict(self._held_by_others(name))
-            self._check_base(head)
-        return name
-
-    def _held_by_others(self, name: str) -> str:
-        return (
-            f"{self.store.url}: the name {name} is held by other inputs (another archive or other "
-            "settings); give this release another name with --release"
-        )
-
-    def _check_base(self, head: DraftHead) -> None:
-        name = head.release_id
-        if is_abandoned(self.store, name):
-            raise ReleaseConflict(
-                f"draft {name} was abandoned; begin a new one with another --release"
-            )
-        if head.base_etag != self.base.etag and self.base.release_id != name:
-            now = self.base.release_id
-            found = f"{now or 'nothing'} is current now"
-            if head.base_release == now:
-                found = "CURRENT was changed since, as by a rollback"
-            raise ReleaseConflict(
-                f"draft {name} was begun on {head.base_release or 'an empty store'}, but {found}; "
-                "begin a new one with another --release"
-            )
-
-    def _candidate(self, inputs: str) -> str:
-        """Tonight's date; where nothing new is expected it only names the outcome."""
-        if self.base.release is not None and self.base.release.inputs == inputs:
-            return _today()
-        return self._free_name(inputs)
-
-    def _free_name(self, inputs: str) -> str:
-        names = (_today() if n == 1 else f"{_today()}.{n}" for n in itertools.count(1))
-        return next(name for name in names if not self._taken(name, inputs))
-
-    def _taken(self, name: str, inputs: str) -> bool:
-        head = read_head(self.store, name)
-        if head is not None and self._is_mine(head, inputs):
-            return False
-        return head is not None or self._release_inputs(name) is not None
-
-    def _is_mine(self, head: DraftHead, inputs: str) -> bool:
-        same = head.inputs == inputs and head.base_etag == self.base.etag
-        return same and not is_abandoned(self.store, head.release_id)
-
-    def _release_inputs(self, name: str) -> str | None:
-        try:
-            return read_document(self.store, f"releases/{name}.json", Release).inputs
-        except NotFound:
-            return None
-
-
-def _is_component(name: str) -> bool:
-    return bool(name) and name.isprintable() and "/" not in name and not name.startswith(".")
-
 
 def _essence(runs: StageRuns) -> tuple[str, dict[str, list[str]]]:
     tables = {name: [ref.run_id for ref in refs] for name, refs in runs.tables.items()}
     return runs.inputs, tables
-
-
-def _today() -> str:
-    return f"{datetime.now(UTC):%Y-%m-%d}"

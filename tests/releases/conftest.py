@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from artrec.releases import drafts
+from artrec.releases import naming
 from artrec.storage import Store, open_store
 from tests.releases.protocol import TODAY
 
@@ -18,4 +18,4 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture(autouse=True)
 def _frozen_day(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drafts, "_today", lambda: TODAY)
+    monkeypatch.setattr(naming, "today", lambda: TODAY)

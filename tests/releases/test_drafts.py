@@ -15,13 +15,13 @@ from artrec.releases import (
     StageRuns,
     all_heads,
     draft_state,
-    drafts,
+    naming,
     open_heads,
     publish,
     read_base,
     read_document,
 )
-from artrec.releases.drafts import _today as unfrozen_today
+from artrec.releases.naming import today as unfrozen_today
 from artrec.releases.published import CURRENT
 from artrec.storage import Store
 from tests.releases.protocol import (
@@ -69,7 +69,7 @@ class JustBeforeMidnight(datetime):
 
 
 def test_the_date_is_that_of_utc(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drafts, "datetime", JustBeforeMidnight)
+    monkeypatch.setattr(naming, "datetime", JustBeforeMidnight)
     assert unfrozen_today() == "2026-03-01"
 
 
@@ -94,7 +94,7 @@ def test_the_open_draft_of_the_same_inputs_is_found_whatever_the_day(
 ) -> None:
     open_draft(store, "one")
     open_draft(store, "two")
-    monkeypatch.setattr(drafts, "_today", lambda: LATER)
+    monkeypatch.setattr(naming, "today", lambda: LATER)
     assert held(store, "two") == f"{TODAY}.2"
     assert held(store, "one") == TODAY
     assert held(store, "three") == LATER
@@ -193,7 +193,7 @@ def test_an_unchanged_night_writes_its_outcome_and_nothing_else(
 ) -> None:
     night(store)
     before = tree(store)
-    monkeypatch.setattr(drafts, "_today", lambda: LATER)
+    monkeypatch.setattr(naming, "today", lambda: LATER)
     draft = Draft.begin(store, None)
     draft.hold("same")
     for name in RUNS:
