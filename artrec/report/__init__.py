@@ -9,29 +9,22 @@ from __future__ import annotations
 from artrec.report.clusters import Cluster, Clusters, MapView
 from artrec.report.comparison import page_of_comparison
 from artrec.report.facts import (
-    Approximate,
-    Churn,
     Copy,
-    Curve,
     Duplicate,
     Facts,
     Gate,
     Hub,
-    Maintained,
     Measured,
     NearGroup,
     Point,
     Query,
     Reason,
-    Reconstruction,
-    Ruled,
     Sample,
     Stage,
     Status,
-    Step,
-    Training,
     read_facts,
 )
+from artrec.report.lists import Approximate, Churn, Maintained, Ruled
 from artrec.report.morning import Became, Beside, Entry, Fresh, Morning, NightCost, Renamed, Turned
 from artrec.report.pages import PAGE, render
 from artrec.report.parts import Image, Neighbor
@@ -39,6 +32,7 @@ from artrec.report.scatter import draw_map
 from artrec.report.sheets import Tile, draw_sheet, page_of_clusters, page_of_queries
 from artrec.report.text import visible
 from artrec.report.thumbnails import difference, jpeg
+from artrec.report.training import Curve, Reconstruction, Step, Training
 
 __all__ = [
     "Approximate",

@@ -8,8 +8,9 @@ from typing import Any
 
 from artrec.report.charts import CHANCE, FLOORS, has_interval
 from artrec.report.drawing import Plot, plot_of
-from artrec.report.facts import Curve, Measured
+from artrec.report.facts import Measured
 from artrec.report.sheets import page
+from artrec.report.training import Curve
 
 __all__ = ["page_of_comparison"]
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from artrec.report.charts import Recall
-from artrec.report.facts import Curve, Measured
+from artrec.report.facts import Measured
 from artrec.report.morning import NightCost
+from artrec.report.training import Curve
 
 __all__ = [
     "Column",

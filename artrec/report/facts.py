@@ -6,41 +6,33 @@ Lists are bounded by whoever gathers them; text is made harmless as it comes in.
 from __future__ import annotations
 
 import json
-import re
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from artrec.errors import StoreFormatError
 from artrec.report.clusters import Clusters, MapView
+from artrec.report.lists import Approximate, Churn, Maintained, Ruled
 from artrec.report.morning import Morning
 from artrec.report.parts import Fact, Image, Neighbor, Thumb
 from artrec.report.text import Text
+from artrec.report.training import Training
 
 __all__ = [
-    "Approximate",
-    "Churn",
     "Copy",
-    "Curve",
     "Duplicate",
     "Facts",
     "Gate",
     "Hub",
-    "Maintained",
     "Measured",
     "NearGroup",
     "Point",
     "Query",
     "Reason",
-    "Recalled",
-    "Reconstruction",
-    "Ruled",
     "Sample",
     "Stage",
     "Status",
-    "Step",
-    "Training",
     "VERSION",
     "read_facts",
 ]
@@ -49,7 +41,6 @@ VERSION = 1
 """Of ``data.json``; a newer one is refused."""
 
 Status = Literal["draft", "published", "refused"]
-_KIND = re.compile(r"\A(hand-made|trained): ")
 
 
 class Query(Fact):
@@ -87,64 +78,6 @@ class NearGroup(Fact):
 
     copies: tuple[Copy, ...]
     count: int
-
-
-class Churn(Fact):
-    """The lists beside those of the release ``since``; ``why`` they are not compared, or counts.
-
-    Of images in both: their lists, those that changed, and in their first; entries, neighbors that
-    came and went. ``kinds`` counts what became of images; insert, delete and update are the entries
-    of the change feed.
-    """
-
-    since: Text
-    why: Text | None = None
-    images: int = 0
-    new: int = 0
-    gone: int = 0
-    lists: int = 0
-    changed: int = 0
-    first: int = 0
-    entries: int = 0
-    came: int = 0
-    went: int = 0
-    kinds: dict[Text, int] = Field(default_factory=dict)
-    insert: int = 0
-    delete: int = 0
-    update: int = 0
-
-
-class Maintained(Fact):
-    """The neighbor table was kept up to date from that of the release ``since``: vectors that came
-    and went, lists that were joined anew, and what it took beside a whole join.
-    """
-
-    since: Text
-    added: int
-    gone: int
-    recomputed: int
-    products: int
-    whole_products: int
-
-
-class Ruled(Fact):
-    """A neighbor table under a rule; ``reasons`` count its short lists."""
-
-    name: Text
-    rule: Text
-    k: int
-    lists: int
-    rows: int
-    reasons: dict[Text, int] = Field(default_factory=dict)
-
-    @property
-    def short(self) -> int:
-        return sum(self.reasons.values())
-
-    @property
-    def full(self) -> float | None:
-        """The share of its lists that have ``k`` entries."""
-        return 1 - self.short / self.lists if self.lists else None
 
 
 class Point(Fact):
@@ -199,91 +132,6 @@ class Gate(Fact):
     @property
     def refuses(self) -> bool:
         return not self.passed and self.overridden is None
-
-
-class Recalled(Fact):
-    """Recall of the lists of some random rows, with its 95 % interval; means by density."""
-
-    mean: float
-    low: float
-    high: float
-    rows: int
-    by_density: dict[Text, float] = Field(default_factory=dict)
-
-
-class Approximate(Fact):
-    """How an approximate neighbor table was made: what it was to reach, from how many cells near
-    its own each list was filled, how many of all each vector looked at beside (0: none), in how
-    many ``rounds`` neighbors of a neighbor were offered to each other, and what that cost by the
-    exact join (``exact_seconds`` as a sample says).
-    """
-
-    target: float
-    near: int
-    probes: int
-    rounds: int = 0
-    cells: int
-    recall: Recalled
-    products: int
-    exact_products: int
-    seconds: float
-    exact_seconds: float
-
-
-class Curve(Fact):
-    """What training measured, epoch by epoch."""
-
-    measure: Text
-    points: tuple[tuple[int, float | None], ...]
-
-
-class Step(Fact):
-    """What the decoder made of an example after an epoch."""
-
-    epoch: int
-    error: float | None
-    picture: Thumb
-
-
-class Reconstruction(Fact):
-    """A held-out example beside what the decoder made of it; the pictures are thumbs."""
-
-    error: float | None
-    original: Thumb
-    reconstruction: Thumb
-    difference: Thumb
-    steps: tuple[Step, ...] = ()
-
-
-class Training(Fact):
-    """Which encoder was trained, how, and which one was ``chosen`` then, and why.
-
-    A release can have an encoder that is neither: settings or the release before it named it.
-    """
-
-    trained: Text | None = None
-    chosen: Text | None = None
-    why: Text | None = None
-    notes: dict[Text, Text] = Field(default_factory=dict)
-    curves: tuple[Curve, ...] = ()
-    reconstructions: tuple[Reconstruction, ...] = ()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _by_notes(cls, given: Any) -> Any:
-        """Which encoders stands in the notes of a training's record; said once, it is no note."""
-        if not isinstance(given, dict) or not isinstance(given.get("notes", {}), dict):
-            return given
-        notes = dict(given.get("notes", {}))
-        named = {
-            "trained": notes.pop("trained", None),
-            "chosen": notes.pop("encoder_id", None),
-            "why": notes.pop("why", None),
-        }
-        found = {key: given.get(key) or value for key, value in named.items()}
-        if isinstance(found["why"], str):  # begins with the kind of what it took
-            found["why"] = _KIND.sub("", found["why"])
-        return {**given, **found, "notes": notes}
 
 
 class Measured(Fact):
