@@ -5,17 +5,13 @@ from these. An unknown key or a value of the wrong type is an error that names t
 origin.
 """
 
+from artrec.config.encoding import EmbedSettings, TrainSettings
+from artrec.config.ingesting import IngestSettings, Source
 from artrec.config.judging import FINAL_GATES, GATES, USUAL_GATES, GatesSettings, ReportSettings
 from artrec.config.loading import Origins, load
 from artrec.config.model import Key, Settings, documented, flat, ranges
 from artrec.config.searching import IndexSettings, NeighborsSettings
-from artrec.config.sections import (
-    EmbedSettings,
-    IngestSettings,
-    Source,
-    StoreSettings,
-    TrainSettings,
-)
+from artrec.config.storing import StoreSettings
 
 __all__ = [
     "EmbedSettings",

@@ -9,22 +9,12 @@ from pydantic import BaseModel, Field, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from artrec.config.judging import (
-    CatalogSettings,
-    EvaluateSettings,
-    GatesSettings,
-    ReportSettings,
-)
+from artrec.config.encoding import EmbedSettings, EncoderSettings, TrainSettings
+from artrec.config.ingesting import IngestSettings, Source
+from artrec.config.judging import CatalogSettings, EvaluateSettings, GatesSettings, ReportSettings
 from artrec.config.searching import IndexSettings, NeighborsSettings
 from artrec.config.section import Section
-from artrec.config.sections import (
-    EmbedSettings,
-    EncoderSettings,
-    IngestSettings,
-    Source,
-    StoreSettings,
-    TrainSettings,
-)
+from artrec.config.storing import StoreSettings
 from artrec.config.watching import LogSettings, PlanSettings
 from artrec.config.wording import limits_of
 
