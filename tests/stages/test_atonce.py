@@ -14,7 +14,7 @@ from artrec.config import Settings
 from artrec.releases import Draft, Ledger, Release, receipts_of
 from artrec.releases.published import Base
 from artrec.stages import catalog, embed, ingest
-from artrec.stages.catalog import atonce, gathering
+from artrec.stages.catalog import atonce, gathering, joining
 from artrec.stages.catalog.live import live_run
 from artrec.stages.frames import Attempt
 from artrec.stages.pending import Unread
@@ -137,7 +137,7 @@ def night(
         each.hold(each.name or "")
         filled(each, random, left, ingested, rules)
         if each is before:
-            written = catalog._joined(spark, settings, before, "base", {})
+            written = joining.joined(spark, settings, before, "base", {})
             draft.base = Base(release_of(before, settings, written), None)
     draft._ledger = Ledger(frozenset(CONTENTS[:3]))
     return draft, settings
@@ -180,7 +180,7 @@ def release_of(draft: Draft, settings: Settings, written: dict[str, list[Receipt
 
 def test_catalog_and_rejects_are_those_that_spark_joins(night: Any, spark: SparkSession) -> None:
     draft, settings = night
-    expected = catalog._joined(spark, settings, draft, "spark", {})
+    expected = joining.joined(spark, settings, draft, "spark", {})
     report = atonce.write_catalog(catalog._given(settings, draft, "task", {}), ONCE)
     images, rejects = (
         rows_of(draft, [each for each in report.receipts if each.table == table])

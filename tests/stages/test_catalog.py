@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from artrec.stages import catalog
+from artrec.stages.catalog import joining
 from artrec.stages.rejects import REASONS
 from tests.nights import (
     ADDED,
@@ -165,7 +165,7 @@ def vectors_of(spark: SparkSession, *rows: tuple[bytes, int, str | None]) -> Dat
 
 def test_of_contents_with_one_number_all_but_the_smallest_collide(spark: SparkSession) -> None:
     vectors = vectors_of(spark, (C, 7, None), (A, 7, None), (B, 7, None), (D, 8, None))
-    found = catalog._collisions(vectors).collect()
+    found = joining._collisions(vectors).collect()
     assert sorted((bytes(row.content_sha256), row.vector_no) for row in found) == [(B, 7), (C, 7)]
 
 
@@ -182,13 +182,13 @@ def judged(
             listed.append((*key, entry, image_id))
             ingested.append((*key, content and bytearray(content), reason, reason))
     verdict = "content_sha256 binary, reason string, detail string"
-    tables: dict[str, Any] = dict.fromkeys(each.name for each in fields(catalog._Inputs))
+    tables: dict[str, Any] = dict.fromkeys(each.name for each in fields(joining._Inputs))
     tables |= {
         "members": spark.createDataFrame(listed, f"{_MEMBER}, entry long, image_id string"),
         "ingested": spark.createDataFrame(ingested, f"{_MEMBER}, {verdict}"),
         "vectors": vectors,
     }
-    found = catalog._judged(catalog._Inputs(**tables)).collect()
+    found = joining._judged(joining._Inputs(**tables)).collect()
     assert len(found) == len(listed)
     return {(row.source, row.entry): (row.stage, row.reason) for row in found}
 

@@ -18,7 +18,8 @@ from artrec.config import Settings
 from artrec.errors import GateRefused, UsageError
 from artrec.releases import Draft, StageRuns, duckdb_views, read_release, run_id
 from artrec.schemas import PUBLISHED, TABLES
-from artrec.stages import RESULT_VERSIONS, atonce, catalog, publish
+from artrec.stages import RESULT_VERSIONS, atonce, publish
+from artrec.stages.catalog import joining
 from artrec.stages.evaluate import together
 from artrec.stages.evaluate.counting import counts_of
 from artrec.stages.session import Options, execute
@@ -202,13 +203,13 @@ def test_a_catalog_that_lost_a_row_is_refused_and_nothing_changes_for_readers(
     root = tmp_path / "root"
     shutil.copytree(release.root, root)
     before = tree(root)
-    images = catalog._images
+    images = joining._images
 
     def one_less(judged: DataFrame, tables: Any) -> DataFrame:
         return images(judged, tables).filter("image_id != 'cover.jpg'")
 
     monkeypatch.setattr(atonce, "AT_ONCE", -1)  # so that the catalog is joined by Spark
-    monkeypatch.setattr(catalog, "_images", one_less)
+    monkeypatch.setattr(joining, "_images", one_less)
     again = (*release.assignments[:-1], f"store.root={root}", "neighbors.k=2")
     more = "sources.more.template={genre}/{artist}_{title}"
     options = Options(assignments=(*again, more), release="refused", verbosity="quiet")
