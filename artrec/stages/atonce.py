@@ -132,7 +132,7 @@ def verdict_rows(
     ingested: pa.Table, rules: Mapping[str, Any], transient: Sequence[str]
 ) -> pa.Table:
     """One row for each member that was read under ``rules``: key, content_sha256, reason, detail,
-    attempts; as :func:`artrec.stages.ingest.verdicts` has them.
+    attempts; as :func:`artrec.stages.ingest.joining.verdicts` has them.
     """
     mine = pc.and_(
         pc.equal(ingested.column("recipe"), rules["recipe"]),

@@ -28,7 +28,7 @@ from artrec.stages import RESULT_VERSIONS
 from artrec.stages.compaction.living import ledger_frame
 from artrec.stages.compaction.rewriting import metadata_of
 from artrec.stages.frames import Attempt, TaskReport, run_tasks
-from artrec.stages.ingest import verdicts
+from artrec.stages.ingest.joining import verdicts
 from artrec.storage import Store
 from artrec.tables import Receipt, TableWriter, open_file, read_table
 

@@ -1,6 +1,7 @@
 """What ingest and embed have to do tonight, found by one task where the tables are small.
 
-The rows are those of Spark's joins in :mod:`artrec.stages.ingest` and :mod:`artrec.stages.embed`.
+The rows are those of Spark's joins in :mod:`artrec.stages.ingest.joining` and
+:mod:`artrec.stages.embed`.
 """
 
 from __future__ import annotations

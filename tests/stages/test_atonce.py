@@ -13,10 +13,11 @@ import pytest
 from artrec.config import Settings
 from artrec.releases import Draft, Ledger, Release, receipts_of
 from artrec.releases.published import Base
-from artrec.stages import catalog, embed, ingest
+from artrec.stages import catalog, embed
 from artrec.stages.catalog import atonce, gathering, joining
 from artrec.stages.catalog.live import live_run
 from artrec.stages.frames import Attempt
+from artrec.stages.ingest.joining import joined as joined_members
 from artrec.stages.pending import Unread
 from artrec.stages.rules import ingest_rules, vector_no
 from artrec.tables import Receipt, read_table
@@ -234,7 +235,7 @@ def test_members_to_read_are_those_that_spark_finds(
         cores=2,
         folder=f"task-{retry}-{stored}",
     )
-    expected = ingest._joined(spark, draft, task, inventory.counters)
+    expected = joined_members(spark, draft, task, inventory.counters)
     again = rows_of(draft, task.write(Attempt(0, 0, 1)).receipts)
     assert again == rows_of(draft, expected)
     assert 0 < len(again) < inventory.counters["listed"]

@@ -23,6 +23,7 @@ from artrec.releases.forgotten import forget
 from artrec.schemas import TABLES
 from artrec.stages import catalog, embed, ingest, inventory
 from artrec.stages import rules as picture_rules
+from artrec.stages.ingest import joining
 from artrec.stages.rejects import ATTEMPTS, REASONS, TRANSIENT
 from artrec.stages.session import Options, execute
 from artrec.storage import open_store
@@ -312,7 +313,7 @@ def test_a_member_has_one_verdict_and_a_content_counts_more_than_a_reason(
     schema = from_arrow_schema(TABLES["ingested"].columns)
     frame = spark.createDataFrame([tuple(row[n] for n in schema.names) for row in rows], schema)
     columns = ["raw_name", "bytes", "content_sha256", "reason", "detail", "attempts"]
-    found = ingest.verdicts(frame, RULES).select(*columns).collect()
+    found = joining.verdicts(frame, RULES).select(*columns).collect()
     contents = {n: hashlib.sha256(n).digest() for n in (b"1", b"2", b"7")}
     assert sorted(tuple(bytes(v) if isinstance(v, bytearray) else v for v in r) for r in found) == [
         (b"at last", 1, None, "truncated", "b", 2),
