@@ -13,8 +13,8 @@ import artrec as artrec_package
 from artrec import __version__
 from artrec.cli import VERBS, main
 from artrec.commands import lookup
-from artrec.stages import NAMES, session
-from artrec.stages.session import command
+from artrec.stages import NAMES
+from artrec.stages.session import command, running
 from tests.commands.conftest import Call
 
 
@@ -140,7 +140,7 @@ def test_an_unexpected_error_of_a_command_is_one_sentence(
 def test_an_unexpected_error_of_a_stage_is_one_sentence(
     artrec: Call, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
-    monkeypatch.setattr(session, "open_store", broken)
+    monkeypatch.setattr(running, "open_store", broken)
     called = artrec(verb)
     assert (called.code, called.out) == (1, "")
     assert called.err == f"artrec: unexpected: {SAID}; --debug shows where it happened\n"
@@ -171,7 +171,7 @@ def test_the_stages_commands_can_be_made_from_a_zip_of_the_package(tmp_path: Pat
     )
     assert (done.returncode, done.stderr) == (0, "")
     origin, *lines = done.stdout.splitlines()
-    assert origin == str(tmp_path / "artrec.zip" / "artrec" / "stages" / "session.py")
+    assert origin == str(tmp_path / "artrec.zip" / "artrec" / "stages" / "session" / "__init__.py")
     assert lines == [command(name).__doc__ for name in (*NAMES, "nightly")]
     assert "All stages of a night, in one Spark application." in lines
 

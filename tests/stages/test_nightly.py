@@ -23,14 +23,13 @@ from artrec.stages import (
     ingest,
     inventory,
     nightly,
-    session,
     slices,
 )
 from artrec.stages.evaluate import together
 from artrec.stages.feed import kinds
 from artrec.stages.neighbors import atonce as pools_atonce
 from artrec.stages.neighbors import lists
-from artrec.stages.session import Options, execute, start_spark
+from artrec.stages.session import Options, execute, running, start_spark
 from artrec.storage import Store, open_store
 from tests.nights import (
     ADDED,
@@ -69,7 +68,7 @@ def test_a_second_night_without_change_writes_its_outcome_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Nor does it start Spark."""
-    monkeypatch.setattr(session, "start_spark", lambda *_: pytest.fail("Spark was started"))
+    monkeypatch.setattr(running, "start_spark", lambda *_: pytest.fail("Spark was started"))
     root = tmp_path / "root"
     assignments = copied(release, root)
     before = tree(root)

@@ -9,8 +9,7 @@ import pytest
 from artrec.encoders.reader import check_engine
 from artrec.errors import ConfigError
 from artrec.sample import write_sample
-from artrec.stages import session
-from artrec.stages.session import Options, execute
+from artrec.stages.session import Options, execute, running
 
 
 def has_petastorm() -> bool:
@@ -28,7 +27,7 @@ def test_a_night_that_would_train_by_petastorm_stops_before_any_work(
     def started(*arguments: object) -> None:
         raise AssertionError("Spark was started")
 
-    monkeypatch.setattr(session, "start_spark", started)
+    monkeypatch.setattr(running, "start_spark", started)
     write_sample(tmp_path / "paintings.zip", 3)
     asked = (
         f"sources.main.url={tmp_path / 'paintings.zip'}",

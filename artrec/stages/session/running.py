@@ -1,69 +1,37 @@
-"""From a command line to a finished run: settings, Spark, draft, outcome, exit code.
-
-``spark-submit jobs/<stage>.py`` and ``artrec <stage>`` both end here.
-"""
+"""A run of one stage, from its settings to its outcome."""
 
 from __future__ import annotations
 
-import ast
 import importlib
-import os
-import sys
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING
 
 from artrec import log
-from artrec.commands.options import Config, Debug, Quiet, Verbose, verbosity_of
 from artrec.config import Settings, load
 from artrec.encoders import check_named
 from artrec.encoders.reader import check_engine
 from artrec.errors import ArtrecError, ReleaseConflict
 from artrec.releases import Draft, Outcome, StageRuns, holding, read_base
-from artrec.stages.connecting import connect
 from artrec.stages.dangers import check_spark
 from artrec.stages.ending import explain, heed_signals, stop_spark, stoppable
-from artrec.stages.later import Later
 from artrec.stages.listing import check_sources, known_sources
 from artrec.stages.metrics import check as check_metrics
 from artrec.stages.metrics import write as write_metrics
+from artrec.stages.session.later import Later
+from artrec.stages.session.spark import start_spark
 from artrec.storage import Store, open_store
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["Options", "command", "describe", "execute", "places_at_once", "start_spark", "submit"]
+__all__ = ["Options", "Run", "execute"]
 
 Run = Callable[..., StageRuns]
-RETRYING = ("ingest", "nightly")
 BEGIN = ("inventory", "nightly")  # these may open a draft; other stages go on with one
-
-HOSTED = ("PYSPARK_GATEWAY_PORT", "SPARK_REMOTE", "DATABRICKS_RUNTIME_VERSION")
-"""One of these is set where somebody else has chosen the master, as spark-submit does."""
-
-ALWAYS = {
-    "spark.sql.session.timeZone": "UTC",
-    "spark.python.worker.faulthandler.enabled": "true",
-    # Spark takes a table read by tasks for a tiny one: let it broadcast only what it has measured.
-    "spark.sql.autoBroadcastJoinThreshold": "-1",
-    "spark.sql.adaptive.autoBroadcastJoinThreshold": "10MB",
-}
-
-ALONE = {
-    "spark.master": "local[*,4]",
-    "spark.driver.host": "127.0.0.1",
-    "spark.driver.bindAddress": "127.0.0.1",
-    "spark.sql.shuffle.partitions": "8",
-    "spark.sql.ansi.enabled": "true",
-    "spark.ui.enabled": "false",
-}
-"""For a process that starts its own Spark; ``local[*]`` would never try a task again."""
 
 
 @dataclass(frozen=True)
@@ -77,63 +45,6 @@ class Options:
     verbosity: str = "normal"
     debug: bool = False
     dry_run: bool = False
-
-
-def submit(run: Run) -> None:
-    """The body of a file in ``jobs/``: parse the arguments, run the stage, exit with its code."""
-    typer.run(command(run.__module__.rpartition(".")[2]))
-
-
-def command(name: str) -> Callable[..., None]:
-    """The command of a stage; the stage, and Spark with it, is imported when it is called."""
-
-    def stage(
-        config: Config = None,
-        set_: Annotated[
-            list[str] | None,
-            typer.Option(
-                "--set", metavar="KEY=VALUE", help="One setting; over file and environment."
-            ),
-        ] = None,
-        release: Annotated[str | None, typer.Option(help="Name of the release to make.")] = None,
-        json: Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")] = False,
-        quiet: Quiet = False,
-        verbose: Verbose = False,
-        debug: Debug = False,
-        dry_run: Annotated[
-            bool,
-            typer.Option(
-                "--dry-run", help="Say what would be done, with counts and costs; write nothing."
-            ),
-        ] = False,
-        retry_rejects: Annotated[
-            bool,
-            typer.Option(
-                "--retry-rejects", help="Read rejected members again, whatever the reason."
-            ),
-        ] = False,
-    ) -> None:
-        if retry_rejects and name not in RETRYING:
-            raise typer.BadParameter(f"--retry-rejects is for {' and '.join(RETRYING)}")
-        verbosity = verbosity_of(quiet, verbose)
-        assignments = (*(set_ or ()), *(("ingest.retry_rejects=true",) if retry_rejects else ()))
-        options = Options(config, assignments, release, json, verbosity, debug, dry_run)
-        code = execute(name, options)
-        sys.stdout.flush()
-        sys.exit(code)
-
-    stage.__doc__ = _first_line(name)
-    return stage
-
-
-def _first_line(name: str) -> str:
-    """The first line of a stage's docstring, read without importing the stage."""
-    spec = find_spec(f"artrec.stages.{name}")  # which imports nothing, and reads zips too
-    loader: Any = spec and spec.loader
-    source = loader.get_source(f"artrec.stages.{name}") or ""
-    text = (ast.get_docstring(ast.parse(source)) or name).splitlines()[0].partition(": ")
-    sentence = text[2] or text[0]
-    return sentence[:1].upper() + sentence[1:]
 
 
 def execute(name: str, options: Options) -> int:
@@ -249,54 +160,6 @@ def _nothing_open(name: str, settings: Settings) -> tuple[str, int]:
         "(artrec inventory opens a draft when something changed)"
     )
     return "unchanged", 0
-
-
-def start_spark(name: str, verbosity: str = "normal") -> SparkSession:
-    """The session: the one that was prepared, else one of our own on this machine."""
-    from pyspark.sql import SparkSession
-
-    remote = os.environ.get("SPARK_REMOTE", "")
-    conf = dict(ALWAYS)
-    if verbosity != "verbose":
-        conf |= {"spark.log.level": "ERROR", "spark.ui.showConsoleProgress": "false"}
-    if not any(name in os.environ for name in HOSTED) and not SparkSession.getActiveSession():
-        conf |= ALONE
-        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    if remote:
-        return connect(name, (ALONE if remote.startswith("local") else {}) | conf, remote)
-    builder: Any = SparkSession.builder
-    session: SparkSession = builder.appName(name).config(map=conf).getOrCreate()
-    with suppress(Exception):  # a session of Spark Connect that others have prepared has no context
-        if str(session.sparkContext.master).startswith("local["):
-            _settle_in(session, verbosity)
-    return session
-
-
-def _settle_in(spark: SparkSession, verbosity: str) -> None:
-    """On one machine workers are this very Python, and Spark is quiet.
-
-    A local Spark logs every failed try with its stack; what failed in the end, we say.
-    """
-    if "PYSPARK_PYTHON" not in os.environ:
-        spark.sparkContext.pythonExec = sys.executable
-    if verbosity != "verbose":
-        spark.sparkContext.setLogLevel("FATAL")
-
-
-def describe(spark: SparkSession, text: str) -> None:
-    """Name the next jobs in Spark's UI, where the session has a way to and is there."""
-    if isinstance(spark, Later) and spark.started is None:
-        return
-    with suppress(Exception):  # Spark Connect has no context; names are only a courtesy
-        spark.sparkContext.setJobDescription(text)
-
-
-def places_at_once(spark: SparkSession) -> int | None:
-    """How many tasks run at once, told without a job; None where the session cannot say."""
-    with suppress(Exception):  # as above
-        set_by_hand = spark.conf.get("spark.sql.leafNodeDefaultParallelism", None)
-        return int(set_by_hand or spark.sparkContext.defaultParallelism)
-    return None
 
 
 def _finish(job: _Job, status: str, code: int) -> None:
