@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from artrec.commands.options import Json, Root
 from artrec.commands.show import as_json, grid
 from artrec.commands.stores import store_of
 from artrec.errors import UsageError
@@ -39,8 +42,20 @@ def judged(outcome: Outcome) -> dict[str, Any]:
     return facts | {"verdict": verdict, "retry": code in RETRIED}
 
 
-def show(root: str | None, release: str | None, since: str | None, json: bool, ends: bool) -> None:
-    """Print it; with ``ends`` this process takes the job's exit code for its own."""
+def show(
+    release: Annotated[
+        str | None, typer.Argument(help="The name that was to be made; else the latest.")
+    ] = None,
+    root: Root = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Of a job that ended no earlier (UTC).")
+    ] = None,
+    json: Json = False,
+    exit: Annotated[
+        bool, typer.Option("--exit", help="End with the exit code of the job itself.")
+    ] = False,
+) -> None:
+    """How a job ended, and whether the same command may go on; for orchestrators."""
     store = store_of(root)
     found = _found(store, release, _time(since) if since else None)
     facts = judged(found)
@@ -48,7 +63,7 @@ def show(root: str | None, release: str | None, since: str | None, json: bool, e
         as_json(facts)
     else:
         grid(["outcome", ""], [(key, "" if v is None else v) for key, v in facts.items()])
-    if ends:
+    if exit:
         sys.stdout.flush()
         sys.exit(found.exit_code)
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 __all__ = ["show"]
 
 
-def show(out: Path, images: int, seed: int, broken: int) -> None:
-    """Write the archive and say what is in it."""
+def show(
+    out: Annotated[Path, typer.Argument(help="The zip to write.")],
+    images: Annotated[int, typer.Option(help="Good members.")] = 600,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    broken: Annotated[int, typer.Option(help="Broken members beside them.")] = 0,
+) -> None:
+    """Make an archive of procedural paintings."""
     from artrec.sample import write_sample  # drawing needs packages that no other verb does
 
     report = write_sample(out, images, seed, broken)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from artrec.commands.options import Config, Json, Set
 from artrec.commands.show import as_json, grid
 from artrec.config import documented, flat, load, ranges
 
 __all__ = ["reference", "show"]
 
 
-def show(config: str | None, assignments: Sequence[str], json: bool) -> None:
-    """Every key with its value and where that comes from."""
-    settings, origins = load(config, assignments)
+def show(config: Config = None, set_: Set = None, json: Json = False) -> None:
+    """Each setting, resolved, with its origin."""
+    settings, origins = load(config, set_ or ())
     values = flat(settings.model_dump(mode="json"))
     rows = [(key, values[key], origin) for key, origin in origins.items()]
     if json:

@@ -6,7 +6,7 @@
 from artrec.stages.ending import stop_spark
 from artrec.stages.session.running import Options, Run, execute
 from artrec.stages.session.spark import ALONE, describe, places_at_once, start_spark
-from artrec.stages.session.submitting import command, submit
+from artrec.stages.session.submitting import command, plan, submit
 
 __all__ = [
     "ALONE",
@@ -16,6 +16,7 @@ __all__ = [
     "describe",
     "execute",
     "places_at_once",
+    "plan",
     "start_spark",
     "stop_spark",
     "submit",

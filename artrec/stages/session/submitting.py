@@ -10,10 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
-from artrec.commands.options import Config, Debug, Quiet, Verbose, verbosity_of
+from artrec.commands.options import Config, Debug, Json, Quiet, Set, Verbose, verbosity_of
+from artrec.errors import UsageError
+from artrec.stages import JOBS
 from artrec.stages.session.running import Options, Run, execute
 
-__all__ = ["command", "submit"]
+__all__ = ["command", "plan", "submit"]
 
 RETRYING = ("ingest", "nightly")
 
@@ -63,6 +65,20 @@ def command(name: str) -> Callable[..., None]:
 
     stage.__doc__ = _first_line(name)
     return stage
+
+
+def plan(
+    stage: Annotated[str, typer.Argument(help="One stage; else a whole night.")] = "nightly",
+    config: Config = None,
+    set_: Set = None,
+    json: Json = False,
+) -> None:
+    """What a night would do and cost; reads a few pictures to time them, and writes nothing."""
+    if stage not in JOBS:
+        raise UsageError(f"there is no stage {stage}; there are: {', '.join(JOBS)}")
+    code = execute(stage, Options(config, tuple(set_ or ()), as_json=json, dry_run=True))
+    sys.stdout.flush()
+    sys.exit(code)
 
 
 def _first_line(name: str) -> str:
