@@ -99,33 +99,28 @@ class Handmade(nn.Module):
 
 
 def _patterns(gray: Tensor) -> Tensor:
-    """The pattern of every pixel that has a whole ring: ``[n, h, w]`` to ``[n, h-6, w-6]``."""
-    height, width = (side - 2 * RADIUS for side in gray.shape[1:])
-    middle = gray[:, RADIUS : RADIUS + height, RADIUS : RADIUS + width] * UNIT**2
-    bits = [(_at(gray, *place, height, width) >= middle).to(torch.float32) for place in RING]
+    """The pattern of every pixel that has a whole ring: ``[n, h, w]`` to ``[n, h-6, w-6]``.
+
+    Points of the ring that lie equally far to the right share a plane.
+    """
+    middle = gray[:, RADIUS:-RADIUS, RADIUS:-RADIUS] * UNIT**2
+    columns = {right: _between(gray, right, dim=2) for right in dict.fromkeys(r for _, r in RING)}
     bright, changes = torch.zeros_like(middle), torch.zeros_like(middle)
-    last = bits[-1]
-    for bit in bits:
-        bright = bright + bit
-        changes = changes + (bit - last).abs()
+    last = None
+    for down, right in (RING[-1], *RING):
+        bit = _between(columns[right], down, dim=1) >= middle
+        if last is not None:
+            bright = bright + bit
+            changes = changes + (bit ^ last)
         last = bit
     return torch.where(changes <= 2, bright, POINTS + 1.0)
 
 
-def _at(gray: Tensor, down: int, right: int, height: int, width: int) -> Tensor:
-    """The brightness at an offset from every middle, interpolated, times 256."""
-    (top, below), (left, beside) = divmod(down, UNIT), divmod(right, UNIT)
-    start = RADIUS + top
-    upper = _between(gray[:, start : start + height], left, beside, width)
-    if not below:
-        return upper * UNIT
-    lower = _between(gray[:, start + 1 : start + 1 + height], left, beside, width)
-    return upper * (UNIT - below) + lower * below
-
-
-def _between(rows: Tensor, left: int, beside: int, width: int) -> Tensor:
-    start = RADIUS + left
-    first = rows[:, :, start : start + width]
-    if not beside:
+def _between(planes: Tensor, offset: int, dim: int) -> Tensor:
+    """Planes moved by sixteenths of a pixel along one side, times 16, where whole rings are."""
+    whole, part = divmod(offset, UNIT)
+    start, count = RADIUS + whole, planes.shape[dim] - 2 * RADIUS
+    first = planes.narrow(dim, start, count)
+    if not part:
         return first * UNIT
-    return first * (UNIT - beside) + rows[:, :, start + 1 : start + 1 + width] * beside
+    return first * (UNIT - part) + planes.narrow(dim, start + 1, count) * part

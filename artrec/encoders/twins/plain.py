@@ -94,11 +94,12 @@ def _steps(planes: Tensor) -> Tensor:
 def _shares(planes: Tensor) -> Tensor:
     """How often each pattern occurs in each plane: ``[n, 3, h, w]`` to ``[n, 768]``."""
     channels, (height, width) = planes.shape[1], (side - 2 for side in planes.shape[2:])
-    middle = planes[..., 1 : 1 + height, 1 : 1 + width]
+    rows = [planes[:, :, down : down + height] for down in range(3)]
+    middle = rows[1][..., 1:-1]
     codes = torch.zeros_like(middle)
     for bit, (down, right) in enumerate(PATTERN_RING):
-        beside = planes[..., 1 + down : 1 + down + height, 1 + right : 1 + right + width]
-        codes = codes + (beside >= middle).to(torch.float32) * 2**bit
+        beside = rows[1 + down][..., 1 + right : 1 + right + width]
+        codes = codes + (beside >= middle) * 2.0**bit
     size = 2 ** len(PATTERN_RING)
     bins = codes.flatten(2) + torch.arange(channels, device=codes.device)[:, None] * size
     return counted(bins.flatten(1), channels * size) / (height * width)
