@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from artrec.encoders import Encoder, load_builtin
 from artrec.encoders.blocks import Part
+from artrec.encoders.device import cuda_count
 from artrec.encoders.exporting import export
 from artrec.encoders.features import BLOCKS, Coded, planes, raw
 from artrec.encoders.features.fisher import Codebook, fit_codebook, sampled
@@ -181,6 +182,27 @@ def test_an_encoder_moves_to_its_twin_and_back(name: str, monkeypatch: pytest.Mo
         encoder.encode(pictures[:, 1:])
     encoder.move("cpu", "float32")
     assert np.array_equal(encoder.encode(pictures), plain)
+
+
+@pytest.mark.skipif(cuda_count() == 0, reason="there is no GPU here")
+@pytest.mark.parametrize("name", ENCODERS)
+def test_on_a_gpu_vectors_are_the_same_but_for_the_last_digits(name: str) -> None:
+    right, moved = ENCODERS[name](), ENCODERS[name]()
+    pictures = np.concatenate([batch(right, 40), np.full_like(batch(right, 1), 77)])
+    moved.move("cuda:0", "float32")
+    found = moved.encode(pictures)
+    assert np.abs(found - right.encode(pictures))[:40].max() < 1e-4
+    assert np.array_equal(moved.encode(pictures), found)
+
+
+@pytest.mark.skipif(cuda_count() == 0, reason="there is no GPU here")
+def test_counts_on_a_gpu_are_exact() -> None:
+    pictures = torch.from_numpy(odd((97, 131)))
+    for name in sorted(COUNTED):
+        with torch.inference_mode():
+            right = PLAIN[name]()(Seen(pictures))
+            found = PLAIN[name]().to("cuda:0")(Seen(pictures.to("cuda:0"))).cpu()
+        assert np.allclose(found.numpy(), right.numpy(), rtol=2e-7, atol=0), name
 
 
 def assert_onnx_agrees(encoder: Encoder, folder: Path) -> None:
