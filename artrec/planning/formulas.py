@@ -21,7 +21,7 @@ __all__ = ["START_SECONDS", "expected", "expected_tables"]
 WINDOW = 8 * MB  # of one range read, as archive/ranges.py
 ROW_GROUP = 8 * MB  # of pictures, as stages/places.py
 
-TABLE_GROUP = 32 * MB  # of other tables, as tables.py
+TABLE_GROUP = 32 * MB  # of other tables, as tables/writing.py
 UNITS = 16  # as stages/slices.py
 
 START_SECONDS = 5.0
