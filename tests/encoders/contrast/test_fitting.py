@@ -119,14 +119,28 @@ def test_a_card_that_does_not_fit_its_weights_is_refused(combined: Made) -> None
 
 
 @pytest.mark.filterwarnings("ignore:The given buffer is not writable:UserWarning")  # torch's own
-def test_the_network_alone_and_combined_leave_as_one_program(
-    combined: Made, tmp_path: Path
-) -> None:
-    for encoder in (encoder_of(made(tmp_path / "s", recipe="contrastive")), encoder_of(combined)):
-        program = torch.export.load(export(encoder, tmp_path, "torch")).module()
-        for count in (1, 7):
-            found = program(torch.tensor(pictures()[:count])).detach().numpy()
-            assert np.allclose(found, encoder.encode(pictures()[:count]), atol=1e-4)
+def test_the_network_alone_leaves_as_one_program(tmp_path: Path) -> None:
+    assert_program_agrees(encoder_of(made(tmp_path / "s", recipe="contrastive")), tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable:UserWarning")  # torch's own
+def test_combined_leaves_as_one_program(combined: Made, tmp_path: Path) -> None:
+    assert_program_agrees(encoder_of(combined), tmp_path)
+
+
+def assert_program_agrees(encoder: Encoder, folder: Path) -> None:
+    program = torch.export.load(export(encoder, folder, "torch")).module()
+    for count in (1, 7):
+        found = program(torch.tensor(pictures()[:count])).detach().numpy()
+        assert np.allclose(found, encoder.encode(pictures()[:count]), atol=1e-4)
+
+
+def test_combined_is_one_module_of_torch(combined: Made) -> None:
+    encoder: Any = encoder_of(combined)
+    with torch.inference_mode():
+        found = encoder.whole().eval()(torch.tensor(pictures())).numpy()
+    assert np.allclose(found, encoder.encode(pictures()), atol=1e-4)
 
 
 @pytest.mark.long

@@ -215,7 +215,7 @@ def assert_onnx_agrees(encoder: Encoder, folder: Path) -> None:
 
 
 def test_onnx_counts_and_has_directions_and_patches(tmp_path: Path) -> None:
-    assert_onnx_agrees(descriptor("handmade", "colours", "edge_fisher"), tmp_path)
+    assert_onnx_agrees(descriptor("colours", "edge_fisher"), tmp_path)
 
 
 @pytest.mark.long
