@@ -141,8 +141,8 @@ class EmbedSettings(Section):
     )
     device: Literal["auto", "cpu", "cuda"] = key(
         "auto",
-        "Where an encoder that is a network runs: auto (the GPU that Spark gives the task, if it "
-        "does, else the processor), cpu, cuda (or the job ends with 3).",
+        "Where an encoder of torch or of hand-made features runs: auto (the GPU that Spark gives "
+        "the task, if it does, else the processor), cpu, cuda (or the job ends with 3).",
         result=False,
     )
     gpu_batch: PositiveInt = key(

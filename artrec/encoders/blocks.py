@@ -48,12 +48,12 @@ class Blocks:
     def __init__(self, parts: Sequence[Part], tensors: Tensors) -> None:
         self.parts = tuple(parts)
         self.dim = sum(part.dim for part in self.parts)
-        self._codebooks = {
+        self.codebooks = {
             part.name: Codebook(*(tensors[f"{part.name}.codebook.{name}"] for name in _PARTS))
             for part in self.parts
             if isinstance(BLOCKS[part.name], Coded)
         }
-        self._projections = {
+        self.projections = {
             part.name: Projection(
                 tensors[f"{part.name}.center"], tensors[f"{part.name}.projection"]
             )
@@ -79,10 +79,10 @@ class Blocks:
     def tensors(self) -> dict[str, Floats]:
         """What another ``Blocks`` of the same parts is made of."""
         found: dict[str, Floats] = {}
-        for name, projection in self._projections.items():
+        for name, projection in self.projections.items():
             found[f"{name}.center"] = projection.center
             found[f"{name}.projection"] = projection.matrix
-        for name, book in self._codebooks.items():
+        for name, book in self.codebooks.items():
             values = zip(_PARTS, astuple(book), strict=True)
             found |= {f"{name}.codebook.{part}": value for part, value in values}
         return found
@@ -90,8 +90,8 @@ class Blocks:
     def __call__(self, pictures: Pixels) -> Floats:
         """``uint8 [n, h, w, 3]`` to ``float32 [n, dim]``."""
         found = [
-            self._projections[part.name](
-                rooted(raw(part.name, pictures, self._codebooks.get(part.name)))
+            self.projections[part.name](
+                rooted(raw(part.name, pictures, self.codebooks.get(part.name)))
             )
             for part in self.parts
         ]

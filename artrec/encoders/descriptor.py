@@ -6,6 +6,9 @@ centres, projections. How they come about: ``describing``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,10 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from artrec.encoders import Metric
 from artrec.encoders.blocks import Blocks, Part
 from artrec.encoders.card import Card, Tensors
+from artrec.encoders.device import Precision
 from artrec.encoders.features import SMALLEST
 from artrec.encoders.features.planes import Pixels
 from artrec.encoders.fitted import Projection
 from artrec.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["Descriptor", "Parameters"]
 
@@ -40,6 +47,8 @@ class Parameters(BaseModel):
 class Descriptor:
     """The encoder."""
 
+    precisions: ClassVar[tuple[Precision, ...]] = ("float32",)
+
     def __init__(self, encoder_id: str, card: Card, tensors: Tensors) -> None:
         self.id = encoder_id
         self.dim = card.dim
@@ -47,6 +56,7 @@ class Descriptor:
         self.preprocess = card.preprocess
         parameters = _parameters(card)
         self._blocks = Blocks(parameters.blocks, tensors)
+        self._moved: Callable[[Pixels], Floats] | None = None
         self._last = Projection(
             tensors["center"],
             tensors["projection"] if parameters.reduced else np.eye(card.dim, dtype=np.float32),
@@ -69,11 +79,27 @@ class Descriptor:
     def encode(self, pictures: Pixels) -> Floats:
         """``uint8 [n, h, w, 3]`` to ``float32 [n, dim]`` of length 1."""
         self.preprocess.check(pictures)
+        if self._moved is not None:
+            return self._moved(pictures)
         vectors = np.empty((len(pictures), self.dim), dtype=np.float32)
         for start in range(0, len(pictures), _BATCH):
             part = slice(start, start + _BATCH)
             vectors[part] = self._last(self._blocks(pictures[part]))
         return vectors
+
+    def move(self, device: str, precision: Precision) -> None:
+        """Run there from now on: elsewhere than on the processor its twin does, in float32."""
+        self._moved = None
+        if device != "cpu":
+            from artrec.encoders.twins.moving import Moved
+
+            self._moved = Moved(self.whole(), self.dim, device)
+
+    def whole(self) -> nn.Module:
+        """``uint8 [n, h, w, 3]`` to the vectors, in one module of torch."""
+        from artrec.encoders.twins.blocks import Joined, Twins
+
+        return Joined([Twins(self._blocks)], [1.0], self._last)
 
 
 def _parameters(card: Card) -> Parameters:

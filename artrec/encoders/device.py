@@ -1,8 +1,8 @@
 """Where an encoder runs: a processor or a GPU; and batches that fit into a GPU's memory.
 
 Spark gives a task the address of its GPU; a process keeps one model for each address that it was
-given. Only encoders that can move (those of torch) do; the others stay where they are. Nothing here
-imports torch before an encoder is to be moved.
+given. Only encoders that can move do: networks, and hand-made features, whose twins in torch run
+there; the others stay where they are. Nothing here imports torch before an encoder is to be moved.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ __all__ = [
     "choose_device",
     "cuda_count",
     "place",
+    "precision_of",
 ]
 
 Precision = Literal["float32", "bfloat16"]
@@ -95,6 +96,14 @@ def cuda_count() -> int:
     import torch
 
     return int(torch.cuda.device_count())
+
+
+def precision_of(encoder: Encoder, wanted: Precision) -> Precision:
+    """That of an encoder's sums where this one is wanted: those without a network know but one."""
+    if not isinstance(encoder, Movable):
+        return "float32"
+    known: tuple[Precision, ...] = getattr(encoder, "precisions", (wanted,))
+    return wanted if wanted in known else "float32"
 
 
 def place(encoder: Encoder, device: str, precision: Precision, most: int = 256) -> Encoder:

@@ -1,4 +1,4 @@
-"""A trained network in the formats of others: ``torch.export`` and ONNX.
+"""An encoder in the formats of others: ``torch.export`` and ONNX.
 
 The file takes ``uint8 [n, h, w, 3]`` and gives the vectors themselves: scaling, center and length
 are in it. Such files are programs: open only those of a source that you trust.
@@ -60,7 +60,7 @@ class _Whole(nn.Module):
 
 
 def export(encoder: Encoder, folder: Path, format: Format) -> Path:
-    """Write the encoder into a folder; ConfigError where it is more than a network, or a package is
+    """Write the encoder into a folder; ConfigError where it is no module of torch, or a package is
     missing.
 
     The file is made anew where it stands already.
@@ -71,8 +71,8 @@ def export(encoder: Encoder, folder: Path, format: Format) -> Path:
         module = encoder.whole()
     else:
         raise ConfigError(
-            f"encoder {encoder.id} is no network of torch alone, which is what can be exported: "
-            "autoencoders, and what the recipes contrastive and labelled train"
+            f"encoder {encoder.id} is no module of torch, which is what can be exported: encoders "
+            "that artrec trains, and built-in ones"
         )
     whole = module.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     sample = torch.zeros(2, *encoder.preprocess.size, 3, dtype=torch.uint8)

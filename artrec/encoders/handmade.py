@@ -11,7 +11,8 @@ same painter: plain (power 1, linear edges) .40, root .49, power .35 .52; at 128
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,23 +20,42 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationE
 
 from artrec.encoders import Metric, Preprocess
 from artrec.encoders.card import Card, Tensors, encoder_id, pack
+from artrec.encoders.device import Precision
 from artrec.errors import ConfigError
 
-__all__ = ["CARD", "HANDMADE", "Handmade", "NUMBERS", "PLAIN", "Parameters", "numbers"]
+if TYPE_CHECKING:
+    from torch import nn
 
-_BINS = 32
-_POINTS = 24
-_RADIUS = 3
-NUMBERS = 3 * _BINS + (_POINTS + 2) + _BINS  # 154
-_SMALLEST = 2 * _RADIUS + 1
-_STEEPEST = 1020.0  # Sobel magnitude of a straight edge from 0 to 255
+__all__ = [
+    "BINS",
+    "CARD",
+    "HANDMADE",
+    "Handmade",
+    "NUMBERS",
+    "PLAIN",
+    "POINTS",
+    "Parameters",
+    "RADIUS",
+    "RING",
+    "STEEPEST",
+    "UNIT",
+    "edge_bins",
+    "numbers",
+]
+
+BINS = 32
+POINTS = 24
+RADIUS = 3
+NUMBERS = 3 * BINS + (POINTS + 2) + BINS  # 154
+_SMALLEST = 2 * RADIUS + 1
+STEEPEST = 1020.0  # Sobel magnitude of a straight edge from 0 to 255
 _CHUNK = 2**16  # pixels in work at once: what fits into a core's cache is fastest
-_UNIT = 16  # parts of a pixel; 255 * 16 * 16 still fits into 16 bits
+UNIT = 16  # parts of a pixel; 255 * 16 * 16 still fits into 16 bits
 
 # Where the 24 neighbors lie, in sixteenths of a pixel: (down, right).
-_ANGLES = 2 * np.pi * np.arange(_POINTS) / _POINTS
-_OFFSETS = np.rint(_UNIT * _RADIUS * np.stack([np.sin(_ANGLES), np.cos(_ANGLES)], axis=1))
-_RING: list[tuple[int, int]] = [(int(down), int(right)) for down, right in _OFFSETS]
+_ANGLES = 2 * np.pi * np.arange(POINTS) / POINTS
+_OFFSETS = np.rint(UNIT * RADIUS * np.stack([np.sin(_ANGLES), np.cos(_ANGLES)], axis=1))
+RING: list[tuple[int, int]] = [(int(down), int(right)) for down, right in _OFFSETS]
 
 
 class Parameters(BaseModel):
@@ -93,6 +113,8 @@ class Handmade:
     Without a projection a picture's vector is the same, to the bit, in every batch.
     """
 
+    precisions: ClassVar[tuple[Precision, ...]] = ("float32",)
+
     def __init__(self, encoder_id: str, card: Card, tensors: Tensors) -> None:
         self.id = encoder_id
         self.dim = card.dim
@@ -100,6 +122,7 @@ class Handmade:
         self.preprocess = card.preprocess
         self._parameters = _parameters(card)
         self._tensors = {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
+        self._moved: Callable[[NDArray[np.uint8]], NDArray[np.float32]] | None = None
 
     @staticmethod
     def shapes(card: Card) -> dict[str, tuple[int, ...]]:
@@ -116,6 +139,8 @@ class Handmade:
     def encode(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """``uint8 [n, h, w, 3]`` to ``float32 [n, dim]`` of length 1."""
         self.preprocess.check(pictures)
+        if self._moved is not None:
+            return self._moved(pictures)
         height, width = self.preprocess.size
         vectors = np.empty((len(pictures), self.dim), dtype=np.float32)
         step = max(1, _CHUNK // (height * width))
@@ -123,6 +148,20 @@ class Handmade:
             part = slice(start, start + step)
             vectors[part] = self._finished(self._blocks(pictures[part]))
         return vectors
+
+    def move(self, device: str, precision: Precision) -> None:
+        """Run there from now on: elsewhere than on the processor its twin does, in float32."""
+        self._moved = None
+        if device != "cpu":
+            from artrec.encoders.twins.moving import Moved
+
+            self._moved = Moved(self.whole(), self.dim, device)
+
+    def whole(self) -> nn.Module:
+        """``uint8 [n, h, w, 3]`` to the vectors, in one module of torch."""
+        from artrec.encoders.twins.handmade import Handmade as Twin
+
+        return Twin(self._parameters, self._tensors)
 
     def _blocks(self, pictures: NDArray[np.uint8]) -> list[NDArray[np.int64]]:
         return _counts(pictures, root=self._parameters.edges == "root")
@@ -149,9 +188,9 @@ def numbers(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def _counts(pictures: NDArray[np.uint8], root: bool) -> list[NDArray[np.int64]]:
     gray = _gray(pictures)
-    colours = [_histogram(pictures[..., channel] >> 3, _BINS) for channel in range(3)]
-    texture = _histogram(_patterns(gray), _POINTS + 2)
-    edges = _histogram(_edge_bins(gray, root=root), _BINS)
+    colours = [_histogram(pictures[..., channel] >> 3, BINS) for channel in range(3)]
+    texture = _histogram(_patterns(gray), POINTS + 2)
+    edges = _histogram(_edges(gray, root=root), BINS)
     return [np.concatenate(colours, axis=1), texture, edges]
 
 
@@ -200,27 +239,27 @@ def _patterns(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
     else 25. All is in whole numbers: rounding would turn flat areas into noise.
     """
     wide = gray.astype(np.uint16)
-    height, width = gray.shape[1] - 2 * _RADIUS, gray.shape[2] - 2 * _RADIUS
-    middle = wide[:, _RADIUS : _RADIUS + height, _RADIUS : _RADIUS + width] * np.uint16(_UNIT**2)
+    height, width = gray.shape[1] - 2 * RADIUS, gray.shape[2] - 2 * RADIUS
+    middle = wide[:, RADIUS : RADIUS + height, RADIUS : RADIUS + width] * np.uint16(UNIT**2)
     bright = np.zeros(middle.shape, dtype=np.uint8)
     changes = np.zeros(middle.shape, dtype=np.uint8)
-    last = (_at(wide, *_RING[-1], height, width) >= middle).view(np.uint8)
-    for down, right in _RING:
+    last = (_at(wide, *RING[-1], height, width) >= middle).view(np.uint8)
+    for down, right in RING:
         bit = (_at(wide, down, right, height, width) >= middle).view(np.uint8)
         bright += bit
         changes += bit ^ last
         last = bit
-    return np.where(changes <= 2, bright, np.uint8(_POINTS + 1))
+    return np.where(changes <= 2, bright, np.uint8(POINTS + 1))
 
 
 def _at(
     wide: NDArray[np.uint16], down: int, right: int, height: int, width: int
 ) -> NDArray[np.uint16]:
     """The brightness at an offset from every middle, interpolated, times 256."""
-    (top, below), (left, beside) = divmod(down, _UNIT), divmod(right, _UNIT)
-    rows = slice(_RADIUS + top, _RADIUS + top + height)
+    (top, below), (left, beside) = divmod(down, UNIT), divmod(right, UNIT)
+    rows = slice(RADIUS + top, RADIUS + top + height)
     upper = _between(wide[:, rows], left, beside, width)
-    upper *= np.uint16(_UNIT - below)
+    upper *= np.uint16(UNIT - below)
     if below:
         rows = slice(rows.start + 1, rows.stop + 1)
         lower = _between(wide[:, rows], left, beside, width)
@@ -230,14 +269,14 @@ def _at(
 
 
 def _between(rows: NDArray[np.uint16], left: int, beside: int, width: int) -> NDArray[np.uint16]:
-    start = _RADIUS + left
-    mixed = rows[:, :, start : start + width] * np.uint16(_UNIT - beside)
+    start = RADIUS + left
+    mixed = rows[:, :, start : start + width] * np.uint16(UNIT - beside)
     if beside:
         mixed += rows[:, :, start + 1 : start + 1 + width] * np.uint16(beside)
     return mixed
 
 
-def _edge_bins(gray: NDArray[np.uint8], root: bool) -> NDArray[np.uint8]:
+def _edges(gray: NDArray[np.uint8], root: bool) -> NDArray[np.uint8]:
     """The bin of the Sobel magnitude: ``[n, h, w]`` to ``[n, h-2, w-2]``.
 
     Bins are of equal width up to the steepest straight edge, or with ``root`` of equal width in
@@ -251,9 +290,14 @@ def _edge_bins(gray: NDArray[np.uint8], root: bool) -> NDArray[np.uint8]:
     across *= across
     along *= along
     across += along
-    share = np.sqrt(across, out=across)
-    share /= np.float32(_STEEPEST)
+    return edge_bins(across, root)
+
+
+def edge_bins(squares: NDArray[np.float32], root: bool) -> NDArray[np.uint8]:
+    """The bins of squared magnitudes, which are written over."""
+    share = np.sqrt(squares, out=squares)
+    share /= np.float32(STEEPEST)
     if root:
         np.sqrt(share, out=share)
-    share *= np.float32(_BINS)
-    return np.minimum(share, np.float32(_BINS - 1)).astype(np.uint8)
+    share *= np.float32(BINS)
+    return np.minimum(share, np.float32(BINS - 1)).astype(np.uint8)

@@ -108,7 +108,8 @@ def _loading(card: Card, name: str) -> str:
     height, width = card.preprocess.size
     return (
         f"\n## Loading\n\n`pictures` is `uint8 [n, {height}, {width}, 3]`; the files are data, "
-        "nothing of them is executed.\n\n```python\n" + "\n".join(lines) + "\n```\n"
+        "nothing of them is executed.\n\n```python\n" + "\n".join(lines) + "\n```\n\n"
+        f"`artrec export-encoder {name} DIR --format onnx|torch` writes it as one program.\n"
     )
 
 

@@ -40,8 +40,10 @@ def check_spark(spark: SparkSession, settings: Settings) -> None:
     if tuple(map(int, spark.version.split(".")[:2])) < OLDEST:
         raise ConfigError(f"Spark {spark.version} is too old: artrec runs on 3.5 to 4.3")
     fatal = []
-    torch = settings.encoder.id not in ("", "handmade")
-    for ends, text in harmful(partial(_value, spark), torch):
+    told, device = partial(_value, spark), settings.embed.device
+    gpu = device == "cuda" or (device == "auto" and told("spark.task.resource.gpu.amount") != "")
+    torch = gpu or settings.encoder.id not in ("", "handmade")
+    for ends, text in harmful(told, torch):
         if ends:
             fatal.append(text)
         else:
@@ -111,8 +113,8 @@ def _address_space(conf: Conf, torch: bool) -> Iterator[tuple[bool, str]]:
         yield (
             torch,
             f"spark.executor.pyspark.memory leaves {each >> 20} MB of addresses to each worker, "
-            "and torch, which trained encoders need, maps 3500; leave it unset, or set it to 4g "
-            "for each of spark.executor.cores",
+            "and torch, which trained encoders and GPUs need, maps 3500; leave it unset, or set it "
+            "to 4g for each of spark.executor.cores",
         )
 
 

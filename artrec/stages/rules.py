@@ -12,7 +12,7 @@ from artrec import picture
 from artrec.config import IngestSettings
 from artrec.digests import name_of
 from artrec.encoders import Encoder
-from artrec.encoders.device import Movable, Precision
+from artrec.encoders.device import Precision, precision_of
 
 __all__ = [
     "MEMBER_KEY",
@@ -83,8 +83,9 @@ def vectors_identity(
         "background": settings.background,
     }
     usual = {"recipe": picture_recipe(plain), "background": plain.background}
-    if precision != "float32" and isinstance(encoder, Movable):  # the others know but one
-        seen["precision"] = precision
+    computed = precision_of(encoder, precision)
+    if computed != "float32":
+        seen["precision"] = computed
     return encoder.id if seen == usual else f"{encoder.id}-{name_of(seen, 6)}"
 
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from artrec.encoders import Encoder, load_builtin
+from artrec.encoders import Encoder
 from artrec.encoders.card import pack, read_encoder
-from artrec.encoders.device import PROBE, Fitting, Movable, choose_device, cuda_count, place
+from artrec.encoders.device import (
+    PROBE,
+    Fitting,
+    Movable,
+    choose_device,
+    cuda_count,
+    place,
+    precision_of,
+)
 from artrec.errors import ConfigError
 from tests.encoders.test_convolutional import card, pictures, tensors
 
@@ -171,10 +182,25 @@ def convolutional() -> Encoder:
     return read_encoder(*pack(card(), tensors()))
 
 
-def test_the_hand_made_encoder_stays_where_it_is() -> None:
-    encoder = load_builtin("handmade")
+def test_an_encoder_that_cannot_move_stays_where_it_is() -> None:
+    encoder: Any = SimpleNamespace(encode=None)
     assert not isinstance(encoder, Movable)
     assert place(encoder, "cuda:7", "bfloat16") is encoder
+    assert precision_of(encoder, "bfloat16") == "float32"
+
+
+def test_the_hand_made_encoder_knows_one_precision_and_takes_no_torch_to_the_processor() -> None:
+    code = (
+        "import sys; from artrec.encoders import load_builtin\n"
+        "from artrec.encoders.device import place, precision_of\n"
+        "for name in ('handmade', 'handmade-plain'):\n"
+        "    encoder = load_builtin(name)\n"
+        "    assert place(encoder, 'cpu', 'bfloat16') is encoder\n"
+        "    assert precision_of(encoder, 'bfloat16') == 'float32'\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert precision_of(convolutional(), "bfloat16") == "bfloat16"
 
 
 def test_a_network_on_the_processor_is_as_it_was_to_the_bit() -> None:

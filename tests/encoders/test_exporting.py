@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,7 @@ def test_the_readme_says_what_people_want_to_know(made: tuple[Store, Run]) -> No
         f"Run `train/{run.run_id}`",
         "| this encoder | ",
         "| hand-made | ",
+        f"`artrec export-encoder {run.notes['encoder_id']} DIR --format onnx|torch` writes",
     ):
         assert part in text, part
     assert (
@@ -152,9 +154,10 @@ def test_onnx_computes_the_same_vectors(made: tuple[Store, Run], tmp_path: Path)
         assert np.allclose(found, encoder_of(made).encode(pictures(count)), atol=1e-5)
 
 
-def test_what_is_no_network_is_not_exported(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"handmade-\w+ is no network of torch alone, which is"):
-        export(load_builtin("handmade"), tmp_path, "onnx")
+def test_what_is_no_module_of_torch_is_not_exported(tmp_path: Path) -> None:
+    theirs: Any = SimpleNamespace(id="theirs-1")
+    with pytest.raises(ConfigError, match=r"theirs-1 is no module of torch, which is"):
+        export(theirs, tmp_path, "onnx")
 
 
 def test_the_half_that_repeats_stands_beside_the_encoder(made: tuple[Store, Run]) -> None:

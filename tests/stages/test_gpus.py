@@ -82,13 +82,13 @@ def test_without_a_gpu_of_the_task_it_is_the_one_model_on_the_processor(
     assert batch_of(plain, how) == 7
 
 
-def test_the_hand_made_encoder_takes_no_gpu(
+def test_the_hand_made_encoder_runs_on_the_gpu_of_the_task(
     store: Store, placed: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given(monkeypatch, "2")
     encoder = worker_encoder("handmade", store, EmbedSettings(device="cuda", precision="bfloat16"))
     assert encoder.id == load_builtin("handmade").id
-    assert placed == []
+    assert placed == [("cuda:2", "bfloat16")]
 
 
 def test_vectors_of_another_precision_are_kept_apart() -> None:

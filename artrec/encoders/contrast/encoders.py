@@ -8,6 +8,7 @@ standard deviation of each stage, each stage less its centre and of length 1, ar
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
@@ -25,6 +26,8 @@ from artrec.encoders.device import Precision
 from artrec.encoders.features import SMALLEST as SMALLEST_FEATURES
 from artrec.encoders.fitted import Projection, joined, unit
 from artrec.encoders.forward import Forward
+from artrec.encoders.twins.blocks import Joined, Twins
+from artrec.encoders.twins.moving import Moved
 from artrec.errors import ConfigError
 
 __all__ = ["Combined", "CombinedParameters", "Contrastive", "Parameters", "Sight"]
@@ -133,6 +136,7 @@ class Combined:
         self._weight = parameters.weight
         self._seen = _Seen(parameters.widths, tensors)
         self._blocks = Blocks(parameters.blocks, tensors)
+        self._features: Callable[[Pixels], Floats] = self._blocks
         self._last = Projection(tensors["center"], tensors["projection"])
 
     @staticmethod
@@ -152,13 +156,23 @@ class Combined:
         vectors = np.empty((len(pictures), self.dim), np.float32)
         for start in range(0, len(pictures), _BATCH):
             part = pictures[start : start + _BATCH]
-            both = joined([self._seen(part), self._blocks(part)], [self._weight, 1.0])
+            both = joined([self._seen(part), self._features(part)], [self._weight, 1.0])
             vectors[start : start + _BATCH] = self._last(both)
         return vectors
 
     def move(self, device: str, precision: Precision) -> None:
-        """Run the network there from now on; the blocks stay on the processor."""
+        """Run there from now on: the network in that precision, the blocks in float32.
+
+        Elsewhere than on the processor their twins do.
+        """
         self._seen.sight.move(device, precision)
+        self._features = self._blocks
+        if device != "cpu":
+            self._features = Moved(Twins(self._blocks), self._blocks.dim, device)
+
+    def whole(self) -> nn.Module:
+        """``uint8 [n, h, w, 3]`` to the vectors, in one module of torch."""
+        return Joined([_Whole(self._seen), Twins(self._blocks)], [self._weight, 1.0], self._last)
 
 
 class _Seen:

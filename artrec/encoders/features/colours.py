@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from artrec.encoders.features.planes import Pixels, Planes, halved, opponent
 
-__all__ = ["COLOUR_NUMBERS", "colour_shares"]
+__all__ = ["COLOUR_NUMBERS", "PAIRS", "STEPS", "STRETCH", "colour_shares"]
 
-_STEPS = 16
-_PAIRS = ((0, 1), (0, 2), (1, 2))
-_STRETCH = 2  # chroma about grey, since strong colours are rare
-COLOUR_NUMBERS = len(_PAIRS) * _STEPS**2 * (1 + 4)
+STEPS = 16
+PAIRS = ((0, 1), (0, 2), (1, 2))
+STRETCH = 2  # chroma about grey, since strong colours are rare
+COLOUR_NUMBERS = len(PAIRS) * STEPS**2 * (1 + 4)
 
 
 def colour_shares(pictures: Pixels) -> NDArray[np.float32]:
@@ -29,13 +29,13 @@ def colour_shares(pictures: Pixels) -> NDArray[np.float32]:
     """
     steps = _steps(halved(opponent(pictures)))
     count, height, width = len(pictures), *(side // 2 * 2 for side in steps.shape[-2:])
-    quarters = _quarters(count, height // 2, width // 2) * _STEPS**2
+    quarters = _quarters(count, height // 2, width // 2) * STEPS**2
     found = []
-    for first, second in _PAIRS:
-        bins = steps[:, first, :height, :width] * np.uint8(_STEPS)
+    for first, second in PAIRS:
+        bins = steps[:, first, :height, :width] * np.uint8(STEPS)
         bins += steps[:, second, :height, :width]
-        counts = np.bincount((bins + quarters).ravel(), minlength=count * 4 * _STEPS**2)
-        parts = counts.reshape(count, 4, _STEPS**2) / (height * width // 4)
+        counts = np.bincount((bins + quarters).ravel(), minlength=count * 4 * STEPS**2)
+        parts = counts.reshape(count, 4, STEPS**2) / (height * width // 4)
         found += [parts.mean(axis=1), parts.reshape(count, -1)]
     return np.concatenate(found, axis=1).astype(np.float32)
 
@@ -44,7 +44,7 @@ def _steps(planes: Planes) -> Planes:
     """0 to 15 for each value of ``[n, 3, h, w]``."""
     found = planes.astype(np.int16)
     found[:, 1:] -= 128
-    found[:, 1:] *= _STRETCH
+    found[:, 1:] *= STRETCH
     found[:, 1:] += 128
     return (found.clip(0, 255) >> 4).astype(np.uint8)
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from artrec.encoders.features.planes import Pixels, Planes, bright, halved
 
-__all__ = ["GRADIENT_NUMBERS", "cells", "gradient_means"]
+__all__ = ["DIRECTIONS", "GRADIENT_NUMBERS", "GRID", "SCALES", "cells", "gradient_means"]
 
-_SCALES = 3
-_DIRECTIONS = 16
-_GRID = 4
-GRADIENT_NUMBERS = _SCALES * _DIRECTIONS * (1 + 4 + 16)
+SCALES = 3
+DIRECTIONS = 16
+GRID = 4
+GRADIENT_NUMBERS = SCALES * DIRECTIONS * (1 + 4 + 16)
 
 
 def gradient_means(pictures: Pixels) -> NDArray[np.float32]:
@@ -29,11 +29,11 @@ def gradient_means(pictures: Pixels) -> NDArray[np.float32]:
     cell, by direction from 0 to pi: the mean of the square roots of the magnitudes.
     """
     planes, found = bright(pictures), []
-    for scale in range(_SCALES):
+    for scale in range(SCALES):
         if scale:
             planes = halved(planes)
-        fine = cells(planes, _GRID, _DIRECTIONS, turns=0.5, root=True)
-        middle = fine.reshape(len(fine), 2, 2, 2, 2, _DIRECTIONS).mean(axis=(2, 4))
+        fine = cells(planes, GRID, DIRECTIONS, turns=0.5, root=True)
+        middle = fine.reshape(len(fine), 2, 2, 2, 2, DIRECTIONS).mean(axis=(2, 4))
         whole = middle.mean(axis=(1, 2))
         found += [part.reshape(len(fine), -1) for part in (whole, middle, fine)]
     return np.concatenate(found, axis=1)

@@ -17,29 +17,29 @@ from numpy.typing import NDArray
 
 from artrec.encoders.features.planes import Pixels, Planes, halved, opponent
 
-__all__ = ["MOMENT_NUMBERS", "wave_moments"]
+__all__ = ["ANSWERS", "FAINT", "MOMENT_NUMBERS", "PAIRS", "SIDE", "STEPS", "WAVES", "wave_moments"]
 
-_SIDE = 8
-_STEPS = (5, 3, 2)  # of the picture, its half, its quarter
-_FAINT = 1.0  # answers below that are mostly rounding, and have no root
+SIDE = 8
+STEPS = (5, 3, 2)  # of the picture, its half, its quarter
+FAINT = 1.0  # answers below that are mostly rounding, and have no root
 _FREQUENCIES = [(a, b) for a in range(4) for b in range(4 - a) if a + b]
-_ANSWERS = 3 * len(_FREQUENCIES)
-_PAIRS = np.triu_indices(2 * _ANSWERS)
-MOMENT_NUMBERS = len(_STEPS) * (len(_PAIRS[0]) + _ANSWERS)
+ANSWERS = 3 * len(_FREQUENCIES)
+PAIRS = np.triu_indices(2 * ANSWERS)
+MOMENT_NUMBERS = len(STEPS) * (len(PAIRS[0]) + ANSWERS)
 
 Floats = NDArray[np.float32]
 
 
 def _waves() -> Floats:
     """The cosine waves as columns: ``[64, 9]``, each of length 1."""
-    middles = (2 * np.arange(_SIDE) + 1) * np.pi / (2 * _SIDE)
-    lines = np.cos(np.arange(_SIDE)[:, None] * middles) * np.sqrt(2 / _SIDE)
+    middles = (2 * np.arange(SIDE) + 1) * np.pi / (2 * SIDE)
+    lines = np.cos(np.arange(SIDE)[:, None] * middles) * np.sqrt(2 / SIDE)
     lines[0] /= np.sqrt(2)
     waves = [np.outer(lines[down], lines[across]).ravel() for down, across in _FREQUENCIES]
     return np.stack(waves, axis=1).astype(np.float32)
 
 
-_WAVES = _waves()
+WAVES = _waves()
 
 
 def wave_moments(pictures: Pixels) -> Floats:
@@ -49,7 +49,7 @@ def wave_moments(pictures: Pixels) -> Floats:
     scale: the mean products of two, upper triangle row by row, then the 27 mean absolute ones.
     """
     planes, found = opponent(pictures), []
-    for scale, step in enumerate(_STEPS):
+    for scale, step in enumerate(STEPS):
         if scale:
             planes = halved(planes)
         found += _of_scale(planes, step)
@@ -57,14 +57,14 @@ def wave_moments(pictures: Pixels) -> Floats:
 
 
 def _of_scale(planes: Planes, step: int) -> list[Floats]:
-    squares = sliding_window_view(planes, (_SIDE, _SIDE), axis=(2, 3))[:, :, ::step, ::step]
+    squares = sliding_window_view(planes, (SIDE, SIDE), axis=(2, 3))[:, :, ::step, ::step]
     count, channels = squares.shape[:2]
-    flat = squares.reshape(count, channels, -1, _SIDE * _SIDE).astype(np.float32)
-    answers = flat @ _WAVES
+    flat = squares.reshape(count, channels, -1, SIDE * SIDE).astype(np.float32)
+    answers = flat @ WAVES
     strengths = np.abs(answers)
-    answers /= np.sqrt(strengths + np.float32(_FAINT))
+    answers /= np.sqrt(strengths + np.float32(FAINT))
     both = np.stack([answers, np.abs(answers)], axis=1)
     # [n, 2, 3, m, 9] to [n, 54, m]
-    both = np.moveaxis(both, 3, 4).reshape(count, 2 * _ANSWERS, -1)
+    both = np.moveaxis(both, 3, 4).reshape(count, 2 * ANSWERS, -1)
     products = both @ both.transpose(0, 2, 1) / np.float32(both.shape[2])
-    return [products[:, _PAIRS[0], _PAIRS[1]], both[:, _ANSWERS:].mean(axis=2)]
+    return [products[:, PAIRS[0], PAIRS[1]], both[:, ANSWERS:].mean(axis=2)]

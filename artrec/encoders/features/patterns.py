@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from artrec.encoders.features.planes import Pixels, Planes, halved, opponent
 
-__all__ = ["PATTERN_NUMBERS", "PATTERN_SCALES", "pattern_shares"]
+__all__ = ["PATTERN_NUMBERS", "PATTERN_RING", "PATTERN_SCALES", "pattern_shares"]
 
 PATTERN_SCALES = 4
 PATTERN_NUMBERS = PATTERN_SCALES * 3 * 256
 
 # (down, right), from the upper left, clockwise; the first is bit 0
-_RING = ((-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1))
+PATTERN_RING = ((-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1))
 
 
 def pattern_shares(pictures: Pixels) -> NDArray[np.float32]:
@@ -41,7 +41,7 @@ def _codes(planes: Planes) -> Planes:
     height, width = planes.shape[-2] - 2, planes.shape[-1] - 2
     middle = planes[..., 1 : 1 + height, 1 : 1 + width]
     codes = np.zeros(middle.shape, dtype=np.uint8)
-    for bit, (down, right) in enumerate(_RING):
+    for bit, (down, right) in enumerate(PATTERN_RING):
         beside = planes[..., 1 + down : 1 + down + height, 1 + right : 1 + right + width]
         codes |= (beside >= middle).view(np.uint8) << np.uint8(bit)
     return codes

@@ -8,7 +8,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Pixels", "Planes", "bright", "halved", "opponent"]
+__all__ = ["BRIGHT", "Pixels", "Planes", "THIRD", "bright", "halved", "opponent"]
+
+BRIGHT = (77, 150, 29)
+"""What red, green and blue count, in 256 parts."""
+THIRD = 21846
+"""In 65536 parts a third, exactly for what can occur: 3 * 255."""
 
 Pixels = NDArray[np.uint8]
 """``[n, h, w, 3]``."""
@@ -19,9 +24,9 @@ Planes = NDArray[np.uint8]
 def bright(pictures: Pixels) -> Planes:
     """Brightness by ITU-R BT.601 in 8-bit fixed point: ``[n, h, w]``."""
     red, green, blue = (pictures[..., channel].astype(np.uint16) for channel in range(3))
-    red *= np.uint16(77)
-    green *= np.uint16(150)
-    blue *= np.uint16(29)
+    red *= np.uint16(BRIGHT[0])
+    green *= np.uint16(BRIGHT[1])
+    blue *= np.uint16(BRIGHT[2])
     red += green
     red += blue
     red += np.uint16(128)
@@ -37,8 +42,7 @@ def opponent(pictures: Pixels) -> Planes:
     red, green, blue = (pictures[..., channel].astype(np.int16) for channel in range(3))
     found = np.empty((len(pictures), 3, *pictures.shape[1:3]), dtype=np.uint8)
     both = red + green
-    # a third, exactly for what can occur: 3 * 255 * 21846 / 65536
-    found[:, 0] = ((both + blue).astype(np.uint32) * np.uint32(21846)) >> np.uint32(16)
+    found[:, 0] = ((both + blue).astype(np.uint32) * np.uint32(THIRD)) >> np.uint32(16)
     found[:, 1] = (red - green + np.int16(255)) >> 1
     found[:, 2] = (both - 2 * blue + np.int16(510)) >> 2
     return found
