@@ -72,7 +72,8 @@ class TrainSettings(Section):
         "mse).",
     )
     learning_rate: PositiveFloat = key(
-        0.001, "Step size of an autoencoder's optimizer (Adam); dense takes a tenth."
+        0.001,
+        "Step size of an autoencoder's optimizer (Adam); dense takes a tenth, separable three.",
     )
     schedule: Literal["constant", "cosine"] = key(
         "constant",

@@ -7,7 +7,7 @@ need no JVM start fast.
 RESULT_VERSIONS = {
     "inventory": 1,
     "ingest": 1,
-    "train": 2,
+    "train": 3,
     "embed": 1,
     "catalog": 1,
     "index": 3,

@@ -27,6 +27,7 @@ __all__ = [
     "Size",
     "architecture_of",
     "begin_quietly",
+    "quieten",
     "scaled",
     "weights_of",
 ]
@@ -82,7 +83,7 @@ def begin_quietly(module: nn.Module, last: nn.Linear | None = None) -> None:
     """First weights of dense layers that spread evenly, and of ``last`` a hundredth of that.
 
     What the codes say is noise at first. Said loudly, training silences it before it says anything:
-    codes that may not be below 0 then stay at 0 for ever.
+    codes that may not be below 0 then stay at 0 for ever, those of a sigmoid at 0 or 1.
     """
     with torch.no_grad():
         for each in module.modules():
@@ -90,7 +91,13 @@ def begin_quietly(module: nn.Module, last: nn.Linear | None = None) -> None:
                 nn.init.xavier_uniform_(each.weight)
                 nn.init.zeros_(each.bias)
         if last is not None:
-            last.weight.mul_(0.01)
+            quieten(last)
+
+
+def quieten(last: nn.Linear | nn.Conv2d) -> None:
+    """A hundredth of a layer's first weights."""
+    with torch.no_grad():
+        last.weight.mul_(0.01)
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:

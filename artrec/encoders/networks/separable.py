@@ -12,7 +12,7 @@ from itertools import pairwise
 from torch import Tensor, nn, sigmoid
 from torch.nn import functional
 
-from artrec.encoders.networks.base import Inner, Size
+from artrec.encoders.networks.base import Inner, Size, quieten
 from artrec.encoders.networks.latent import Latent, LatentParameters
 
 __all__ = ["Decoder", "Encoder", "Separable"]
@@ -116,6 +116,7 @@ class Decoder(nn.Module):
         steps = enumerate(pairwise((_UP[0], *_UP)))
         self.blocks = nn.ModuleList(_Up(a, b, short=n > 0) for n, (a, b) in steps)
         self.last = nn.Conv2d(_UP[-1], 3, 3, padding=1)
+        quieten(self.last)
 
     def forward(self, codes: Tensor) -> Tensor:
         values = self.layer(codes).view(-1, *self._map)
@@ -134,7 +135,7 @@ class Separable(Latent):
     """
 
     halves, usual, as_given = (Encoder, Decoder), 10, True
-    own_metric = "euclidean"
+    own_metric, pace = "euclidean", 0.3
 
     @staticmethod
     def plain(parameters: LatentParameters) -> list[str]:
