@@ -354,6 +354,12 @@ def test_public_functions_and_classes_have_docstrings(module: Module) -> None:
     assert bare == []
 
 
+def test_parquet_is_opened_at_one_place_without_threads_that_may_abort_a_process() -> None:
+    """Verify has code of its own, and says itself that it wants none."""
+    callers = {module.name for module in MODULES if "pq.ParquetFile(" in module.source}
+    assert callers == {"artrec.releases.verify"}
+
+
 def test_no_function_is_longer_than_90_lines() -> None:
     long = [
         f"{module.name}.{node.name}: {size} lines"

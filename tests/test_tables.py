@@ -507,7 +507,8 @@ def test_reading_starts_no_threads(tmp_path: Path) -> None:
         "from artrec.storage.parquet import StoreFile, opened\n"
         "file = opened(StoreFile(open_store(sys.argv[1]), 'wide.parquet', int(sys.argv[2])))\n"
         "before = len(os.listdir('/proc/self/task'))\n"
-        "file.read_row_group(0), file.read(), list(file.iter_batches())\n"
+        "file.read_row_group(0), file.read_row_groups([0]), file.read()\n"
+        "list(file.iter_batches())\n"
         "print(len(os.listdir('/proc/self/task')) - before)\n"
     )
     size = (tmp_path / "wide.parquet").stat().st_size
@@ -523,11 +524,38 @@ class Far(Counting):
         return "s3://bucket/prefix"
 
 
-def test_a_row_group_of_many_columns_is_one_request_to_a_server(tmp_path: Path) -> None:
-    wide = pa.table({f"c{n}": list(range(1000)) for n in range(40)})
-    pq.write_table(wide, tmp_path / "wide.parquet")
-    store = Far(str(tmp_path))
-    file = opened(StoreFile(store, "wide.parquet", (tmp_path / "wide.parquet").stat().st_size))
+def wide_file(folder: Path) -> tuple[Far, pq.ParquetFile, pa.Table]:
+    """Forty columns of whole numbers, and one of 200 kB between them, in two row groups."""
+    columns: dict[str, Any] = {f"c{n:02}": list(range(2000)) for n in range(40)}
+    columns["c19data"] = [os.urandom(200) for _ in range(2000)]
+    wide = pa.table(dict(sorted(columns.items())))
+    pq.write_table(wide, folder / "wide.parquet", row_group_size=1000)
+    store = Far(str(folder))
+    file = opened(StoreFile(store, "wide.parquet", (folder / "wide.parquet").stat().st_size))
     store.reads.clear()
-    assert file.read_row_group(0).equals(wide)
+    return store, file, wide
+
+
+def test_a_row_group_of_many_columns_is_one_request_to_a_server(tmp_path: Path) -> None:
+    store, file, wide = wide_file(tmp_path)
+    assert file.read_row_group(1).equals(wide.slice(1000))
     assert len(store.reads) == 1
+
+
+def test_what_is_not_asked_for_is_not_read_where_it_is_large(tmp_path: Path) -> None:
+    store, file, wide = wide_file(tmp_path)
+    names = [name for name in wide.column_names if name != "c19data"]
+    assert file.read_row_group(0, columns=names).equals(wide.slice(0, 1000).select(names))
+    assert len(store.reads) == 2
+    store.reads.clear()
+    few = file.read_row_group(1, columns=["c00", "c39"])
+    assert few.equals(wide.slice(1000).select(["c00", "c39"]))
+    assert len(store.reads) == 2
+    assert sum(size for _, size in store.reads) < 40_000
+
+
+def test_nothing_is_held_of_a_row_group_that_was_read(tmp_path: Path) -> None:
+    store, file, _ = wide_file(tmp_path)
+    file.read_row_group(0)
+    file.read_row_group(0)
+    assert len(store.reads) == 2

@@ -15,7 +15,6 @@ from itertools import accumulate, chain, groupby
 from typing import Self
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from artrec.archive import Content, Limits, Member, Pin
 from artrec.archive.names import Repeats
@@ -23,6 +22,7 @@ from artrec.archive.parquet_columns import PictureColumns
 from artrec.archive.ranges import RangeFile, Ranges
 from artrec.errors import ArchiveError
 from artrec.storage import Entry, Store
+from artrec.storage.parquet import opened
 
 __all__ = ["ParquetArchive", "is_parquet"]
 
@@ -152,7 +152,7 @@ class _File:
         self._ranges = ranges
         try:
             # The buffer keeps it from reading a whole column of a row group at once.
-            file = pq.ParquetFile(RangeFile(ranges), buffer_size=_BUFFER, pre_buffer=False)
+            file = opened(RangeFile(ranges), buffer_size=_BUFFER)
             self.rows = file.metadata.num_rows
             groups = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
         except (pa.ArrowException, OSError) as error:
@@ -192,8 +192,6 @@ class _File:
 
     def _batches(self, group: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
         try:
-            yield from self._file.iter_batches(
-                _ROWS, row_groups=[group], columns=columns, use_threads=False
-            )
+            yield from self._file.iter_batches(_ROWS, row_groups=[group], columns=columns)
         except (pa.ArrowException, OSError) as error:
             raise self.error(f"row group {group} is damaged ({error}); copy it again") from error

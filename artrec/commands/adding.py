@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import typer
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
@@ -21,6 +20,7 @@ from artrec.encoders.card import NAME, Card, Tensors, save_encoder
 from artrec.errors import ConfigError, InputError, UsageError
 from artrec.releases.runs import attempt_name
 from artrec.storage import Store
+from artrec.storage.parquet import opened
 
 __all__ = ["add_encoder"]
 
@@ -222,7 +222,7 @@ def _given(store: Store, wanted: Wanted) -> str:
 
 def _read(path: Path, key: str) -> Iterator[pa.RecordBatch]:
     try:
-        file = pq.ParquetFile(path, pre_buffer=False)
+        file = opened(path)
         missing = [name for name in (key, "embedding") if name not in file.schema_arrow.names]
         if missing:
             raise InputError(

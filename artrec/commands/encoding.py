@@ -31,7 +31,7 @@ def _train_encoder(
 
 
 def _export_encoder(
-    encoder: Annotated[str, typer.Argument(help="The id of a trained encoder.")],
+    encoder: Annotated[str, typer.Argument(help="The id of an encoder, trained or built in.")],
     to: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write into.")],
     format: Annotated[str, typer.Option(help="onnx or torch.")] = "onnx",
     root: Root = None,

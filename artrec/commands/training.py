@@ -63,7 +63,7 @@ def show_trained(
 
 
 def show_exported(root: str | None, encoder_id: str, to: Path, format: str) -> None:
-    """Write an encoder's network as a file of another format, and print its path."""
+    """Write an encoder as a file of another format, and print its path."""
     from artrec.encoders import load_encoder
     from artrec.encoders.exporting import FORMATS, Format, export
 

@@ -73,7 +73,7 @@ class TrainSettings(Section):
     )
     learning_rate: PositiveFloat = key(
         0.001,
-        "Step size of an autoencoder's optimizer (Adam); dense takes a tenth, separable three.",
+        "Step size of an autoencoder's optimizer (Adam); dense takes a tenth of it, separable .3.",
     )
     schedule: Literal["constant", "cosine"] = key(
         "constant",

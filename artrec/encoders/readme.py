@@ -109,7 +109,8 @@ def _loading(card: Card, name: str) -> str:
     return (
         f"\n## Loading\n\n`pictures` is `uint8 [n, {height}, {width}, 3]`; the files are data, "
         "nothing of them is executed.\n\n```python\n" + "\n".join(lines) + "\n```\n\n"
-        f"`artrec export-encoder {name} DIR --format onnx|torch` writes it as one program.\n"
+        f"`artrec export-encoder {name} DIR --format onnx|torch --root ROOT` writes it as one "
+        "program.\n"
     )
 
 

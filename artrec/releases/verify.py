@@ -102,9 +102,10 @@ def _compare_rows(store: Store, receipt: dict[str, Any], keys: _Keys | None) -> 
         size = store.stat(path).bytes
         if size == 0:
             return []  # told already, unless the receipt says so too
-        file = pq.ParquetFile(_Ranges(store, path, size))
+        file = pq.ParquetFile(_Ranges(store, path, size), pre_buffer=False)
         if keys is not None:
-            for batch in file.iter_batches(KEYS, columns=["source", "entry"]):
+            names = ["source", "entry"]
+            for batch in file.iter_batches(KEYS, columns=names, use_threads=False):
                 keys.add(batch["source"], batch["entry"])
     except (ArtrecError, OSError, ValueError, KeyError) as error:
         fault = f"{path}: {error}"

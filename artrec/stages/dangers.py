@@ -19,7 +19,7 @@ from artrec.errors import ConfigError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["Conf", "check_spark", "harmful"]
+__all__ = ["Conf", "check_spark", "harmful", "loads_torch"]
 
 Conf = Callable[[str], str]
 """A key's value, Spark's default where it is not set, ``""`` where there is none."""
@@ -40,16 +40,21 @@ def check_spark(spark: SparkSession, settings: Settings) -> None:
     if tuple(map(int, spark.version.split(".")[:2])) < OLDEST:
         raise ConfigError(f"Spark {spark.version} is too old: artrec runs on 3.5 to 4.3")
     fatal = []
-    told, device = partial(_value, spark), settings.embed.device
-    gpu = device == "cuda" or (device == "auto" and told("spark.task.resource.gpu.amount") != "")
-    torch = gpu or settings.encoder.id not in ("", "handmade")
-    for ends, text in harmful(told, torch):
+    told = partial(_value, spark)
+    for ends, text in harmful(told, loads_torch(settings, told)):
         if ends:
             fatal.append(text)
         else:
             log.get().warning("Spark's settings", why=text)
     if fatal:
         raise ConfigError("; ".join(fatal))
+
+
+def loads_torch(settings: Settings, told: Callable[[str], str]) -> bool:
+    """Whether workers do: for a trained encoder, and for any on a GPU."""
+    device = settings.embed.device
+    gpu = device == "cuda" or (device == "auto" and told("spark.task.resource.gpu.amount") != "")
+    return gpu or settings.encoder.id not in ("", "handmade")
 
 
 def _value(spark: SparkSession, key: str) -> str:

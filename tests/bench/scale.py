@@ -39,7 +39,7 @@ def crops(archive: Path, out: Path, count: int, side: int = SIDE) -> None:
 
 
 def crop(picture: Image.Image, random: np.random.Generator, side: int = SIDE) -> bytes:
-    """Enlarged, at most twice, where the picture is not larger than that."""
+    """Enlarged where the picture has no square of that side."""
     least = min(side, min(picture.size) // 2)
     cut = int(random.integers(least, min(picture.size) + 1))
     left, top = (int(random.integers(0, length - cut + 1)) for length in picture.size)

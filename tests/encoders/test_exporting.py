@@ -112,7 +112,7 @@ def test_the_readme_says_what_people_want_to_know(made: tuple[Store, Run]) -> No
         f"Run `train/{run.run_id}`",
         "| this encoder | ",
         "| hand-made | ",
-        f"`artrec export-encoder {run.notes['encoder_id']} DIR --format onnx|torch` writes",
+        f"`artrec export-encoder {run.notes['encoder_id']} DIR --format onnx|torch --root ROOT`",
     ):
         assert part in text, part
     assert (

@@ -130,7 +130,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """A training of each family on 20x20 pictures."""
     store = open_store(str(tmp_path_factory.mktemp("made")))
     receipts = written(store, examples(12, 4, 20), 4)
-    # separable begins at the mean picture, which few pictures with few steps hardly better
+    # separable begins at an even gray, which few pictures with few steps hardly better
     epochs = 8 if request.param == "separable" else SMALL.epochs
     return train(
         store,

@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from artrec.config import load
-from artrec.stages.dangers import check_spark, harmful
+from artrec.stages.dangers import check_spark, harmful, loads_torch
 from tests.faults.rig import REPOSITORY, environment, job
 
 ARROW = "spark.sql.execution.arrow.maxRecordsPerBatch"
@@ -102,6 +102,23 @@ def test_our_own_settings_for_spark_are_sound_and_each_has_its_reason(path: Path
     ]
     assert (bare, lines[0][:2]) == ([], "# ")
     assert len(conf) == len([line for line in lines if not line.startswith("#")]) > 7
+
+
+@pytest.mark.parametrize(
+    ("options", "gpu", "loads"),
+    [
+        (["encoder.id=handmade"], "", False),
+        (["encoder.id=handmade"], "0.25", True),
+        (["encoder.id=handmade", "embed.device=cpu"], "0.25", False),
+        (["encoder.id=handmade", "embed.device=cuda"], "", True),
+        (["encoder.id=anna-0123", "embed.device=cpu"], "", True),
+    ],
+)
+def test_workers_load_torch_for_trained_encoders_and_on_gpus(
+    options: list[str], gpu: str, loads: bool
+) -> None:
+    conf = {"spark.task.resource.gpu.amount": gpu}
+    assert loads_torch(load(None, options, {})[0], conf.__getitem__) is loads
 
 
 def test_the_session_of_these_tests_is_sound(spark: SparkSession) -> None:

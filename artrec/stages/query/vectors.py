@@ -30,6 +30,7 @@ from artrec.stages.query.place import SCRATCH
 from artrec.stages.session import describe
 from artrec.stages.slices import SliceSpec, join_units
 from artrec.storage import Entry, Store
+from artrec.storage.parquet import opened
 from artrec.tables import TableWriter
 from artrec.vectors.topk import NOBODY
 
@@ -122,7 +123,7 @@ def _parquet(store: Store, path: str) -> tuple[list[Entry], str]:
 def _opened(ranges: Ranges) -> pq.ParquetFile:
     try:
         # The buffer keeps it from reading a whole column of a row group at once.
-        return pq.ParquetFile(RangeFile(ranges), buffer_size=BUFFER, pre_buffer=False)
+        return opened(RangeFile(ranges), buffer_size=BUFFER)
     except (pa.ArrowException, OSError) as error:
         raise ArchiveError(f"{ranges.url}: no whole Parquet file ({error})") from error
 
@@ -231,9 +232,7 @@ def _judged(task: _Task, number: int, group: int, entry: int, row: int) -> Itera
     wanted = ("query_id", "embedding", "set_id", "vector_no")
     columns = [name for name in wanted if name in file.schema_arrow.names]
     try:
-        for batch in file.iter_batches(
-            ROWS, row_groups=[group], columns=columns, use_threads=False
-        ):
+        for batch in file.iter_batches(ROWS, row_groups=[group], columns=columns):
             yield _rows(task, batch, entry, ranges.url, row)
             entry, row = entry + batch.num_rows, row + batch.num_rows
     except (pa.ArrowException, OSError) as error:
