@@ -32,7 +32,7 @@ class TrainSettings(Section):
         "projected as fitted, nothing learnt by gradient: descriptor, descriptor-fast. Contrastive "
         "(a small network learns which crops are of one picture), labelled (the same, and which "
         "pictures are by one artist, else of one style), combined (contrastive beside the features "
-        "of descriptor); auto: combined, below 400 pictures descriptor.",
+        "of descriptor); auto: combined, below 400 to train on descriptor.",
     )
     side: int = key(
         0,

@@ -4,7 +4,8 @@ Where enough examples share one of several labels (artists, else styles), each o
 its nearest others by the encoder's metric: the share of first neighbors with its label, and the
 mean share among the first five. Without such labels a mirrored and cropped copy of each picture
 asks for its original among all.
-Near a tie the hand-made encoder stays, which costs nothing and was fitted to nothing.
+Unless the trained one has more first neighbors right, and no fewer of the first five, the hand-made
+encoder stays, which costs nothing and was fitted to nothing.
 """
 
 from __future__ import annotations
@@ -91,11 +92,11 @@ def altered(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def verdict(trained: Score, handmade: Score) -> tuple[bool, str]:
     """Whether the trained encoder is to be used, and a sentence that names both scores."""
-    what = {"copies": "at finding mirrored and cropped copies"}.get(
-        trained.label, f"by {trained.label}"
+    what = {"copies": ", at finding mirrored and cropped copies"}.get(
+        trained.label, f" that ask one another, by {trained.label}"
     )
     scores = (
-        f"on {trained.queries} held-out examples, {what}, the trained encoder reached {trained}, "
+        f"on {trained.queries} held-out examples{what}, the trained encoder reached {trained}, "
         f"the hand-made one {handmade}"
     )
     if trained.queries < ENOUGH:

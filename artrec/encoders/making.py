@@ -15,11 +15,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from artrec import log
 from artrec.encoders import checkpoints, seen
 from artrec.encoders.card import Card, Training, pack, packed, read_encoder, save_encoder
 from artrec.encoders.comparing import Compared, compared
 from artrec.encoders.readme import readme
-from artrec.encoders.recipes import Made, train
+from artrec.encoders.recipes import Made, read_by_recipe, train, unread
 from artrec.encoders.rules import Rules
 from artrec.errors import TrainingError
 from artrec.releases import Run, begin_run, find_run, record_run
@@ -71,6 +72,9 @@ def encoder_run(
     short = shortage(examples.counters)
     if short:
         raise TrainingError(short)
+    for name in unread(rules):
+        why = f"recipe {rules.recipe} does not read it"
+        log.get(stage="train").warning("setting without effect", setting=f"train.{name}", why=why)
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads spin beside others' work else
     kept = f"runs/{run.stage}/{run.run_id}/checkpoints"
     # imports torch, where the recipe needs it, which reads the variable
@@ -137,7 +141,7 @@ def _card(run: Run, rules: Rules, made: Made, held_out: int) -> Card:
             best_epoch=best.epoch if best else None,
             best_loss=best.held_out_loss if best else None,
             seed=rules.seed,
-            settings=json.loads(json.dumps(asdict(rules))),
+            settings=json.loads(json.dumps(read_by_recipe(rules))),
             decoder=packed(made.decoder)[1],
         ),
     )

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import cast
 
 from pydantic import JsonValue
 
+from artrec.config import TrainSettings
 from artrec.encoders import Metric, Preprocess
 from artrec.encoders.card import Tensors
 from artrec.encoders.checkpoints import Epoch
@@ -33,8 +34,10 @@ __all__ = [
     "Recipe",
     "Reconstruction",
     "preprocess_of",
+    "read_by_recipe",
     "recipe_of",
     "train",
+    "unread",
 ]
 
 
@@ -86,6 +89,21 @@ READ_BY: dict[str, tuple[str, ...]] = {
     "steps": ("auto", "combined", "contrastive", "labelled"),
 }
 """Settings of ``train`` that some recipes alone read: by which."""
+
+
+def read_by_recipe(rules: Rules) -> dict[str, object]:
+    """The rules but for those that this recipe does not read."""
+    return {
+        name: value
+        for name, value in asdict(rules).items()
+        if rules.recipe in READ_BY.get(name, (rules.recipe,))
+    }
+
+
+def unread(rules: Rules) -> list[str]:
+    """Settings of ``train`` that are not as usual, and that this recipe does not read."""
+    usual, read = asdict(Rules.of(TrainSettings())), read_by_recipe(rules)
+    return [n for n, value in asdict(rules).items() if n not in read and value != usual[n]]
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,8 @@ def _print(name: str, settings: Settings, draft: Draft, facts: dict[str, Any]) -
     console.print(_stage_grid(facts))
     why = facts["stages"].get("train", {}).get("notes", {}).get("why")
     if why:  # a sentence too long for a row of the table
-        console.print(f"\nThe encoder taken is {why}.", markup=False)
+        said = "The better encoder is" if name == "train" else "The encoder taken is"
+        console.print(f"\n{said} {why}.", markup=False)
     if name == "train":
         console.print(_how_to_use(settings, draft, facts["stages"][name]["notes"]), markup=False)
         return

@@ -66,8 +66,9 @@ def test_the_trained_encoder_wins_by_being_better() -> None:
     won, why = verdict(score(0.6), score(0.5))
     assert won
     assert why == (
-        "trained: on 30 held-out examples, by artist, the trained encoder reached precision@1 "
-        "0.600 and precision@5 0.500, the hand-made one precision@1 0.500 and precision@5 0.500"
+        "trained: on 30 held-out examples that ask one another, by artist, the trained encoder "
+        "reached precision@1 0.600 and precision@5 0.500, the hand-made one precision@1 0.500 and "
+        "precision@5 0.500"
     )
     assert verdict(score(0.6, None), score(0.5, None))[0]
 

@@ -14,7 +14,16 @@ from artrec.encoders import Preprocess, recipes
 from artrec.encoders.card import ARCHITECTURES, architecture_named
 from artrec.encoders.networks import Network
 from artrec.encoders.networks.latent import Latent
-from artrec.encoders.recipes import READ_BY, RECIPES, Made, Recipe, preprocess_of, train
+from artrec.encoders.recipes import (
+    READ_BY,
+    RECIPES,
+    Made,
+    Recipe,
+    preprocess_of,
+    read_by_recipe,
+    train,
+    unread,
+)
 from artrec.encoders.rules import Rules
 from artrec.errors import ConfigError
 from artrec.storage import Store, open_store
@@ -91,3 +100,11 @@ def test_the_setting_names_every_recipe() -> None:
     assert text is not None
     assert [name for name in RECIPES if name not in text] == []
     assert "convolutional" in ARCHITECTURES
+
+
+def test_what_a_recipe_does_not_read_is_told_and_is_in_no_card() -> None:
+    rules = replace(RULES, recipe="descriptor", latent=16, batch=8, seed=3)
+    assert unread(rules) == ["batch", "latent"]
+    assert not {"batch", "latent", "epochs", "channels", "steps"} & set(read_by_recipe(rules))
+    assert read_by_recipe(rules)["seed"] == 3
+    assert unread(replace(RULES, recipe="tiny", latent=16)) == []

@@ -87,6 +87,8 @@ def combined(
             if left <= 0:
                 return
 
+    pictures = min(_FITTED, len(trained.examples))
+    log.get(stage="train").info("fitting", pictures=pictures, what="hand-made features")
     blocks = fit_blocks(again, describing.FULL, rules.seed)
     last, done = Fit(trained.vectors.shape[1] + blocks.dim), 0
     for batch in again():

@@ -1,4 +1,4 @@
-"""train: pictures become an encoder; without labels, by learning to repeat them.
+"""train: pictures become an encoder, by the recipe that is set; without labels, unless it asks.
 
 Its network runs in the driver's process, or in one beside the cluster: Spark makes the examples,
 the training reads them through the Store. What comes out stands in the store under a name, beside
