@@ -116,10 +116,11 @@ def _strict(account: Mapping[str, Any], known: Sequence[Measured]) -> list[dict[
 def _plots(account: Mapping[str, Any], known: Sequence[Measured]) -> list[Plot]:
     """Curves over the values of the setting, in the order in which they were named.
 
-    What is not known of every value has none: it would be drawn under other values' names.
+    What is not known of every value has none: it would be drawn under other values' names. Nor have
+    values that are no numbers, between which there is nothing to draw.
     """
     swept = [each for each in account["encoders"] if each.get("value") is not None]
-    if len(swept) < 2:
+    if len(swept) < 2 or not all(_is_number(each["value"]) for each in swept):
         return []
     drawn = [key for key, title in FIGURES.items() if title in ("P@1", "P@10", "mAP@10")]
     found = []
@@ -132,6 +133,14 @@ def _plots(account: Mapping[str, Any], known: Sequence[Measured]) -> list[Plot]:
     for name, title in _COSTS.items():
         found.append(_plot(title, {title: [each[name] for each in swept]}))
     return [each for each in found if each is not None]
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _plot(title: str, curves: Mapping[str, Sequence[float | None]]) -> Plot | None:

@@ -56,30 +56,39 @@ def test_the_best_is_first_and_bold_and_floors_and_chance_are_last() -> None:
 
 def test_curves_over_a_setting_go_in_the_order_of_its_values() -> None:
     swept = [
-        encoder("a", value="mse", encode_ms=4.0, reconstruction_error=0.5),
-        encoder("b", value="bce", encode_ms=2.0, reconstruction_error=0.25),
-        encoder("c", value="mae", encode_ms=3.0, reconstruction_error=0.25),
+        encoder("a", value="8", encode_ms=4.0, reconstruction_error=0.5),
+        encoder("b", value="128", encode_ms=2.0, reconstruction_error=0.25),
+        encoder("c", value="32", encode_ms=3.0, reconstruction_error=0.25),
     ]
     rows = [measured(name, value) for name, value in (("a", 0.2), ("b", 0.4), ("c", 0.3))]
-    page = page_of_comparison(account(*swept, over="train.loss"), rows).decode()
-    assert "Over <bdi>train.loss</bdi>" in page
+    page = page_of_comparison(account(*swept, over="train.latent"), rows).decode()
+    assert "Over <bdi>train.latent</bdi>" in page
     assert 'points="0.0,96.0 120.0,0.0 240.0,48.0"' in page  # P@1 from .2 to .4
     assert 'points="0.0,0.0 120.0,96.0 240.0,96.0"' in page  # the error
     assert re.findall(r'<span class="x">(.*?)</span>', page)[0] == (
-        "<i><bdi>mse</bdi></i><i><bdi>bce</bdi></i><i><bdi>mae</bdi></i>"
+        "<i><bdi>8</bdi></i><i><bdi>128</bdi></i><i><bdi>32</bdi></i>"
     )
 
 
 def test_what_is_not_known_of_every_value_has_no_curve() -> None:
     """It would be drawn from end to end, over the names of values that have none."""
     swept = [
-        encoder(name, value=name, reconstruction_error=error)
-        for name, error in (("descriptor", None), ("dense", 0.5), ("tiny", 0.25))
+        encoder(value, value=value, reconstruction_error=error)
+        for value, error in (("0.1", None), ("1e-3", 0.5), ("2", 0.25))
     ]
     rows = [measured(each["encoder"], 0.1 * n) for n, each in enumerate(swept, 1)]
-    page = page_of_comparison(account(*swept, over="train.recipe"), rows).decode()
+    page = page_of_comparison(account(*swept, over="train.learning_rate"), rows).decode()
     assert "<figcaption>same artist</figcaption>" in page
     assert "<figcaption>reconstruction error</figcaption>" not in page
+
+
+def test_between_names_no_curve_is_drawn_and_the_table_has_them() -> None:
+    swept = [encoder(name, value=name) for name in ("descriptor", "dense", "tiny")]
+    rows = [measured(each["encoder"], 0.1 * n) for n, each in enumerate(swept, 1)]
+    page = page_of_comparison(account(*swept, over="train.recipe"), rows)
+    assert b"<figcaption>" not in page
+    names = [row[:2] for row in lines(page, ">Same artist<")][:3]
+    assert names == [["tiny", "tiny"], ["dense", "dense"], ["descriptor", "descriptor"]]
 
 
 def test_an_encoder_without_vectors_for_some_pictures_is_named() -> None:
