@@ -1,18 +1,15 @@
 """An encoder as two files: a card (``config.json``) and weights (``model.safetensors``).
 
-Both are data only; nothing of them is ever executed. Code for an architecture is part of artrec
-and is looked up by name, imported when first asked for.
+Both are data only; nothing of them is ever executed.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib import metadata
-from typing import Any, Protocol, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,16 +28,14 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from artrec.encoders import Encoder, Metric, Preprocess
+from artrec.encoders.architectures import architecture_named
 from artrec.errors import ConditionFailed, ConfigError
 from artrec.storage import Store
 
 __all__ = [
-    "ARCHITECTURES",
-    "Architecture",
     "CARD_FILE",
     "Card",
     "DECODER_FILE",
-    "ENTRY_POINTS",
     "FORMAT",
     "NAME",
     "README_FILE",
@@ -48,7 +43,6 @@ __all__ = [
     "Training",
     "WEIGHTS_FILE",
     "Weights",
-    "architecture_named",
     "encoder_id",
     "pack",
     "packed",
@@ -63,26 +57,6 @@ CARD_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 README_FILE = "README.md"
 DECODER_FILE = "decoder.safetensors"
-
-ARCHITECTURES: dict[str, str] = {
-    "combined": "artrec.encoders.contrast.encoders:Combined",
-    "contrastive": "artrec.encoders.contrast.encoders:Contrastive",
-    "convolutional": "artrec.encoders.networks.convolutional:Convolutional",
-    "dense": "artrec.encoders.networks.dense:Dense",
-    "descriptor": "artrec.encoders.descriptor:Descriptor",
-    "given": "artrec.encoders.brought.given:Given",
-    "handmade": "artrec.encoders.handmade:Handmade",
-    "onnx": "artrec.encoders.brought.onnx:Onnx",
-    "separable": "artrec.encoders.networks.separable:Separable",
-    "small": "artrec.encoders.networks.small:Small",
-    "timm": "artrec.encoders.brought.backbone:Timm",
-    "tiny": "artrec.encoders.networks.tiny:Tiny",
-    "torchvision": "artrec.encoders.brought.backbone:Torchvision",
-}
-"""Architecture to ``module:class``; a string, so that unused ones cost no import."""
-
-ENTRY_POINTS = "artrec.encoders"
-"""The group of entry points by which installed packages add architectures of their own."""
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -143,19 +117,6 @@ class Card(BaseModel):
             except ValueError as error:
                 raise ValueError(f"{name} is {_short(value)}, not finite numbers") from error
         return parameters
-
-
-class Architecture(Protocol):
-    """A class that turns a checked card and tensors into an encoder.
-
-    Tensors are float32; those that its attribute ``raw`` names, if it has one, are bytes (uint8).
-    """
-
-    def __call__(self, encoder_id: str, card: Card, tensors: Tensors) -> Encoder: ...
-
-    def shapes(self, card: Card) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every tensor; ``ConfigError`` for parameters that do not fit."""
-        ...
 
 
 def encoder_id(card_bytes: bytes) -> str:
@@ -264,22 +225,6 @@ def read_encoder(card_bytes: bytes, weights: bytes | None) -> Encoder:
         what = f"tensor {name} of encoder {card.name}"
         _check_values(what, tensor, np.uint8 if name in raw else np.float32)
     return architecture(encoder_id(card_bytes), card, tensors)
-
-
-def architecture_named(architecture: str) -> Architecture:
-    """The class of an architecture, imported; ``ConfigError`` lists those there are."""
-    place = ARCHITECTURES.get(architecture)
-    if place is not None:
-        module, _, name = place.partition(":")
-        return cast(Architecture, getattr(importlib.import_module(module), name))
-    points = metadata.entry_points(group=ENTRY_POINTS)
-    if architecture not in points.names:
-        known = ", ".join(sorted({*ARCHITECTURES, *points.names}))
-        raise ConfigError(
-            f"unknown encoder architecture {architecture!r}; known: {known}; a package that "
-            f"adds one (entry point {ENTRY_POINTS}) has to be installed where it runs"
-        )
-    return cast(Architecture, points[architecture].load())
 
 
 def _tensors(card: Card, weights: bytes | None) -> dict[str, NDArray[Any]]:

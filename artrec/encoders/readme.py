@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from artrec.encoders.card import DECODER_FILE, Card, architecture_named
+from artrec.encoders.architectures import architecture_named
+from artrec.encoders.card import DECODER_FILE, Card
 from artrec.encoders.checkpoints import Epoch
 from artrec.encoders.comparing import Compared
 from artrec.encoders.contest import Score

@@ -4,7 +4,7 @@ A recipe is a function ``(store, receipts, rules, folder, reader) -> Made``. It 
 ``examples`` by ``receipts`` with the engine ``reader``, may keep checkpoints in ``folder`` of the
 store, and knows no Spark. The stage stores the examples by the recipe's own ``preprocess``, makes
 the card of what it returns, and compares. A new recipe is one more entry of ``RECIPES``, and of
-``card.ARCHITECTURES`` where its encoder is a new one. Known without torch: its module is imported
+``ARCHITECTURES`` where its encoder is a new one. Known without torch: its module is imported
 when it is asked for.
 """
 

@@ -11,7 +11,7 @@ import pytest
 
 from artrec.config import TrainSettings, load
 from artrec.encoders import Preprocess, recipes
-from artrec.encoders.card import ARCHITECTURES, architecture_named
+from artrec.encoders.architectures import ARCHITECTURES, architecture_named
 from artrec.encoders.networks import Network
 from artrec.encoders.networks.latent import Latent
 from artrec.encoders.recipes import (

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artrec.encoders import Preprocess, handmade
+from artrec.encoders.architectures import architecture_named
 from artrec.encoders.card import (
     CARD_FILE,
     FORMAT,
     WEIGHTS_FILE,
     Card,
-    architecture_named,
     pack,
     read_encoder,
 )

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from artrec.encoders.card import ARCHITECTURES, CARD_FILE, WEIGHTS_FILE, encoder_id, read_encoder
+from artrec.encoders.architectures import ARCHITECTURES
+from artrec.encoders.card import CARD_FILE, WEIGHTS_FILE, encoder_id, read_encoder
 from tests.golden.encoders import GOLDEN
 
 FOLDERS = sorted(Path(__file__).parent.glob("v*/encoders/*"))

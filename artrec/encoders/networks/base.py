@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
 from artrec.encoders import Metric
-from artrec.encoders.card import Card, Tensors, architecture_named
+from artrec.encoders.architectures import architecture_named
+from artrec.encoders.card import Card, Tensors
 from artrec.encoders.device import Precision
 from artrec.encoders.forward import Forward, scaled
 from artrec.encoders.rules import Rules
