@@ -6,8 +6,7 @@ centres, projections. How they come about: ``describing``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from artrec.encoders import Metric
 from artrec.encoders.blocks import Blocks, Part
 from artrec.encoders.card import Card, Tensors
-from artrec.encoders.device import Precision
 from artrec.encoders.features import SMALLEST
 from artrec.encoders.features.planes import Pixels
 from artrec.encoders.fitted import Projection
+from artrec.encoders.twinned import Twinned
 from artrec.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,10 +43,8 @@ class Parameters(BaseModel):
     reduced: bool = True
 
 
-class Descriptor:
+class Descriptor(Twinned):
     """The encoder."""
-
-    precisions: ClassVar[tuple[Precision, ...]] = ("float32",)
 
     def __init__(self, encoder_id: str, card: Card, tensors: Tensors) -> None:
         self.id = encoder_id
@@ -56,7 +53,6 @@ class Descriptor:
         self.preprocess = card.preprocess
         parameters = _parameters(card)
         self._blocks = Blocks(parameters.blocks, tensors)
-        self._moved: Callable[[Pixels], Floats] | None = None
         self._last = Projection(
             tensors["center"],
             tensors["projection"] if parameters.reduced else np.eye(card.dim, dtype=np.float32),
@@ -76,27 +72,14 @@ class Descriptor:
             )
         return tensors
 
-    def encode(self, pictures: Pixels) -> Floats:
-        """``uint8 [n, h, w, 3]`` to ``float32 [n, dim]`` of length 1."""
-        self.preprocess.check(pictures)
-        if self._moved is not None:
-            return self._moved(pictures)
+    def _computed(self, pictures: Pixels) -> Floats:
         vectors = np.empty((len(pictures), self.dim), dtype=np.float32)
         for start in range(0, len(pictures), _BATCH):
             part = slice(start, start + _BATCH)
             vectors[part] = self._last(self._blocks(pictures[part]))
         return vectors
 
-    def move(self, device: str, precision: Precision) -> None:
-        """Run there from now on: elsewhere than on the processor its twin does, in float32."""
-        self._moved = None
-        if device != "cpu":
-            from artrec.encoders.twins.moving import Moved
-
-            self._moved = Moved(self.whole(), self.dim, device)
-
     def whole(self) -> nn.Module:
-        """``uint8 [n, h, w, 3]`` to the vectors, in one module of torch."""
         from artrec.encoders.twins.blocks import Joined, Twins
 
         return Joined([Twins(self._blocks)], [1.0], self._last)

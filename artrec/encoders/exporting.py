@@ -12,12 +12,10 @@ import warnings
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from artrec.encoders import Encoder
-from artrec.encoders.networks import Network
 from artrec.errors import ConfigError
 
 __all__ = ["FORMATS", "Format", "export"]
@@ -36,45 +34,18 @@ class Exportable(Protocol):
         ...
 
 
-class _Whole(nn.Module):
-    """Bytes to vectors, all in one module."""
-
-    mean: Tensor
-    std: Tensor
-    center: Tensor
-
-    def __init__(self, encoder: Network) -> None:
-        super().__init__()
-        self._inner, self._unit = encoder.inner, encoder.unit
-        seen = encoder.preprocess
-        self._scale = seen.scale
-        self.register_buffer("mean", torch.tensor(seen.mean))
-        self.register_buffer("std", torch.tensor(seen.std))
-        center = np.zeros(encoder.dim, np.float32) if encoder.center is None else encoder.center
-        self.register_buffer("center", torch.tensor(center))
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        values = (pictures.to(torch.float32) * self._scale - self.mean) / self.std
-        vectors: Tensor = self._inner.codes(values.permute(0, 3, 1, 2)) - self.center
-        return nn.functional.normalize(vectors) if self._unit else vectors
-
-
 def export(encoder: Encoder, folder: Path, format: Format) -> Path:
     """Write the encoder into a folder; ConfigError where it is no module of torch, or a package is
     missing.
 
     The file is made anew where it stands already.
     """
-    if isinstance(encoder, Network):
-        module: nn.Module = _Whole(encoder)
-    elif isinstance(encoder, Exportable):
-        module = encoder.whole()
-    else:
+    if not isinstance(encoder, Exportable):
         raise ConfigError(
             f"encoder {encoder.id} is no module of torch, which is what can be exported: encoders "
             "that artrec trains, and built-in ones"
         )
-    whole = module.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    whole = encoder.whole().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     sample = torch.zeros(2, *encoder.preprocess.size, 3, dtype=torch.uint8)
     batch = {"pictures": {0: torch.export.Dim("n", min=1, max=4096)}}
     program = torch.export.export(whole, (sample,), dynamic_shapes=batch)

@@ -26,7 +26,7 @@ from artrec.encoders.device import Precision
 from artrec.encoders.features import SMALLEST as SMALLEST_FEATURES
 from artrec.encoders.fitted import Projection, joined, unit
 from artrec.encoders.forward import Forward
-from artrec.encoders.twins.blocks import Joined, Twins
+from artrec.encoders.twins.blocks import Joined, Projected, Twins
 from artrec.encoders.twins.moving import Moved
 from artrec.errors import ConfigError
 
@@ -194,11 +194,8 @@ class _Whole(nn.Module):
     def __init__(self, seen: _Seen) -> None:
         super().__init__()
         self._body = copy.deepcopy(seen.sight.body).to("cpu").float()
-        last = seen.projection
-        for name, values in (
-            ("_stages", seen.center), ("_center", last.center), ("_matrix", last.matrix),
-        ):  # fmt: skip
-            self.register_buffer(name, torch.tensor(values))
+        self.register_buffer("_stages", torch.tensor(seen.center))
+        self._last = Projected(seen.projection)
 
     def forward(self, pictures: Tensor) -> Tensor:
         maps = self._body(pictures.to(torch.float32).permute(0, 3, 1, 2))
@@ -206,8 +203,8 @@ class _Whole(nn.Module):
         centers = torch.split(self.get_buffer("_stages"), [each.shape[1] for each in pools])
         both = zip(pools, centers, strict=True)
         stages = torch.cat([functional.normalize(pool - each) for pool, each in both], dim=1)
-        vectors = (stages - self.get_buffer("_center")) @ self.get_buffer("_matrix")
-        return functional.normalize(vectors)
+        vectors: Tensor = self._last(stages)
+        return vectors
 
 
 def _shapes(parameters: Parameters) -> dict[str, tuple[int, ...]]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artrec.encoders.features.colours import COLOUR_NUMBERS, colour_shares
+from artrec.encoders.features.counts import NUMBERS, numbers
 from artrec.encoders.features.fisher import Codebook, fisher
 from artrec.encoders.features.gradients import GRADIENT_NUMBERS, gradient_means
 from artrec.encoders.features.moments import MOMENT_NUMBERS, wave_moments
@@ -24,7 +25,6 @@ from artrec.encoders.features.patches import (
 )
 from artrec.encoders.features.patterns import PATTERN_NUMBERS, pattern_shares
 from artrec.encoders.features.planes import Pixels
-from artrec.encoders.handmade import NUMBERS, numbers
 
 __all__ = ["BLOCKS", "Coded", "Plain", "SMALLEST", "raw"]
 

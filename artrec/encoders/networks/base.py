@@ -150,6 +150,10 @@ class Network(ABC):
         """Run there from now on; the center is taken off here, in float64, wherever it runs."""
         self._forward.move(device, precision)
 
+    def whole(self) -> nn.Module:
+        """``uint8 [n, h, w, 3]`` to the vectors, in one module of torch."""
+        return _Whole(self)
+
     @classmethod
     @abstractmethod
     def inner_half(cls, parameters: Any, size: Size) -> Inner:
@@ -230,6 +234,29 @@ class Network(ABC):
         """``uint8 [n, h, w, 3]`` to ``float32 [n, dim]``."""
         self.preprocess.check(pictures)
         return finished(self._forward(pictures, self.dim), self.center, self.unit)
+
+
+class _Whole(nn.Module):
+    """Bytes to vectors, all in one module."""
+
+    mean: Tensor
+    std: Tensor
+    center: Tensor
+
+    def __init__(self, encoder: Network) -> None:
+        super().__init__()
+        self._inner, self._unit = encoder.inner, encoder.unit
+        seen = encoder.preprocess
+        self._scale = seen.scale
+        self.register_buffer("mean", torch.tensor(seen.mean))
+        self.register_buffer("std", torch.tensor(seen.std))
+        center = np.zeros(encoder.dim, np.float32) if encoder.center is None else encoder.center
+        self.register_buffer("center", torch.tensor(center))
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        values = (pictures.to(torch.float32) * self._scale - self.mean) / self.std
+        vectors: Tensor = self._inner.codes(values.permute(0, 3, 1, 2)) - self.center
+        return nn.functional.normalize(vectors) if self._unit else vectors
 
 
 def architecture_of(name: str) -> type[Network]:

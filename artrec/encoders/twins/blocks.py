@@ -15,7 +15,7 @@ from artrec.encoders.twins.handmade import Numbers
 from artrec.encoders.twins.plain import Colours, Gradients, Moments, Patterns
 from artrec.encoders.twins.planes import Seen
 
-__all__ = ["CODED", "Joined", "PLAIN", "Twins"]
+__all__ = ["CODED", "Joined", "PLAIN", "Projected", "Twins"]
 
 PLAIN: dict[str, Callable[[], nn.Module]] = {
     "handmade": Numbers,

@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from artrec.encoders.handmade import (
+from artrec.encoders.features.counts import (
     BINS,
     POINTS,
     RADIUS,
     RING,
     STEEPEST,
     UNIT,
-    Parameters,
     edge_bins,
 )
+from artrec.encoders.handmade import Parameters
 from artrec.encoders.twins.counting import counted
 from artrec.encoders.twins.planes import Seen
 
