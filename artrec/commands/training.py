@@ -64,7 +64,7 @@ def show_trained(
 
 def show_exported(root: str | None, encoder_id: str, to: Path, format: str) -> None:
     """Write an encoder as a file of another format, and print its path."""
-    from artrec.encoders import BUILTIN, check_named, load_builtin, load_encoder
+    from artrec.encoders import check_named, encoder_named
     from artrec.encoders.exporting import FORMATS, Format, export
 
     if format not in FORMATS:
@@ -72,9 +72,6 @@ def show_exported(root: str | None, encoder_id: str, to: Path, format: str) -> N
     known: Format = "onnx" if format == "onnx" else "torch"
     if (to / FORMATS[known]).exists():
         raise UsageError(f"{to / FORMATS[known]} is there already; name a folder without it")
-    if encoder_id in BUILTIN:
-        encoder = load_builtin(encoder_id)
-    else:
-        check_named(store_of(root), encoder_id)
-        encoder = load_encoder(store_of(root), encoder_id)
-    print(export(encoder, to, known))
+    store = store_of(root)
+    check_named(store, encoder_id)
+    print(export(encoder_named(store, encoder_id), to, known))

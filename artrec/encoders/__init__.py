@@ -25,6 +25,7 @@ __all__ = [
     "Preprocess",
     "builtin_files",
     "check_named",
+    "encoder_named",
     "load_builtin",
     "load_encoder",
 ]
@@ -95,6 +96,11 @@ def load_builtin(name: str) -> Encoder:
 
     files = builtin_files(name)
     return read_encoder(files[CARD_FILE], files.get(WEIGHTS_FILE))
+
+
+def encoder_named(store: Store, name: str) -> Encoder:
+    """The built-in encoder of that name, or the one that the store has under that id."""
+    return load_builtin(name) if name in BUILTIN else load_encoder(store, name)
 
 
 def check_named(store: Store, encoder_id: str) -> None:

@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict
 
 from artrec.planning.maintaining import Change
 
-__all__ = ["Figures", "MB", "Prices", "Rates", "RuledWork", "Work", "cost", "total"]
+__all__ = ["Figures", "MB", "Prices", "Rates", "RuledWork", "WRITING", "Work", "cost", "total"]
 
 MB = 1 << 20
+WRITING = 4e-9  # a byte written: compressed, hashed, its row's digest
 
 
 class Figures(BaseModel):

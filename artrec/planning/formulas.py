@@ -9,9 +9,8 @@ cores that other work on this machine takes away.
 
 from __future__ import annotations
 
-import math
-
-from artrec.planning.figures import MB, Figures, Prices, Rates, Work, cost
+from artrec.planning.figures import MB, WRITING, Figures, Prices, Rates, Work, cost
+from artrec.planning.indexing import index_figures
 from artrec.planning.joining import PYTHON, chosen_join
 from artrec.planning.ruling import ruled_figures, with_tables
 from artrec.planning.waves import at_once, joined_rows, shared_out, slice_count
@@ -21,7 +20,6 @@ __all__ = ["START_SECONDS", "expected", "expected_tables"]
 WINDOW = 8 * MB  # of one range read, as archive/ranges.py
 ROW_GROUP = 8 * MB  # of pictures, as stages/places.py
 
-TABLE_GROUP = 32 * MB  # of other tables, as tables/writing.py
 UNITS = 16  # as stages/slices.py
 
 START_SECONDS = 5.0
@@ -43,17 +41,11 @@ STAGE = {
 """Seconds that a stage takes with next to nothing to do."""
 
 LISTING = 12e-6  # a member of the central directory, as a row
-WRITING = 4e-9  # a byte written: compressed, hashed, its row's digest
 AT_ONCE = 250_000  # as stages/atonce.py
 ROW = 0.9e-3  # a member through the joins of the catalog
 ROW_AT_ONCE = 30e-6  # the same in one task
 ENTRY = 2.2e-6  # a list's entry from the pool to both neighbor tables
 JOINED = 0.25e-3  # a row of the catalog through the side jobs of evaluate
-COMPARED = 0.5e-6  # a vector's number, in the catalog and in a shard that is kept
-READ = 8e-9  # a byte of vectors read
-TREE = 3.5e-7  # a vector, for each tree and each halving
-ASKED = 3.5e-7  # a vector's number, by all queries and ways of a trial, if it is hard
-TRIAL = 400  # queries of a trial
 SCANNED = 4.0  # an evaluated pair, in pairs of the join: exact, by several variants
 QUERY = 7.6e-3  # an evaluated query, by labels and variants
 MAPPED = 0.2e-3  # a point of the map
@@ -74,7 +66,7 @@ def expected(work: Work, rates: Rates, prices: Prices | None = None) -> dict[str
         **({"train": _train(work, rates)} if work.trains else {}),
         "embed": _embed(work, rates),
         "catalog": _catalog(work, rates),
-        "index": _index(work, rates),
+        "index": index_figures(work, rates),
         "neighbors": with_tables(_neighbors(work, rates), _tables(work, rates)),
         "evaluate": _evaluate(work, rates),
         "report": _report(work, rates),
@@ -204,50 +196,6 @@ def _account(work: Work, rates: Rates) -> float:
     if work.listed <= AT_ONCE:
         return rates.pace * work.listed * ROW_AT_ONCE
     return joined_rows(work.listed, ROW, work, rates)
-
-
-def _index(work: Work, rates: Rates) -> Figures:
-    if work.beside is not None:
-        return _kept_index(work, work.beside, rates)
-    rows, shards = work.images, work.shards
-    each = rows / shards
-    busy = rows * work.trees * TREE * math.log2(each + 2) * work.dim / 154
-    size = rows * (4 * work.dim + 16 + 14 * work.trees)
-    trial = _trial(work, rates)
-    in_shard = int(each * (8 * work.dim + 30 * max(work.trees, work.trial_trees)))
-    return Figures(
-        images=rows,
-        bytes_read=4 * work.dim * (rows + 3 * int(each) * bool(work.trial_trees)),
-        requests=8 * shards + 8,
-        tasks=shards + bool(work.trial_trees),
-        seconds=trial + at_once(shards, rates.pace * busy, work, rates),
-        worker_bytes=PYTHON + in_shard,
-        bytes_written=size,
-    )
-
-
-def _kept_index(work: Work, side: int, rates: Rates) -> Figures:
-    """Numbers of shards and catalog compared, and the vectors read from which the new ones come."""
-    rows, shards = work.images, work.shards
-    busy = rows * (COMPARED + READ * 4 * work.dim) + WRITING * 4 * work.dim * side
-    return Figures(
-        images=side,
-        bytes_read=rows * (4 * work.dim + 24),
-        requests=12 * shards + 8,
-        tasks=shards,
-        seconds=at_once(shards, rates.pace * busy, work, rates),
-        worker_bytes=PYTHON + 3 * TABLE_GROUP + 40 * rows // shards,
-        bytes_written=side * (4 * work.dim + 16),
-    )
-
-
-def _trial(work: Work, rates: Rates) -> float:
-    """One shard built with the most trees, and asked; the true lists of what asks it."""
-    if not work.trial_trees:
-        return 0.0
-    each = work.images / work.shards
-    built = each * work.trial_trees * TREE * math.log2(each + 2) * work.dim / 154
-    return rates.pace * (built + ASKED * each * work.dim) + 2 * TRIAL * each * rates.pair
 
 
 def _neighbors(work: Work, rates: Rates) -> Figures:

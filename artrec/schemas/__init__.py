@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from artrec.schemas.changes import CATALOG_CHANGES, entry_changes
 from artrec.schemas.evaluation import EVALUATION
 from artrec.schemas.form import Older, Table
+from artrec.schemas.neighbors import NEIGHBORS
 from artrec.schemas.night import NIGHT
 from artrec.schemas.query import QUERY
 from artrec.schemas.ruling import RULED_SCRATCH, Tables, rule_names, rule_tables
@@ -22,7 +23,10 @@ __all__ = ["Older", "PUBLISHED", "TABLES", "Table", "published", "rule_tables", 
 _CHANGES = (CATALOG_CHANGES, entry_changes("neighbor_changes"))
 
 TABLES: dict[str, Table] = Tables(
-    {table.name: table for table in (*NIGHT, *RULED_SCRATCH, *EVALUATION, *_CHANGES, *QUERY)}
+    {
+        table.name: table
+        for table in (*NIGHT, *NEIGHBORS, *RULED_SCRATCH, *EVALUATION, *_CHANGES, *QUERY)
+    }
 )
 """By name; the tables of rules, ``neighbors_<name>``, are found here too, without being listed."""
 

@@ -19,8 +19,8 @@ from artrec.encoders import (
     BUILTIN,
     Encoder,
     builtin_files,
+    encoder_named,
     load_builtin,
-    load_encoder,
 )
 from artrec.encoders.device import (
     Fitting,
@@ -124,11 +124,11 @@ def _placed(
 
 @cache
 def _loaded(encoder_id: str, store: Store | None) -> Encoder:
-    if encoder_id in BUILTIN:
-        return load_builtin(encoder_id)
-    if store is None:
+    if store is not None:
+        return encoder_named(store, encoder_id)
+    if encoder_id not in BUILTIN:
         raise ConfigError(f"encoder {encoder_id} is not built in; name the store that holds it")
-    return load_encoder(store, encoder_id)
+    return load_builtin(encoder_id)
 
 
 def keep_encoder(

@@ -18,7 +18,7 @@ import numpy as np
 from artrec import log
 from artrec.archive import Archive, Member, Pin
 from artrec.config import Settings, TrainSettings
-from artrec.encoders import BUILTIN, Encoder, load_builtin, load_encoder
+from artrec.encoders import BUILTIN, Encoder, encoder_named
 from artrec.encoders.costing import operations
 from artrec.encoders.recipes import preprocess_of
 from artrec.encoders.rules import Rules
@@ -44,7 +44,7 @@ from artrec.releases import (
 )
 from artrec.stages.listing import LISTED, Listing, as_member, pinned_archives
 from artrec.stages.neighbors.ruled.rule import Asked
-from artrec.stages.preview import Outlook, look
+from artrec.stages.outlook import Outlook, look
 from artrec.stages.sampling import GROUP, GROUPS, sample
 from artrec.storage import Store
 from artrec.tables import read_table
@@ -130,7 +130,7 @@ def _known_rates(release: Release | None, listing: Listing, outlook: Outlook) ->
 def _encoder(settings: Settings, store: Store, release: Release | None) -> Encoder:
     named = release.stages["embed"].notes["encoder_id"] if release else BUILTIN[0]
     name = settings.encoder.id or str(named)
-    return load_builtin(name) if name in BUILTIN else load_encoder(store, name)
+    return encoder_named(store, name)
 
 
 def _work(

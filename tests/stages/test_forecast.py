@@ -13,7 +13,7 @@ import pytest
 from artrec.releases import Planned, Release, read_release
 from artrec.stages import forecast
 from artrec.stages.listing import Listing
-from artrec.stages.preview import Outlook
+from artrec.stages.outlook import Outlook
 from artrec.stages.session import Options, execute
 from artrec.storage import open_store
 from tests.nights import Night, opened
