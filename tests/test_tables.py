@@ -554,8 +554,17 @@ def test_what_is_not_asked_for_is_not_read_where_it_is_large(tmp_path: Path) -> 
     assert sum(size for _, size in store.reads) < 40_000
 
 
-def test_nothing_is_held_of_a_row_group_that_was_read(tmp_path: Path) -> None:
-    store, file, _ = wide_file(tmp_path)
-    file.read_row_group(0)
-    file.read_row_group(0)
-    assert len(store.reads) == 2
+def test_ranges_are_held_while_they_are_read_and_not_longer(tmp_path: Path) -> None:
+    (tmp_path / "letters").write_bytes(b"abcdefgh")
+    store = Far(str(tmp_path))
+    file = StoreFile(store, "letters", 8)
+    with file.holding([(0, 3), (4, 8)]):
+        assert (file.read(2), file.read(1)) == (b"ab", b"c")
+        file.seek(5)
+        assert file.read() == b"fgh"
+        assert store.reads == [("letters", 3), ("letters", 4)]
+        file.seek(2)
+        assert file.read(3) == b"cde"  # not in one of them
+    file.seek(0)
+    assert file.read(2) == b"ab"
+    assert store.reads[2:] == [("letters", 3), ("letters", 2)]

@@ -87,7 +87,7 @@ def _evaluation(result: Compared) -> str:
     what = (
         "mirrored and cropped copies ask for their originals"
         if result.trained.label == "copies"
-        else f"each asks for its nearest others of the same {result.trained.label}"
+        else f"each asks the others; right is who has the same {result.trained.label}"
     )
     return (
         f"\n## Evaluation\n\nOn {result.trained.queries:,} held-out pictures, {what}:\n\n"

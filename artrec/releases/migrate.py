@@ -191,6 +191,7 @@ def _file(
     }
     table = TABLES[receipt.table]
     with TableWriter(store, folder, table, f"{number:06d}", metadata, even_empty=True) as writer:
-        for batch in file.iter_batches():
-            writer.write(batch)
+        for group in range(file.metadata.num_row_groups):
+            for batch in file.read_row_group(group).to_batches():
+                writer.write(batch)
     return writer.receipts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -52,11 +52,6 @@ class OlderFile:
         every = range(self.num_row_groups)
         parts = [self.read_row_group(group, columns) for group in every]
         return pa.concat_tables(parts) if parts else self._table([], columns)
-
-    def iter_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """All rows, in batches."""
-        for group in range(self.num_row_groups):
-            yield from self.read_row_group(group, columns).to_batches()
 
     def _table(self, batches: list[pa.RecordBatch], columns: Sequence[str] | None) -> pa.Table:
         plain = self.schema_arrow.remove_metadata()

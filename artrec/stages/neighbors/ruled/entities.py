@@ -21,7 +21,7 @@ from artrec.stages.frames import read_frame, stage_frame, write_frame, write_sor
 from artrec.stages.neighbors.laying import Scratch
 from artrec.stages.neighbors.ruled.rule import Asked
 from artrec.stages.workers import light
-from artrec.tables import Receipt, open_file
+from artrec.tables import Receipt, read_table
 
 __all__ = [
     "IDENTITY",
@@ -116,7 +116,7 @@ def placed_images(
         for batch in batches:
             for index in batch.column(0).to_pylist():
                 at = firsts[index]
-                for found in open_file(store, images[index]).iter_batches(columns=list(columns)):
+                for found in read_table(store, [images[index]], columns):
                     place = pa.array(range(at, at + found.num_rows), pa.int64())
                     at += found.num_rows
                     arrays = [found.column(name) for name in columns]
